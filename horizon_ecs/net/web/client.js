@@ -1,0 +1,271 @@
+/**
+ * A connection to a server: handshake, acknowledgements, events, pings. One WebSocket, one Replica; reconnecting is the caller's.
+ */
+
+import { decode, encode, WireError } from "./msgpack.js";
+import { Replica } from "./replica.js";
+
+export const PROTOCOL = 1;
+
+/** Events that one message may carry; the server refuses messages beyond its max_message_bytes anyway. */
+const MAX_RECORDS = 256;
+
+const PING_INTERVAL_MS = 2_000;
+
+/** Close codes a client itself uses. */
+const NORMAL = 1000;
+const MALFORMED = 4000;
+
+/**
+ * @typedef {import("./schema.js").Schema} Schema
+ * @typedef {import("./schema.js").Event} Event
+ * @typedef {{protocol: number, schema_hash: string, schema: Schema, tick_rate: number, tick: number, phase: number, observer: number,
+ *   entity: number | bigint, ack_every: number, limits: Record<string, number>, about: Record<string, any>}} Welcome
+ * @typedef {Record<string, number | bigint | boolean>} EventRecord
+ * @typedef {{code: number, reason: string, wasClean: boolean}} Closed
+ *
+ * @typedef {object} Options
+ * @property {string} [name] who this is, at most 64 characters
+ * @property {Record<string, any>} [about] a map for the application
+ * @property {string} [schema] the hash this client was built for; a server with another schema then refuses
+ * @property {typeof WebSocket} [WebSocket] another implementation
+ * @property {(welcome: Welcome) => void} [onWelcome]
+ * @property {(replica: Replica) => void} [onFrame] after every applied frame
+ * @property {(handle: bigint, index: number) => void} [onEnter]
+ * @property {(handle: bigint) => void} [onLeave]
+ * @property {(stats: Record<string, any>) => void} [onStats] the server's, once a second
+ * @property {(ms: number, tick: number) => void} [onPing] round trip time, and the server's tick
+ * @property {(closed: Closed) => void} [onClose] once, whoever closed
+ */
+
+/**
+ * Connect to a server.
+ *
+ * @param {string} url `ws://` or `wss://`, path `/ws`
+ * @param {Options} [options]
+ */
+export function connect(url, options = {}) {
+  return new Client(url, options);
+}
+
+export class Client {
+  /** @type {Welcome | null} */
+  welcome = null;
+  /** @type {Replica | null} what is known; null before the welcome */
+  replica = null;
+  /** @type {Record<string, any> | null} the server's last statistics */
+  stats = null;
+  /** Round trip time in milliseconds; NaN before the first pong. */
+  ping_ms = NaN;
+  /** Bytes of all messages, in both directions. */
+  received_bytes = 0;
+  sent_bytes = 0;
+
+  #options;
+  #socket;
+  #acknowledged = -1;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #ackTimer;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #pingTimer;
+  #ack = new Uint8Array(5);
+
+  /**
+   * @param {string} url
+   * @param {Options} [options]
+   */
+  constructor(url, options = {}) {
+    this.#options = options;
+    this.#socket = new (options.WebSocket ?? globalThis.WebSocket)(url);
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onopen = () => this.#hello();
+    this.#socket.onmessage = (event) => this.#receive(event.data);
+    this.#socket.onclose = (event) => this.#closed(event);
+  }
+
+  /** Whether the handshake is through and the connection stands. */
+  get live() {
+    return this.welcome !== null && this.#socket.readyState === 1;
+  }
+
+  /**
+   * Send an event that the schema declares.
+   *
+   * @param {string} name
+   * @param {EventRecord | EventRecord[]} values one record or several; a field that is left out is 0
+   * @returns {boolean} false where nothing was sent: not connected, or the server knows no such event
+   * @throws {RangeError} for more than 256 records
+   */
+  send(name, values) {
+    const event = this.welcome?.schema.events?.find((e) => e.name === name);
+    if (event === undefined || !this.live) return false;
+    this.#send(encodeEvent(event, Array.isArray(values) ? values : [values]));
+    return true;
+  }
+
+  /** Measure the round trip; done every 2 s by itself. */
+  ping() {
+    if (this.live) this.#send(encode({ type: "ping", t: performance.now() }));
+  }
+
+  /**
+   * Close the connection; `onClose` follows.
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  close(code = NORMAL, reason = "") {
+    this.#stopTimers();
+    this.#socket.close(code, reason);
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  #send(bytes) {
+    this.sent_bytes += bytes.length;
+    this.#socket.send(bytes);
+  }
+
+  #hello() {
+    const { name, about, schema } = this.#options;
+    /** @type {Record<string, any>} */
+    const hello = { type: "hello", protocol: PROTOCOL };
+    if (name !== undefined) hello.name = name;
+    if (about !== undefined) hello.about = about;
+    if (schema !== undefined) hello.schema = schema;
+    this.#send(encode(hello));
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    try {
+      if (!(data instanceof ArrayBuffer)) throw new WireError("a text message");
+      const bytes = new Uint8Array(data);
+      this.received_bytes += bytes.length;
+      if (bytes.length === 0) throw new WireError("an empty message");
+      if (bytes[0] >= 0x80) this.#message(decode(bytes));
+      else this.#frame(bytes);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      // A close reason takes at most 123 bytes.
+      this.close(MALFORMED, error.message.slice(0, 100).replace(/[^\x20-\x7e]/g, "?"));
+    }
+  }
+
+  /** @param {any} message */
+  #message(message) {
+    if (this.welcome === null) {
+      if (message.type !== "welcome") throw new WireError(`first message is ${message.type}, must be welcome`);
+      this.#begin(message);
+    } else if (message.type === "stats") {
+      this.stats = message;
+      this.#options.onStats?.(message);
+    } else if (message.type === "pong") {
+      this.ping_ms = performance.now() - message.t;
+      this.#options.onPing?.(this.ping_ms, message.tick);
+    }
+    // Other types come from later servers; they mean nothing to us.
+  }
+
+  /** @param {Welcome} welcome */
+  #begin(welcome) {
+    if (welcome.protocol !== PROTOCOL) throw new WireError(`protocol ${welcome.protocol}, must be ${PROTOCOL}`);
+    for (const key of /** @type {const} */ (["tick_rate", "ack_every"])) {
+      if (!(welcome[key] > 0)) throw new WireError(`${key} is ${welcome[key]}, must be positive`);
+    }
+    this.replica = new Replica(welcome.schema, { phase: welcome.phase });
+    this.welcome = welcome;
+    this.#pingTimer = setInterval(() => this.ping(), PING_INTERVAL_MS);
+    this.#options.onWelcome?.(welcome);
+    this.ping();
+  }
+
+  /** @param {Uint8Array} bytes */
+  #frame(bytes) {
+    const { replica, welcome } = this;
+    if (replica === null || welcome === null) throw new WireError("a state frame before the welcome");
+    replica.apply(bytes);
+    if (replica.reset || replica.tick - this.#acknowledged >= welcome.ack_every) this.#acknowledge();
+    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), (1000 * welcome.ack_every) / welcome.tick_rate);
+    this.#tell(replica);
+  }
+
+  /**
+   * Without the timer the last frame before a silence would stay unacknowledged, and a held client would never be let go.
+   */
+  #acknowledge() {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    const tick = this.replica?.tick ?? -1;
+    if (tick < 0 || this.#socket.readyState !== 1) return;
+    this.#acknowledged = tick;
+    new DataView(this.#ack.buffer).setUint32(1, tick, true);
+    this.#send(this.#ack);
+  }
+
+  /** @param {Replica} replica */
+  #tell(replica) {
+    const { onEnter, onLeave, onFrame } = this.#options;
+    if (onLeave !== undefined) {
+      for (let l = 0; l < replica.nLeft; l++) {
+        onLeave((BigInt(replica.leftGeneration[l]) << 32n) | BigInt(replica.leftSlot[l]));
+      }
+    }
+    if (onEnter !== undefined && replica.nEntered > 0) {
+      for (let i = 0; i < replica.n; i++) if (replica.previous[i] < 0) onEnter(replica.handle(i), i);
+    }
+    onFrame?.(replica);
+  }
+
+  /** @param {CloseEvent} event */
+  #closed(event) {
+    this.#stopTimers();
+    this.#options.onClose?.({ code: event.code, reason: event.reason, wasClean: event.wasClean });
+  }
+
+  #stopTimers() {
+    clearTimeout(this.#ackTimer);
+    clearInterval(this.#pingTimer);
+  }
+}
+
+/** @type {Record<string, [number, (view: DataView, at: number, value: any) => void]>} bytes and setter by NumPy type */
+const TYPES = {
+  b1: [1, (view, at, value) => view.setUint8(at, value ? 1 : 0)],
+  i1: [1, (view, at, value) => view.setInt8(at, Number(value))],
+  u1: [1, (view, at, value) => view.setUint8(at, Number(value))],
+  i2: [2, (view, at, value) => view.setInt16(at, Number(value), true)],
+  u2: [2, (view, at, value) => view.setUint16(at, Number(value), true)],
+  i4: [4, (view, at, value) => view.setInt32(at, Number(value), true)],
+  u4: [4, (view, at, value) => view.setUint32(at, Number(value), true)],
+  i8: [8, (view, at, value) => view.setBigInt64(at, BigInt(value), true)],
+  u8: [8, (view, at, value) => view.setBigUint64(at, BigInt(value), true)],
+  f4: [4, (view, at, value) => view.setFloat32(at, Number(value), true)],
+  f8: [8, (view, at, value) => view.setFloat64(at, Number(value), true)],
+};
+
+/**
+ * The bytes of an event: its id, then its records packed without padding.
+ *
+ * @param {Event} event as the schema declares it
+ * @param {EventRecord[]} records
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+export function encodeEvent(event, records) {
+  if (records.length === 0 || records.length > MAX_RECORDS) throw new RangeError(`${records.length} records, must be 1 to ${MAX_RECORDS}`);
+  let size = 0;
+  for (const [name, type] of event.fields) {
+    if (!Object.hasOwn(TYPES, type)) throw new WireError(`event ${event.name}: field ${name} has unknown type ${type}`);
+    size += TYPES[type][0];
+  }
+  const bytes = new Uint8Array(1 + records.length * size);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = event.id;
+  let at = 1;
+  for (const record of records) {
+    for (const [name, type] of event.fields) {
+      const [width, set] = TYPES[type];
+      set(view, at, record[name] ?? 0);
+      at += width;
+    }
+  }
+  return bytes;
+}

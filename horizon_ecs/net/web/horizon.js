@@ -1,0 +1,14 @@
+/**
+ * Horizon ECS for JavaScript: follow a server's entities from a browser, Node, Deno or Bun. No dependencies.
+ *
+ *     import { connect } from "./horizon.js";
+ *
+ *     connect("ws://127.0.0.1:8080/ws", {
+ *       onFrame(replica) { console.log(replica.tick, replica.n, replica.toMap()); },
+ *     });
+ */
+
+export { Client, connect, encodeEvent, PROTOCOL } from "./client.js";
+export { decode, encode, WireError } from "./msgpack.js";
+export { Replica } from "./replica.js";
+export { Layout, NO_CHANNEL } from "./schema.js";

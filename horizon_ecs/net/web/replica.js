@@ -1,0 +1,409 @@
+/**
+ * What a client knows: the state-frame decoder of docs/wire.md. No I/O; bytes in, arrays out.
+ *
+ * Entries stand in flat typed arrays in the order of the server's list. Applying a frame allocates nothing, except when the list
+ * outgrows what it ever was, and in a reset frame.
+ */
+
+import { BitReader, indexBits, unzigzag } from "./bits.js";
+import { WireError } from "./msgpack.js";
+import { MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+import { Table } from "./table.js";
+
+const RESET = 1;
+const PARAMETERS = 2;
+const STRUCTURE = 4;
+
+const DENSE = 1;
+const BITMAP = 2;
+const LIST = 3;
+
+/** @typedef {import("./schema.js").Schema} Schema */
+
+export class Replica extends Table {
+  #reader = new BitReader();
+  /** By kind: the bits of the channels due in this frame. */
+  #due;
+  /** By 2 * (channel * MAX_GROUPS + group) + shared: where the block's entries end, and how many there are. */
+  #blockEnd;
+  #reference;
+  /** Indices of the list, sorted by block. */
+  #order = new Uint32Array(0);
+  #frameNumber = 0;
+
+  /**
+   * @param {Schema} schema of the welcome message
+   * @param {{phase: number}} options the welcome's phase
+   * @throws {WireError} when the schema isn't one
+   */
+  constructor(schema, { phase }) {
+    if (!Number.isInteger(phase) || phase < 0 || phase > 0xffff_ffff) throw new WireError(`phase is ${phase}, must be an uint32`);
+    super(schema);
+    const { layout } = this;
+    this.phase = phase;
+    /** Rice parameters. */
+    this.parameters = new Uint8Array(layout.nParameters);
+    this.#due = new Uint8Array(layout.nKinds);
+    this.#blockEnd = new Uint32Array(2 * layout.nChannels * MAX_GROUPS + 1);
+    this.#reference = new Int32Array(layout.nKinds * MAX_FIELDS);
+    /** The last frame's tick; -1 before the first. */
+    this.tick = -1;
+    /** Whether the last frame was a reset frame. */
+    this.reset = false;
+    /** Bit c: some kind had channel c due in the last frame. */
+    this.due = 0;
+    /** Since the beginning. `updates` counts the entities that a frame moved, by bits or by a prediction that came true. */
+    this.counters = { frames: 0, bytes: 0, updates: 0, enters: 0, leaves: 0, resets: 0 };
+  }
+
+  /**
+   * Decode one state frame.
+   *
+   * @param {Uint8Array} frame
+   * @throws {WireError} when malformed; the table then means nothing until the next reset frame
+   */
+  apply(frame) {
+    const flags = this.#header(frame);
+    const tick = flags & RESET ? readUint32(frame, 1) : this.tick + frame[1];
+    const first = flags & RESET ? 5 : 2;
+    const reader = this.#reader;
+    reader.load(frame, first);
+    if (!(flags & RESET)) this.#silentTicks(tick);
+    this.reset = (flags & RESET) !== 0;
+    this.#findDue(tick);
+    // Until the frame is through, the tick says that there is none to build on.
+    this.tick = -1;
+    if (flags & PARAMETERS) this.#readParameters();
+    this.#frameNumber = (this.#frameNumber + 1) >>> 0;
+    this.nLeft = 0;
+    this.nEntered = 0;
+    if (flags & STRUCTURE) this.#readStructure();
+    else this.#keepList();
+    this.#sortIntoBlocks();
+    this.#readBlocks();
+    reader.finish();
+    this.tick = tick;
+    const counters = this.counters;
+    counters.frames++;
+    counters.bytes += frame.length;
+    counters.enters += this.nEntered;
+    counters.leaves += this.nLeft;
+    if (this.reset) counters.resets++;
+  }
+
+  /**
+   * Whether the last frame brought a group up to its own tick, be it by a record or by a prediction that came true.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  isDue(i, group) {
+    const c = this.carrier(i, group);
+    return c !== NO_CHANNEL && ((this.#due[this.kind[i]] >> c) & 1) === 1;
+  }
+
+  /** @param {Uint8Array} frame */
+  #header(frame) {
+    if (frame.length < 1) throw new WireError("empty frame");
+    const flags = frame[0];
+    if (flags > (RESET | PARAMETERS | STRUCTURE)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
+    if (frame.length < (flags & RESET ? 5 : 2)) throw new WireError(`frame of ${frame.length} bytes ends within its header`);
+    if (flags & RESET) {
+      if (!(flags & STRUCTURE)) throw new WireError("reset frame without structure");
+    } else {
+      if (this.tick < 0) throw new WireError("frame without a reset frame to build on");
+      if (frame[1] === 0) throw new WireError("frame repeats the last one's tick");
+    }
+    return flags;
+  }
+
+  /**
+   * Step the predictors over the ticks between the last frame and `tick`, in which all predictions came true.
+   * @param {number} tick
+   */
+  #silentTicks(tick) {
+    const { layout } = this;
+    if (tick - this.tick < 2) return;
+    for (let i = 0; i < this.n; i++) {
+      const k = this.kind[i];
+      for (let j = 0; j < layout.nGroups[k]; j++) {
+        const c = layout.carrier[(k * 256 + this.mask[i]) * MAX_GROUPS + j];
+        if (c === NO_CHANNEL || (this.stale[i] >> j) & 1) continue;
+        const period = layout.period[k * layout.nChannels + c];
+        const steps = Math.floor((tick - 1 + this.phase) / period) - Math.floor((this.tick + this.phase) / period);
+        if (steps === 0) continue;
+        const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
+        const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
+        for (let f = 0; f < layout.nFields[k * MAX_GROUPS + j]; f++) {
+          if (layout.order[parameter + f] === 2) this.q[at + f] += Math.imul(steps, this.d[at + f]);
+        }
+      }
+    }
+  }
+
+  /** @param {number} tick */
+  #findDue(tick) {
+    const { layout } = this;
+    this.due = 0;
+    for (let k = 0; k < layout.nKinds; k++) {
+      let due = this.reset ? layout.channels[k] : 0;
+      for (let c = 0; c < layout.nChannels && !this.reset; c++) {
+        const period = layout.period[k * layout.nChannels + c];
+        if (period !== 0 && (tick + this.phase) % period === 0) due |= 1 << c;
+      }
+      this.#due[k] = due;
+      this.due |= due;
+    }
+  }
+
+  #readParameters() {
+    const reader = this.#reader;
+    const n = this.layout.nParameters;
+    if (this.reset) {
+      for (let p = 0; p < n; p++) this.parameters[p] = reader.take(5);
+      return;
+    }
+    const changed = reader.gamma();
+    const width = indexBits(n);
+    for (let i = 0; i < changed; i++) {
+      const p = reader.take(width);
+      if (p >= n) throw new WireError(`Rice parameter ${p} of ${n}`);
+      this.parameters[p] = reader.take(5);
+    }
+  }
+
+  /** No structure: every entry stays where it is. */
+  #keepList() {
+    for (let i = 0; i < this.n; i++) this.previous[i] = i;
+  }
+
+  #readStructure() {
+    if (this.reset) this.clear();
+    else {
+      this.#readLeaves();
+      this.#readMoves();
+    }
+    this.#readEnters();
+    if (this.reset) this.compareWithRemembered();
+  }
+
+  #readLeaves() {
+    const reader = this.#reader;
+    const leaves = reader.gamma();
+    if (leaves > this.n) throw new WireError(`${leaves} leave a list of ${this.n}`);
+    const width = indexBits(this.n);
+    let kept = 0;
+    let next = 0;
+    for (let l = 0; l <= leaves; l++) {
+      const index = l < leaves ? reader.take(width) : this.n;
+      if (index < next || (l < leaves && index >= this.n)) throw new WireError(`index ${index} leaves a list of ${this.n} out of order`);
+      for (; next < index; next++) this.moveEntry(next, kept++);
+      if (l === leaves) break;
+      this.leftSlot[l] = this.slot[index];
+      this.leftGeneration[l] = this.generation[index];
+      next = index + 1;
+    }
+    this.n = kept;
+    this.nLeft = leaves;
+  }
+
+  #readMoves() {
+    const reader = this.#reader;
+    const moves = reader.gamma();
+    if (moves > this.n) throw new WireError(`${moves} move in a list of ${this.n}`);
+    const width = indexBits(this.n);
+    let last = -1;
+    for (let m = 0; m < moves; m++) {
+      const i = reader.take(width);
+      if (i <= last || i >= this.n) throw new WireError(`index ${i} moves in a list of ${this.n} out of order`);
+      last = i;
+      this.setMask(i, this.#readMask(this.kind[i]));
+    }
+  }
+
+  /** @param {number} kind */
+  #readMask(kind) {
+    const mask = this.#reader.take(this.layout.nChannels);
+    if (mask === 0 || mask & ~this.layout.channels[kind]) {
+      throw new WireError(`mask ${mask} of a kind with channels ${this.layout.channels[kind]}`);
+    }
+    return mask;
+  }
+
+  #readEnters() {
+    const { layout, schema } = this;
+    const reader = this.#reader;
+    const enters = reader.gamma();
+    if (this.n + enters > schema.max_followed) throw new WireError(`list of ${this.n + enters}, at most ${schema.max_followed} are followed`);
+    const kindBits = indexBits(layout.nKinds);
+    const slotBits = indexBits(schema.n_slots);
+    for (let e = 0; e < enters; e++) {
+      const k = reader.take(kindBits);
+      if (k >= layout.nKinds) throw new WireError(`kind ${k} of ${layout.nKinds}`);
+      const slot = reader.take(slotBits);
+      if (slot >= schema.n_slots) throw new WireError(`slot ${slot} of ${schema.n_slots}`);
+      const generation = reader.gamma() + 1;
+      this.append(k, slot, generation, this.#readMask(k));
+    }
+    this.nEntered = enters;
+  }
+
+  /** Sort the due groups of every entry by block: absolute ones first, then shared ones, each in list order. */
+  #sortIntoBlocks() {
+    const end = this.#blockEnd;
+    end.fill(0);
+    this.#eachDue(false);
+    let sum = 0;
+    for (let b = 0; b < end.length; b++) {
+      const count = end[b];
+      end[b] = sum;
+      sum += count;
+    }
+    if (sum > this.#order.length) this.#order = new Uint32Array(2 * sum);
+    this.#eachDue(true);
+  }
+
+  /**
+   * Count the entries of every block or, once their beginnings are known, put them there; then each beginning has become an end.
+   * @param {boolean} put
+   */
+  #eachDue(put) {
+    const { layout } = this;
+    const end = this.#blockEnd;
+    for (let i = 0; i < this.n; i++) {
+      const k = this.kind[i];
+      const due = this.#due[k];
+      if (due === 0) continue;
+      const carriers = (k * 256 + this.mask[i]) * MAX_GROUPS;
+      const nGroups = layout.nGroups[k];
+      const stale = this.reset ? 255 : this.stale[i];
+      for (let j = 0; j < nGroups; j++) {
+        const c = layout.carrier[carriers + j];
+        if (c === NO_CHANNEL || ((due >> c) & 1) === 0) continue;
+        const b = 2 * (c * MAX_GROUPS + j) + (((stale >> j) & 1) ^ 1);
+        if (put) this.#order[end[b]] = i;
+        end[b]++;
+      }
+    }
+  }
+
+  #readBlocks() {
+    const end = this.#blockEnd;
+    const n = this.layout.nChannels * MAX_GROUPS;
+    let from = 0;
+    for (let b = 0; b < n; b++) {
+      const c = b >> 3;
+      const j = b & 7;
+      if (end[2 * b] > from) this.#readAbsolutes(c, j, from, end[2 * b]);
+      if (end[2 * b + 1] > end[2 * b]) this.#readShared(c, j, end[2 * b], end[2 * b + 1]);
+      from = end[2 * b + 1];
+    }
+  }
+
+  /**
+   * @param {number} c channel
+   * @param {number} j group
+   * @param {number} from first place in the order
+   * @param {number} to behind the last
+   */
+  #readAbsolutes(c, j, from, to) {
+    const { layout } = this;
+    const reader = this.#reader;
+    this.#reference.fill(0);
+    for (let o = from; o < to; o++) {
+      const i = this.#order[o];
+      const k = this.kind[i];
+      const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
+      const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
+      const nFields = layout.nFields[k * MAX_GROUPS + j];
+      for (let f = 0; f < nFields; f++) {
+        const q = (this.#reference[k * MAX_FIELDS + f] + unzigzag(reader.wide())) | 0;
+        this.#reference[k * MAX_FIELDS + f] = q;
+        this.q[at + f] = q;
+        this.d[at + f] = layout.order[parameter + f] === 2 ? unzigzag(reader.wide()) : 0;
+      }
+      this.stale[i] &= ~(1 << j);
+    }
+  }
+
+  /**
+   * @param {number} c channel
+   * @param {number} j group
+   * @param {number} from first place in the order
+   * @param {number} to behind the last
+   */
+  #readShared(c, j, from, to) {
+    const reader = this.#reader;
+    const n = to - from;
+    const mode = reader.take(2);
+    const width = indexBits(n);
+    let left = mode === LIST ? reader.gamma() : 0;
+    if (left > n) throw new WireError(`${left} records for ${n} entries`);
+    let next = left > 0 ? this.#position(from - 1, from, n, width) : -1;
+    for (let o = from; o < to; o++) {
+      let present = mode === DENSE;
+      if (mode === BITMAP) present = reader.take(1) === 1;
+      else if (o === next) present = true;
+      this.#readRecord(this.#order[o], c, j, present);
+      if (o === next) next = --left > 0 ? this.#position(o, from, n, width) : -1;
+    }
+  }
+
+  /**
+   * The place of the next record in a list of positions.
+   * @param {number} last the place before
+   * @param {number} from
+   * @param {number} n
+   * @param {number} width
+   */
+  #position(last, from, n, width) {
+    const position = this.#reader.take(width);
+    if (position >= n || from + position <= last) throw new WireError(`position ${position} of ${n} entries is out of order`);
+    return from + position;
+  }
+
+  /**
+   * Apply a residual to each field: the record's, or 0 where there is none.
+   * @param {number} i index in the list
+   * @param {number} c channel
+   * @param {number} j group
+   * @param {boolean} present
+   */
+  #readRecord(i, c, j, present) {
+    const { layout } = this;
+    const reader = this.#reader;
+    const k = this.kind[i];
+    const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
+    const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
+    const nFields = layout.nFields[k * MAX_GROUPS + j];
+    let moved = 0;
+    for (let f = 0; f < nFields; f++) {
+      const before = this.q[at + f];
+      const r = present ? unzigzag(reader.rice(this.parameters[parameter + f])) : 0;
+      const order = layout.order[parameter + f];
+      // The arrays' own 32 bits wrap every sum.
+      if (order === 2) this.q[at + f] += this.d[at + f] += r;
+      else if (order === 1) this.q[at + f] += r;
+      else this.q[at + f] = r;
+      moved |= this.q[at + f] ^ before;
+    }
+    if (moved !== 0) this.#noteUpdate(i);
+  }
+
+  /**
+   * Count an entity once a frame, however many of its groups moved.
+   * @param {number} i index in the list
+   */
+  #noteUpdate(i) {
+    if (this.updated[i] === this.#frameNumber) return;
+    this.updated[i] = this.#frameNumber;
+    this.counters.updates++;
+  }
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} at
+ */
+function readUint32(bytes, at) {
+  return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
+}

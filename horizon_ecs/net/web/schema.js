@@ -1,0 +1,193 @@
+/**
+ * The schema of a welcome message, checked once and laid out in flat arrays for the decoder.
+ */
+
+import { WireError } from "./msgpack.js";
+
+/** The fields of a group share a record of at most so many codes. */
+export const MAX_FIELDS = 4;
+export const MAX_GROUPS = 8;
+export const MAX_CHANNELS = 8;
+/** An entity's kind is a byte. */
+export const MAX_KINDS = 255;
+/** Entries of a list; a page that draws more has other problems. */
+export const MAX_FOLLOWED = 1 << 20;
+/** A slot is the lower half of a handle. */
+export const MAX_SLOTS = 2 ** 32;
+
+/** No channel carries the group. */
+export const NO_CHANNEL = 255;
+
+/**
+ * @typedef {{name: string, type: string, codec: "quantised" | "integer" | "bits", params: ([number, number] | null)[]}} Field
+ * @typedef {{component: string, channels: number, fields: Field[]}} Group
+ * @typedef {{period: number, radius: number, frequency: number}} Channel
+ * @typedef {{name: string, position: string, channels: (Channel | null)[], groups: Group[]}} Kind
+ * @typedef {{id: number, name: string, fields: [string, string][]}} Event
+ * @typedef {{n_slots: number, n_channels: number, max_followed: number, kinds: Kind[], events?: Event[]}} Schema
+ */
+
+/**
+ * Refuse what the decoder could not stay within bounds with.
+ * @param {boolean} condition
+ * @param {string} message
+ * @returns {asserts condition}
+ */
+function require(condition, message) {
+  if (!condition) throw new WireError(`schema: ${message}`);
+}
+
+/**
+ * @param {any} value
+ * @param {number} low
+ * @param {number} high
+ * @param {string} name
+ */
+function requireInteger(value, low, high, name) {
+  require(Number.isInteger(value) && value >= low && value <= high, `${name} is ${value}, must be an integer from ${low} to ${high}`);
+}
+
+/** Where everything of a schema stands in flat arrays. */
+export class Layout {
+  /**
+   * @param {Schema} schema
+   * @throws {WireError} when it isn't one, or is larger than the limits above
+   */
+  constructor(schema) {
+    require(typeof schema === "object" && schema !== null, `is ${typeof schema}, must be a map`);
+    requireInteger(schema.n_slots, 1, MAX_SLOTS, "n_slots");
+    requireInteger(schema.n_channels, 1, MAX_CHANNELS, "n_channels");
+    requireInteger(schema.max_followed, 1, MAX_FOLLOWED, "max_followed");
+    require(Array.isArray(schema.kinds) && schema.kinds.length <= MAX_KINDS, `kinds must be a list of at most ${MAX_KINDS}`);
+    this.schema = schema;
+    this.nKinds = schema.kinds.length;
+    this.nChannels = schema.n_channels;
+    for (const kind of schema.kinds) checkKind(kind, this.nChannels);
+
+    const n = this.nKinds;
+    /** Integers per entry: the fields of the kind that has most. */
+    this.stride = Math.max(1, ...schema.kinds.map(countFields));
+    this.nGroups = Uint8Array.from(schema.kinds, (kind) => kind.groups.length);
+    /** Ticks between two due ones by kind * C + channel; 0 where the kind lacks the channel. */
+    this.period = new Uint32Array(n * this.nChannels);
+    /** The bits of the channels that the kind has. */
+    this.channels = new Uint8Array(n);
+    /** By kind * MAX_GROUPS + group: fields, and the first one's place within an entry. */
+    this.nFields = new Uint8Array(n * MAX_GROUPS);
+    this.fieldBase = new Uint8Array(n * MAX_GROUPS);
+    /** By (kind * 256 + mask) * MAX_GROUPS + group: the channel that carries it. */
+    this.carrier = new Uint8Array(n * 256 * MAX_GROUPS).fill(NO_CHANNEL);
+    schema.kinds.forEach((kind, k) => this.#layOutKind(kind, k));
+
+    /** Number of Rice parameters. */
+    this.nParameters = this.nChannels * schema.kinds.reduce((sum, kind) => sum + countFields(kind), 0);
+    /** By (kind * C + channel) * MAX_GROUPS + group: the number of the first field's Rice parameter. */
+    this.parameter = new Uint32Array(n * this.nChannels * MAX_GROUPS);
+    /** By parameter: order of the predictor, and the value of one step of q. */
+    this.order = new Uint8Array(this.nParameters);
+    this.scale = new Float64Array(this.nParameters).fill(NaN);
+    this.#layOutParameters(schema.kinds);
+  }
+
+  /**
+   * @param {Kind} kind
+   * @param {number} k its number
+   */
+  #layOutKind(kind, k) {
+    kind.channels.forEach((channel, c) => {
+      if (channel === null) return;
+      this.period[k * this.nChannels + c] = channel.period;
+      this.channels[k] |= 1 << c;
+    });
+    let base = 0;
+    kind.groups.forEach((group, j) => {
+      this.nFields[k * MAX_GROUPS + j] = group.fields.length;
+      this.fieldBase[k * MAX_GROUPS + j] = base;
+      base += group.fields.length;
+      for (let mask = 0; mask < 256; mask++) {
+        const common = mask & group.channels;
+        if (common !== 0) this.carrier[(k * 256 + mask) * MAX_GROUPS + j] = 31 - Math.clz32(common & -common);
+      }
+    });
+  }
+
+  /**
+   * Number the parameters: kinds outermost, then channels, then groups, then fields.
+   * @param {Kind[]} kinds
+   */
+  #layOutParameters(kinds) {
+    let number = 0;
+    kinds.forEach((kind, k) => {
+      for (let c = 0; c < this.nChannels; c++) {
+        kind.groups.forEach((group, j) => {
+          this.parameter[(k * this.nChannels + c) * MAX_GROUPS + j] = number;
+          for (const field of group.fields) {
+            const params = field.params[c];
+            if (params !== null) [this.order[number], this.scale[number]] = params;
+            number++;
+          }
+        });
+      }
+    });
+  }
+
+  /**
+   * Where a field stands in a kind, or null if it has none of that name.
+   * @param {number} kind
+   * @param {string} component
+   * @param {string} field
+   */
+  find(kind, component, field) {
+    const groups = this.schema.kinds[kind].groups;
+    const group = groups.findIndex((g) => g.component === component);
+    if (group < 0) return null;
+    const index = groups[group].fields.findIndex((f) => f.name === field);
+    if (index < 0) return null;
+    const { codec, type } = groups[group].fields[index];
+    return { group, index, offset: this.fieldBase[kind * MAX_GROUPS + group] + index, codec, type };
+  }
+}
+
+/** @param {Kind} kind */
+function countFields(kind) {
+  return kind.groups.reduce((sum, group) => sum + group.fields.length, 0);
+}
+
+/**
+ * @param {Kind} kind
+ * @param {number} nChannels
+ */
+function checkKind(kind, nChannels) {
+  require(typeof kind === "object" && kind !== null && typeof kind.name === "string", "a kind must be a map with a name");
+  const { name, channels, groups } = kind;
+  require(Array.isArray(channels) && channels.length === nChannels, `channels of ${name} must be a list of ${nChannels}`);
+  for (const channel of channels) {
+    if (channel !== null) requireInteger(channel?.period, 1, 2 ** 31, `a period of ${name}`);
+  }
+  require(Array.isArray(groups) && groups.length <= MAX_GROUPS, `groups of ${name} must be a list of at most ${MAX_GROUPS}`);
+  for (const group of groups) checkGroup(group, name, channels);
+}
+
+/**
+ * @param {Group} group
+ * @param {string} name of the kind
+ * @param {(Channel | null)[]} channels of the kind
+ */
+function checkGroup(group, name, channels) {
+  require(typeof group === "object" && group !== null, `a group of ${name} must be a map`);
+  const { component, fields } = group;
+  requireInteger(group.channels, 0, 2 ** channels.length - 1, `channels of ${name}.${component}`);
+  require(Array.isArray(fields) && fields.length <= MAX_FIELDS, `fields of ${name}.${component} must be a list of at most ${MAX_FIELDS}`);
+  for (const field of fields) {
+    const path = `${name}.${component}.${field?.name}`;
+    const params = field?.params;
+    require(Array.isArray(params) && params.length === channels.length, `params of ${path} must be a list of ${channels.length}`);
+    for (let c = 0; c < params.length; c++) {
+      if ((group.channels >> c) & 1) {
+        require(channels[c] !== null, `${path} travels on channel ${c}, which ${name} lacks`);
+        require(Array.isArray(params[c]), `${path} has no params for channel ${c}`);
+      }
+      if (params[c] !== null) requireInteger(params[c]?.[0], 0, 2, `order of ${path}`);
+    }
+  }
+}

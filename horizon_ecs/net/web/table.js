@@ -1,0 +1,255 @@
+/**
+ * The list of entities that a client follows, in flat typed arrays in the order of the server's list.
+ */
+
+import { Layout, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+
+const INITIAL_CAPACITY = 1024;
+
+/** To read the bits of an integer as a float. */
+const pun = new DataView(new ArrayBuffer(4));
+
+/** @typedef {import("./schema.js").Schema} Schema */
+
+export class Table {
+  /** @type {Map<number, [number, number]>} slot to index and generation */
+  #remembered = new Map();
+
+  /**
+   * Entries from `n` on mean nothing, in any array. The arrays are replaced when the list grows: read them anew after each frame.
+   * @param {Schema} schema
+   */
+  constructor(schema) {
+    this.schema = schema;
+    this.layout = new Layout(schema);
+    /** Entries in the list. */
+    this.n = 0;
+    this.capacity = 0;
+    this.slot = new Uint32Array(0);
+    this.generation = new Uint32Array(0);
+    this.kind = new Uint8Array(0);
+    /** Bit c: followed on channel c. */
+    this.mask = new Uint8Array(0);
+    /** Bit j: group j waits for an absolute record. */
+    this.stale = new Uint8Array(0);
+    /** Integers, `layout.stride` an entry, of which group j of kind k takes those from `layout.fieldBase[k * 8 + j]`. */
+    this.q = new Int32Array(0);
+    /** Their last differences. */
+    this.d = new Int32Array(0);
+    /** The index that an entry had before the last frame; -1 for one that entered. */
+    this.previous = new Int32Array(0);
+    /** The number of the frame that last moved an entry, for counting. */
+    this.updated = new Uint32Array(0);
+    /** Those that left with the last frame, `nLeft` of them. */
+    this.nLeft = 0;
+    this.leftSlot = new Uint32Array(0);
+    this.leftGeneration = new Uint32Array(0);
+    this.nEntered = 0;
+    this.grow(Math.min(INITIAL_CAPACITY, schema.max_followed));
+  }
+
+  /**
+   * Append an entity that entered; all its groups wait for an absolute record.
+   * @param {number} kind
+   * @param {number} slot
+   * @param {number} generation
+   * @param {number} mask
+   */
+  append(kind, slot, generation, mask) {
+    // By twos, as entries come: a count alone must not make us allocate.
+    if (this.n === this.capacity) this.grow(Math.min(2 * this.capacity, this.schema.max_followed));
+    const i = this.n++;
+    const { stride } = this.layout;
+    this.kind[i] = kind;
+    this.slot[i] = slot;
+    this.generation[i] = generation;
+    this.mask[i] = mask;
+    this.stale[i] = (1 << this.layout.nGroups[kind]) - 1;
+    this.previous[i] = -1;
+    this.q.fill(0, i * stride, (i + 1) * stride);
+    this.d.fill(0, i * stride, (i + 1) * stride);
+  }
+
+  /**
+   * Follow an entity on other channels; groups whose carrier changes become stale.
+   * @param {number} i index in the list
+   * @param {number} mask
+   */
+  setMask(i, mask) {
+    const { carrier, nGroups } = this.layout;
+    const k = this.kind[i];
+    const before = (k * 256 + this.mask[i]) * MAX_GROUPS;
+    const after = (k * 256 + mask) * MAX_GROUPS;
+    this.mask[i] = mask;
+    for (let j = 0; j < nGroups[k]; j++) {
+      if (carrier[before + j] !== carrier[after + j]) this.stale[i] |= 1 << j;
+    }
+  }
+
+  /** Empty the list, but remember who was in it. */
+  clear() {
+    this.#remembered.clear();
+    for (let i = 0; i < this.n; i++) this.#remembered.set(this.slot[i], [i, this.generation[i]]);
+    this.n = 0;
+  }
+
+  /** Who is in the list again since `clear` has neither left nor entered. */
+  compareWithRemembered() {
+    this.nEntered = 0;
+    for (let i = 0; i < this.n; i++) {
+      const before = this.#remembered.get(this.slot[i]);
+      if (before !== undefined && before[1] === this.generation[i]) {
+        this.previous[i] = before[0];
+        this.#remembered.delete(this.slot[i]);
+      } else this.nEntered++;
+    }
+    for (const [slot, [, generation]] of this.#remembered) {
+      this.leftSlot[this.nLeft] = slot;
+      this.leftGeneration[this.nLeft++] = generation;
+    }
+    this.#remembered.clear();
+  }
+
+  /**
+   * Enlarge every array to `capacity` entries.
+   * @param {number} capacity
+   */
+  grow(capacity) {
+    const { stride } = this.layout;
+    this.capacity = capacity;
+    this.slot = enlarged(this.slot, capacity);
+    this.generation = enlarged(this.generation, capacity);
+    this.kind = enlarged(this.kind, capacity);
+    this.mask = enlarged(this.mask, capacity);
+    this.stale = enlarged(this.stale, capacity);
+    this.previous = enlarged(this.previous, capacity);
+    this.updated = enlarged(this.updated, capacity);
+    this.leftSlot = enlarged(this.leftSlot, capacity);
+    this.leftGeneration = enlarged(this.leftGeneration, capacity);
+    this.q = enlarged(this.q, capacity * stride);
+    this.d = enlarged(this.d, capacity * stride);
+  }
+
+  /**
+   * @param {number} from
+   * @param {number} to at or before it
+   */
+  moveEntry(from, to) {
+    this.previous[to] = from;
+    if (from === to) return;
+    this.slot[to] = this.slot[from];
+    this.generation[to] = this.generation[from];
+    this.kind[to] = this.kind[from];
+    this.mask[to] = this.mask[from];
+    this.stale[to] = this.stale[from];
+    const { stride } = this.layout;
+    for (let f = 0; f < stride; f++) {
+      this.q[to * stride + f] = this.q[from * stride + f];
+      this.d[to * stride + f] = this.d[from * stride + f];
+    }
+  }
+
+  /**
+   * The entity's 64-bit handle.
+   * @param {number} i index in the list
+   */
+  handle(i) {
+    return (BigInt(this.generation[i]) << 32n) | BigInt(this.slot[i]);
+  }
+
+  /**
+   * The index of an entity in the list, or -1. Looks through the whole list.
+   * @param {bigint | number} handle
+   */
+  indexOf(handle) {
+    const slot = Number(BigInt(handle) & 0xffff_ffffn);
+    const generation = Number(BigInt(handle) >> 32n);
+    for (let i = 0; i < this.n; i++) {
+      if (this.slot[i] === slot && this.generation[i] === generation) return i;
+    }
+    return -1;
+  }
+
+  /**
+   * The channel that carries an entry's group; NO_CHANNEL if none does.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  carrier(i, group) {
+    return this.layout.carrier[(this.kind[i] * 256 + this.mask[i]) * MAX_GROUPS + group];
+  }
+
+  /**
+   * The integers of one group, or null if the entry's kind has no such group.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  groupOf(i, group) {
+    const k = this.kind[i];
+    if (group >= this.layout.nGroups[k]) return null;
+    const at = i * this.layout.stride + this.layout.fieldBase[k * MAX_GROUPS + group];
+    return this.q.subarray(at, at + this.layout.nFields[k * MAX_GROUPS + group]);
+  }
+
+  /**
+   * Write one field of all entries, dequantised; NaN where the kind lacks it or no channel carries it.
+   *
+   * @template {Float32Array | Float64Array} T
+   * @param {string} component
+   * @param {string} field
+   * @param {T} out at least `n` long
+   * @returns {T}
+   */
+  column(component, field, out) {
+    const { layout } = this;
+    const places = this.schema.kinds.map((_, k) => layout.find(k, component, field));
+    for (let i = 0; i < this.n; i++) {
+      const place = places[this.kind[i]];
+      out[i] = place === null ? NaN : this.valueAt(i, place);
+    }
+    return out;
+  }
+
+  /**
+   * @param {number} i
+   * @param {NonNullable<ReturnType<Layout["find"]>>} place
+   */
+  valueAt(i, place) {
+    const { layout } = this;
+    const q = this.q[i * layout.stride + place.offset];
+    const c = this.carrier(i, place.group);
+    if (c === NO_CHANNEL) return NaN;
+    if (place.codec === "quantised") {
+      return q * layout.scale[layout.parameter[(this.kind[i] * layout.nChannels + c) * MAX_GROUPS + place.group] + place.index];
+    }
+    if (place.codec === "integer") return place.type.startsWith("u") ? q >>> 0 : q;
+    pun.setInt32(0, q);
+    return pun.getFloat32(0);
+  }
+
+  /**
+   * Everything that is known, for tools and tests.
+   * @returns {Map<bigint, {kind: string, mask: number, q: number[][]}>} by handle; integers by group
+   */
+  toMap() {
+    const table = new Map();
+    for (let i = 0; i < this.n; i++) {
+      const groups = this.schema.kinds[this.kind[i]].groups;
+      const q = groups.map((_, j) => Array.from(/** @type {Int32Array} */ (this.groupOf(i, j))));
+      table.set(this.handle(i), { kind: this.schema.kinds[this.kind[i]].name, mask: this.mask[i], q });
+    }
+    return table;
+  }
+}
+
+/**
+ * @template {Int32Array | Uint32Array | Uint8Array} T
+ * @param {T} array
+ * @param {number} length
+ * @returns {T}
+ */
+function enlarged(array, length) {
+  const larger = /** @type {T} */ (new /** @type {any} */ (array.constructor)(length));
+  larger.set(array);
+  return larger;
+}

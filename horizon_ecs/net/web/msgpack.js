@@ -194,7 +194,7 @@ class Writer {
   }
 
   /**
-   * Make room for `n` bytes and return where they go.
+   * Make room for `n` bytes and return where they go. To be called before `bytes` or `view` is looked at, as both may be replaced.
    * @param {number} n
    */
   room(n) {
@@ -212,12 +212,14 @@ class Writer {
 
   /** @param {number} value */
   byte(value) {
-    this.bytes[this.room(1)] = value;
+    const at = this.room(1);
+    this.bytes[at] = value;
   }
 
   /** @param {Uint8Array} bytes */
   append(bytes) {
-    this.bytes.set(bytes, this.room(bytes.length));
+    const at = this.room(bytes.length);
+    this.bytes.set(bytes, at);
   }
 
   /**
@@ -259,10 +261,12 @@ class Writer {
       this.byte(n);
     } else if (n < 65_536) {
       this.byte(tags[1]);
-      this.view.setUint16(this.room(2), n);
+      const at = this.room(2);
+      this.view.setUint16(at, n);
     } else {
       this.byte(tags[2]);
-      this.view.setUint32(this.room(4), n);
+      const at = this.room(4);
+      this.view.setUint32(at, n);
     }
   }
 

@@ -322,6 +322,7 @@ export class Replica extends Table {
         this.d[at + f] = layout.order[parameter + f] === 2 ? unzigzag(reader.wide()) : 0;
       }
       this.stale[i] &= ~(1 << j);
+      this.unit[i * MAX_GROUPS + j] = c;
     }
   }
 

@@ -14,6 +14,12 @@ const pun = new DataView(new ArrayBuffer(4));
 export class Table {
   /** @type {Map<number, [number, number]>} slot to index and generation */
   #remembered = new Map();
+  /** Entries in the list, and how many the arrays have room for. */
+  n = 0;
+  capacity = 0;
+  /** How many left and entered with the last frame. */
+  nLeft = 0;
+  nEntered = 0;
 
   /**
    * Entries from `n` on mean nothing, in any array. The arrays are replaced when the list grows: read them anew after each frame.
@@ -22,9 +28,6 @@ export class Table {
   constructor(schema) {
     this.schema = schema;
     this.layout = new Layout(schema);
-    /** Entries in the list. */
-    this.n = 0;
-    this.capacity = 0;
     this.slot = new Uint32Array(0);
     this.generation = new Uint32Array(0);
     this.kind = new Uint8Array(0);
@@ -34,6 +37,11 @@ export class Table {
     this.stale = new Uint8Array(0);
     /** Integers, `layout.stride` an entry, of which group j of kind k takes those from `layout.fieldBase[k * 8 + j]`. */
     this.q = new Int32Array(0);
+    /**
+     * By entry * 8 + group: the channel that its integers came on, in whose units they are; NO_CHANNEL before the first record.
+     * It differs from the carrier while the group is stale.
+     */
+    this.unit = new Uint8Array(0);
     /** Their last differences. */
     this.d = new Int32Array(0);
     /** The index that an entry had before the last frame; -1 for one that entered. */
@@ -41,10 +49,8 @@ export class Table {
     /** The number of the frame that last moved an entry, for counting. */
     this.updated = new Uint32Array(0);
     /** Those that left with the last frame, `nLeft` of them. */
-    this.nLeft = 0;
     this.leftSlot = new Uint32Array(0);
     this.leftGeneration = new Uint32Array(0);
-    this.nEntered = 0;
     this.grow(Math.min(INITIAL_CAPACITY, schema.max_followed));
   }
 
@@ -66,6 +72,7 @@ export class Table {
     this.mask[i] = mask;
     this.stale[i] = (1 << this.layout.nGroups[kind]) - 1;
     this.previous[i] = -1;
+    this.unit.fill(NO_CHANNEL, i * MAX_GROUPS, (i + 1) * MAX_GROUPS);
     this.q.fill(0, i * stride, (i + 1) * stride);
     this.d.fill(0, i * stride, (i + 1) * stride);
   }
@@ -126,6 +133,7 @@ export class Table {
     this.updated = enlarged(this.updated, capacity);
     this.leftSlot = enlarged(this.leftSlot, capacity);
     this.leftGeneration = enlarged(this.leftGeneration, capacity);
+    this.unit = enlarged(this.unit, capacity * MAX_GROUPS);
     this.q = enlarged(this.q, capacity * stride);
     this.d = enlarged(this.d, capacity * stride);
   }
@@ -142,6 +150,7 @@ export class Table {
     this.kind[to] = this.kind[from];
     this.mask[to] = this.mask[from];
     this.stale[to] = this.stale[from];
+    for (let j = 0; j < MAX_GROUPS; j++) this.unit[to * MAX_GROUPS + j] = this.unit[from * MAX_GROUPS + j];
     const { stride } = this.layout;
     for (let f = 0; f < stride; f++) {
       this.q[to * stride + f] = this.q[from * stride + f];
@@ -192,7 +201,7 @@ export class Table {
   }
 
   /**
-   * Write one field of all entries, dequantised; NaN where the kind lacks it or no channel carries it.
+   * Write one field of all entries, dequantised; NaN where the kind lacks it or none was received.
    *
    * @template {Float32Array | Float64Array} T
    * @param {string} component
@@ -211,13 +220,24 @@ export class Table {
   }
 
   /**
+   * One field of one entity, dequantised; NaN where its kind lacks it or none was received.
+   * @param {number} i index in the list
+   * @param {string} component
+   * @param {string} field
+   */
+  read(i, component, field) {
+    const place = this.layout.find(this.kind[i], component, field);
+    return place === null ? NaN : this.valueAt(i, place);
+  }
+
+  /**
    * @param {number} i
    * @param {NonNullable<ReturnType<Layout["find"]>>} place
    */
   valueAt(i, place) {
     const { layout } = this;
     const q = this.q[i * layout.stride + place.offset];
-    const c = this.carrier(i, place.group);
+    const c = this.unit[i * MAX_GROUPS + place.group];
     if (c === NO_CHANNEL) return NaN;
     if (place.codec === "quantised") {
       return q * layout.scale[layout.parameter[(this.kind[i] * layout.nChannels + c) * MAX_GROUPS + place.group] + place.index];

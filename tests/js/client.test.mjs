@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Client, decode, encode, encodeEvent } from "../../horizon_ecs/net/web/horizon.js";
+import { BitWriter, frame } from "./bits.mjs";
+
+const SCHEMA = {
+  n_slots: 16, n_channels: 1, max_followed: 8,
+  kinds: [{
+    name: "Dot", position: "P", channels: [{ period: 1, radius: 5, frequency: 60 }],
+    groups: [{ component: "P", channels: 1, fields: [{ name: "x", type: "f4", codec: "quantised", params: [[1, 1]] }] }],
+  }],
+  events: [{ id: 3, name: "steer", fields: [["x", "f4"], ["y", "f4"]] }],
+};
+const WELCOME = {
+  type: "welcome", protocol: 1, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 2n ** 33n,
+  ack_every: 8, limits: {}, about: { title: "T" },
+};
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket {
+  static last;
+  readyState = 1;
+  sent = [];
+  constructor(url) {
+    this.url = url;
+    FakeSocket.last = this;
+  }
+  send(bytes) { this.sent.push(Uint8Array.from(bytes)); }
+  close(code, reason) {
+    this.readyState = 3;
+    this.onclose({ code, reason, wasClean: true });
+  }
+  receive(bytes) { this.onmessage({ data: bytes instanceof Uint8Array ? bytes.slice().buffer : bytes }); }
+  acks() { return this.sent.filter((bytes) => bytes[0] === 0).map((bytes) => new DataView(bytes.buffer).getUint32(1, true)); }
+}
+
+function start(options = {}) {
+  const client = new Client("ws://x/ws", { WebSocket: FakeSocket, ...options });
+  const socket = FakeSocket.last;
+  socket.onopen();
+  return { client, socket };
+}
+
+function live(options) {
+  const both = start(options);
+  both.socket.receive(encode(WELCOME));
+  return both;
+}
+
+const resetFrame = (tick, slots) => {
+  const bits = new BitWriter().put(0, 5).gamma(slots.length);
+  for (const slot of slots) bits.put(slot, 4).gamma(0).put(1, 1);
+  for (const _ of slots) bits.wide(0);
+  return frame(7, tick, bits);
+};
+const nothing = (difference) => frame(0, difference, new BitWriter().put(0, 2));
+
+test("says hello first, then is live with the welcome", () => {
+  const { client, socket } = start({ name: "me", schema: "abc", about: { a: 1 } });
+  assert.deepEqual(decode(socket.sent[0]), { type: "hello", protocol: 1, name: "me", about: { a: 1 }, schema: "abc" });
+  assert.equal(client.live, false);
+  socket.receive(encode(WELCOME));
+  assert.equal(client.live, true);
+  assert.equal(client.welcome.entity, 2 ** 33);
+  client.close();
+  assert.equal(client.live, false);
+});
+
+test("acknowledges a reset frame at once, then every ack_every ticks, and what is left when it gets quiet", (t) => {
+  const timeouts = [];
+  t.mock.method(globalThis, "setTimeout", (callback, ms) => timeouts.push({ callback, ms }));
+  const { client, socket } = live();
+  socket.receive(resetFrame(100, [1]));
+  for (let i = 0; i < 19; i++) socket.receive(nothing(1));
+  assert.deepEqual(socket.acks(), [100, 108, 116]);
+  assert.ok(timeouts.at(-1).ms < 1000);
+  timeouts.at(-1).callback();
+  assert.deepEqual(socket.acks(), [100, 108, 116, 119]);
+  client.close();
+});
+
+test("tells who entered and who left", () => {
+  const told = [];
+  const { client, socket } = live({ onEnter: (handle, i) => told.push(["in", handle, i]), onLeave: (handle) => told.push(["out", handle]), onFrame: (replica) => told.push(replica.tick) });
+  socket.receive(resetFrame(1, [1, 2]));
+  socket.receive(resetFrame(2, [2, 3]));
+  const one = 2n ** 32n;
+  assert.deepEqual(told, [["in", one + 1n, 0], ["in", one + 2n, 1], 1, ["out", one + 1n], ["in", one + 3n, 1], 2]);
+  client.close();
+});
+
+test("measures the round trip", () => {
+  let pinged = null;
+  const { client, socket } = live({ onPing: (ms, tick) => (pinged = [ms, tick]) });
+  const ping = decode(socket.sent[1]);
+  assert.equal(ping.type, "ping");
+  socket.receive(encode({ type: "pong", t: ping.t, tick: 77 }));
+  assert.equal(pinged[1], 77);
+  assert.ok(client.ping_ms >= 0);
+  client.close();
+});
+
+test("takes statistics, and lets unknown messages be", () => {
+  const { client, socket } = live();
+  socket.receive(encode({ type: "stats", tick_ms: 1.5 }));
+  socket.receive(encode({ type: "from the future" }));
+  assert.equal(client.stats.tick_ms, 1.5);
+  assert.equal(client.live, true);
+  client.close();
+});
+
+test("sends declared events packed, and nothing else", () => {
+  const { client, socket } = live();
+  assert.equal(client.send("steer", { x: 1, y: -0.5 }), true);
+  assert.equal(Buffer.from(socket.sent.at(-1)).toString("hex"), "030000803f000000bf");
+  assert.equal(client.send("unknown", {}), false);
+  client.close();
+  assert.equal(client.send("steer", { x: 1, y: 0 }), false);
+});
+
+test("packs every type of field, and several records", () => {
+  const types = ["b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"];
+  const event = { id: 9, name: "all", fields: types.map((type) => [type, type]) };
+  const record = { b1: true, i1: -1, u1: 255, i2: -2, u2: 65_535, i4: -3, u4: 2 ** 32 - 1, i8: -4n, u8: 2n ** 64n - 1n, f4: 0.5, f8: 0.1 };
+  const size = 1 + 1 + 1 + 2 + 2 + 4 + 4 + 8 + 8 + 4 + 8;
+  const bytes = encodeEvent(event, [record, {}]);
+  assert.equal(bytes.length, 1 + 2 * size);
+  assert.equal(new DataView(bytes.buffer).getFloat64(1 + size - 8, true), 0.1);
+  assert.throws(() => encodeEvent(event, []), RangeError);
+  assert.throws(() => encodeEvent({ id: 1, name: "e", fields: [["x", "c16"]] }, [{}]));
+});
+
+for (const [name, messages] of Object.entries({
+  "text": ["hello"],
+  "empty": [Uint8Array.of()],
+  "not msgpack": [Uint8Array.of(0xc1)],
+  "stats before welcome": [encode({ type: "stats" })],
+  "state before welcome": [nothing(1)],
+  "another protocol": [encode({ ...WELCOME, protocol: 2 })],
+  "no schema": [encode({ ...WELCOME, schema: null })],
+  "no rate": [encode({ ...WELCOME, tick_rate: 0 })],
+  "malformed frame": [encode(WELCOME), Uint8Array.of(0x7f)],
+})) {
+  test(`closes with 4000: ${name}`, () => {
+    let closed = null;
+    const { socket } = start({ onClose: (event) => (closed = event) });
+    for (const message of messages) socket.receive(message);
+    assert.equal(closed.code, 4000);
+    assert.ok(closed.reason.length > 0);
+  });
+}

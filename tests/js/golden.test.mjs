@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Replica, WireError } from "../../horizon_ecs/net/web/horizon.js";
+
+const folder = new URL("../golden/", import.meta.url);
+const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".json")).sort() : [];
+const streams = names.map((name) => {
+  const golden = JSON.parse(readFileSync(new URL(name, folder), "utf8"), (key, value) => (key === "radius" && value === "inf" ? Infinity : value));
+  return { name, ...golden, frames: golden.frames.map((frame) => new Uint8Array(Buffer.from(frame, "hex"))) };
+});
+
+/** Flips per frame in the mutation test. */
+const N_MUTANTS = 24;
+
+function tableOf(replica) {
+  const table = {};
+  for (const [handle, { mask, q }] of replica.toMap()) table[handle] = { mask, q };
+  return table;
+}
+
+test("there are golden streams", { skip: names.length === 0 && "none in tests/golden" }, () => assert.ok(streams.length > 0));
+
+for (const { name, schema, phase, frames, tables } of streams) {
+  test(`${name}: after every frame the table is the server's`, () => {
+    const replica = new Replica(schema, { phase });
+    frames.forEach((frame, i) => {
+      replica.apply(frame);
+      assert.deepEqual(tableOf(replica), tables[i], `frame ${i}`);
+    });
+  });
+
+  test(`${name}: truncated frames are refused`, () => {
+    frames.slice(0, 40).forEach((frame, i) => {
+      for (const length of [0, 1, frame.length >> 1, frame.length - 1]) {
+        assert.throws(() => catchUp(schema, phase, frames, i).apply(frame.subarray(0, length)), WireError);
+      }
+    });
+  });
+
+  test(`${name}: flipped bits are refused or decoded within bounds`, () => {
+    let refused = 0;
+    const random = generator(1);
+    frames.slice(0, 60).forEach((frame, i) => {
+      for (let m = 0; m < N_MUTANTS; m++) {
+        const replica = catchUp(schema, phase, frames, i);
+        const mutant = frame.slice();
+        const flips = 1 + (random() % 3);
+        for (let f = 0; f < flips; f++) mutant[random() % mutant.length] ^= 1 << (random() % 8);
+        try {
+          replica.apply(mutant);
+        } catch (error) {
+          assert.ok(error instanceof WireError, error.stack);
+          refused++;
+        }
+        assert.ok(replica.n <= schema.max_followed && replica.capacity <= Math.max(1024, schema.max_followed));
+      }
+    });
+    assert.ok(refused > 0);
+  });
+}
+
+/** A replica that has applied the first `n` frames from the last reset frame among them on. */
+function catchUp(schema, phase, frames, n) {
+  const replica = new Replica(schema, { phase });
+  let from = n;
+  while (from > 0 && !(frames[from - 1][0] & 1)) from--;
+  for (let i = Math.max(0, from - 1); i < n; i++) replica.apply(frames[i]);
+  return replica;
+}
+
+/** A xorshift, so that every run makes the same mutants. */
+function generator(seed) {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}

@@ -1,0 +1,109 @@
+"""The JavaScript client: its own tests under Node, msgpack against Python's, and a live stream against the Python client."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WEB = ROOT / "horizon_ecs" / "net" / "web"
+MIN_NODE = 18
+TIMEOUT_S = 120
+
+
+def _run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run to the end, within bounds; the caller looks at the exit code."""
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S, **options)
+
+
+def _node() -> str:
+    """Path of a Node that is new enough, or skip."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    version = _run(node, "--version").stdout
+    if int(version.lstrip("v").split(".")[0]) < MIN_NODE:
+        pytest.skip(f"node is {version.strip()}, at least {MIN_NODE} is needed")
+    return node
+
+
+def _plain(value: Any) -> Any:
+    """What msgpack.test.mjs makes of a decoded value in JSON."""
+    if isinstance(value, bytes):
+        return {"bin": value.hex()}
+    if isinstance(value, bool) or not isinstance(value, int | list | dict):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**53 else {"int": str(value)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()}
+
+
+VALUES: list[Any] = [
+    None, True, False, 0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53 - 1, 2**53 + 1, 2**64 - 1,
+    -1, -32, -33, -128, -129, -32_768, -32_769, -(2**31), -(2**31) - 1, -(2**63), 0.5, -1e300, "", "ä€𝄞", "x" * 31, "x" * 32, "x" * 256, "x" * 70_000,
+    b"", b"abc", bytes(300), bytes(70_000), [], [1, [2, [3]]], [0] * 16, [None] * 70_000, {}, {f"key {i}": i for i in range(20)},
+    {"type": "welcome", "schema": {"kinds": [{"name": "Ship", "channels": [None, {"period": 2}], "groups": []}]}, "entity": 5 << 32 | 7},
+]  # fmt: skip
+
+
+def test_under_node(tmp_path: Path) -> None:
+    """Everything in tests/js, with vectors that Python's msgpack wrote."""
+    vectors = tmp_path / "vectors.json"
+    packed = [(msgpack.packb(value), value) for value in VALUES]
+    packed.append((msgpack.packb(0.25, use_single_float=True), 0.25))
+    vectors.write_text(json.dumps([{"packed": data.hex(), "json": _plain(value)} for data, value in packed]))
+    tests = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*.test.mjs"))
+    environment = os.environ | {"MSGPACK_VECTORS": str(vectors)}
+    run = _run(_node(), "--test", *tests, env=environment)
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
+    assert re.search(r"pass [1-9]", run.stdout)
+
+
+def test_python_reads_what_javascript_writes() -> None:
+    values = [*VALUES, math.inf, -math.inf, -0.0]
+    lines = "\n".join(msgpack.packb(value).hex() for value in values)
+    run = _run(_node(), str(ROOT / "tests/js/encode.mjs"), input=lines)
+    assert run.returncode == 0, run.stderr
+    back = [msgpack.unpackb(bytes.fromhex(line)) for line in run.stdout.split()]
+    assert back == values
+    assert math.copysign(1, back[-1]) == -1
+
+
+def test_types() -> None:
+    """The JSDoc types hold, where a TypeScript compiler is at hand."""
+    compiler = shutil.which("tsc")
+    if compiler is None:
+        pytest.skip("tsc is not installed (npx -p typescript tsc --checkJs --noEmit in horizon_ecs/net/web does the same)")
+    run = _run(compiler, "--checkJs", "--noEmit", cwd=WEB)
+    assert run.returncode == 0, run.stdout
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    """The page works without a network: no address in it but the name of a namespace."""
+    for path in WEB.iterdir():
+        if path.suffix in {".html", ".js", ".css"}:
+            urls = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s'\"]*", path.read_text()))
+            assert urls <= {"http://www.w3.org/2000/svg"}, path.name
+
+
+def test_the_package_is_whole() -> None:
+    """package.json lists every module that the entry imports, and only what exists."""
+    package = json.loads((WEB / "package.json").read_text())
+    listed = {name for name in package["files"] if "*" not in name}
+    assert all((WEB / name).is_file() for name in listed)
+    wanted = {"horizon.js"}
+    while missing := {m for name in wanted for m in re.findall(r'from "\./(.+?)"', (WEB / name).read_text())} - wanted:
+        wanted |= missing
+    assert wanted <= listed
+    assert package["type"] == "module"

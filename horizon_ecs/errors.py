@@ -1,0 +1,85 @@
+"""Every exception that Horizon ECS raises on purpose.
+
+    HorizonError
+    ├── DefinitionError      a component, kind, layer or system is declared wrongly (also a TypeError)
+    │   └── CompileError     a system's body can't be compiled
+    ├── ArgumentError        a call's argument is not what it may be (also a ValueError)
+    ├── CapacityError        a limit that was given once is reached
+    ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
+    ├── SystemFailure        a system raised while the world ticked
+    ├── WireError            bytes from the network are malformed
+    └── ConnectionClosed     a server ended or refused a connection
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "CapacityError",
+    "CompileError",
+    "ConnectionClosed",
+    "DefinitionError",
+    "HorizonError",
+    "StaleHandleError",
+    "SystemFailure",
+    "WireError",
+]
+
+
+class HorizonError(Exception):
+    """The root of all that follow; also raised where Horizon ECS itself is at fault."""
+
+
+class DefinitionError(HorizonError, TypeError):
+    """A component, kind, layer or system is declared wrongly."""
+
+
+class CompileError(DefinitionError):
+    """The body of a system can't be compiled; the message names file, line and what to write instead."""
+
+
+class ArgumentError(HorizonError, ValueError):
+    """An argument is not what it may be; the message names it, what was expected and what came."""
+
+
+class CapacityError(HorizonError):
+    """A limit is reached; the message names it. Nothing was done."""
+
+
+class StaleHandleError(HorizonError, LookupError):
+    """A handle names an entity that no longer lives. Nothing was done."""
+
+
+class SystemFailure(HorizonError):
+    """A system raised; the cause is chained.
+
+    Attributes
+    ----------
+    system : str
+    tick : int
+    """
+
+    def __init__(self, system: str, tick: int, cause: BaseException) -> None:
+        super().__init__(f"system {system!r} failed in tick {tick}: {type(cause).__name__}: {cause}")
+        self.system = system
+        self.tick = tick
+
+
+class WireError(HorizonError):
+    """Bytes from the network are not what docs/wire.md says."""
+
+
+class ConnectionClosed(HorizonError):
+    """A server closed or refused the connection.
+
+    Attributes
+    ----------
+    code : int
+        The WebSocket close code (docs/wire.md, "Close codes").
+    reason : str
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"connection closed with code {code}" + (f": {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason

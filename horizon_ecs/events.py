@@ -1,0 +1,73 @@
+"""Columnar event queues: what clients sent since the last tick, as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.components import fields_of
+from horizon_ecs.errors import ArgumentError, DefinitionError
+
+
+class EventBatch:
+    """One tick's events of one type: `sender` uint64[n], and an array of n for every field, by name.
+
+    In order of arrival. `records` is the same as a structured array.
+    """
+
+    def __init__(self, sender: NDArray[np.uint64], records: NDArray[Any]) -> None:
+        self.sender = sender
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.sender)
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        records = self.__dict__.get("records")
+        if records is None or name not in records.dtype.names:
+            raise AttributeError(f"this event has no field {name!r}")
+        column: NDArray[Any] = records[name]
+        return column
+
+    def __repr__(self) -> str:
+        return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names)})"
+
+
+class EventQueue:
+    """Events of one type between two ticks, at most `limit`; what comes beyond is refused."""
+
+    def __init__(self, event: type, limit: int) -> None:
+        if not hasattr(event, "__hz_dtype__"):
+            raise DefinitionError(f"expected a class decorated with @event, got {event!r}")
+        self.event = event
+        self.dtype: np.dtype[Any] = event.__hz_dtype__
+        self.limit = limit
+        self.refused = 0
+        self._senders: list[NDArray[np.uint64]] = []
+        self._records: list[NDArray[Any]] = []
+        self._waiting = 0
+        self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
+
+    def push(self, sender: Any, records: Any) -> int:
+        """Queue records; return how many fitted."""
+        rows = np.atleast_1d(np.asarray(records))
+        if rows.dtype != self.dtype:
+            names = [f.name for f in fields_of(self.event)]
+            raise ArgumentError(f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}")
+        accepted = min(len(rows), self.limit - self._waiting)
+        self.refused += len(rows) - accepted
+        if accepted:
+            self._senders.append(np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted].copy())
+            self._records.append(rows[:accepted].copy())
+            self._waiting += accepted
+        return accepted
+
+    def turn(self) -> None:
+        """Make what waits the batch of the tick that begins."""
+        if self._waiting:
+            self.batch = EventBatch(np.concatenate(self._senders), np.concatenate(self._records))
+            self._senders, self._records, self._waiting = [], [], 0
+        elif len(self.batch):
+            self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))

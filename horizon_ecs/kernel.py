@@ -1,0 +1,258 @@
+"""The jit policy: the only file that names njit.
+
+Every kernel is compiled with the same options, for the signatures it declares and no others, and kept on disk in a directory whose name
+hashes everything the machine code depends on. (Numba itself checks only the file of the outermost function, so an edit in a helper of
+another file would go unseen; and it doesn't tell a build with bounds checks from one without.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import linecache
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import config as numba_config
+
+MAX_CACHES = 6  # directories of older builds that are kept, so that switching between two versions stays quick
+
+parallel_lock = threading.RLock()
+"""Hold it around every parallel kernel: Numba's workqueue layer aborts the process when two threads enter."""
+
+Progress = Callable[[int, int, str], None]
+
+
+class _Kernel:
+    """A registered kernel: its dispatcher, and the signatures still to be compiled."""
+
+    def __init__(self, dispatcher: Any, signatures: tuple[str, ...]) -> None:
+        self.dispatcher = dispatcher
+        self.signatures = signatures
+        self.ready = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.dispatcher.__module__.rpartition('.')[2]}.{self.dispatcher.__name__}"
+
+    def compile(self) -> None:
+        """Compile or load every signature, then refuse any other."""
+        for signature in self.signatures:
+            self.dispatcher.compile(signature)
+        self.dispatcher.disable_compile()
+        self.ready = True
+
+
+_kernels: list[_Kernel] = []
+
+
+def jit_enabled() -> bool:
+    """Whether functions are compiled at all (they are not under NUMBA_DISABLE_JIT=1)."""
+    return not numba_config.DISABLE_JIT
+
+
+def _source_hash() -> str:
+    """A hash of all that machine code may depend on: our sources, the compiler's versions and options, the processor."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted((*root.glob("*.py"), *root.glob("systems/*.py"))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    facts = (sys.version, numba.__version__, np.__version__, platform.machine(), numba_config.CPU_NAME, numba_config.BOUNDSCHECK)
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()[:16]
+
+
+def _writable(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError:
+        return False
+
+
+def _cache_base() -> Path:
+    """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one where neither can be written."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horizon_ecs"
+    return base if _writable(base) else Path(tempfile.gettempdir()) / f"horizon_ecs-{getattr(os, 'getuid', int)()}"
+
+
+def _prune(base: Path, keep: Path) -> None:
+    """Remove the oldest caches of other builds."""
+    others = sorted((d for d in base.glob("build-*") if d != keep), key=lambda d: d.stat().st_mtime, reverse=True)
+    for directory in others[MAX_CACHES - 1 :]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open_cache() -> Path:
+    base = _cache_base()
+    directory = base / f"build-{_source_hash()}"
+    directory.mkdir(parents=True, exist_ok=True)
+    os.utime(directory)
+    _prune(base, directory)
+    return directory
+
+
+cache_directory: Path = _open_cache()
+"""Where this build's machine code is kept."""
+
+
+_decorating = threading.Lock()
+
+
+def _njit_cached(function: Callable[..., Any], **options: Any) -> Any:
+    """njit with our cache; Numba reads the directory when it decorates, so that a user's own kernels keep theirs."""
+    with _decorating:
+        before = numba_config.CACHE_DIR
+        numba_config.CACHE_DIR = str(cache_directory)
+        try:
+            return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        finally:
+            numba_config.CACHE_DIR = before
+
+
+def helper(function: Callable[..., Any]) -> Any:
+    """Decorate a small function that kernels call; it is compiled into each of them."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def kernel(*signatures: str, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate a kernel: a function over arrays, compiled for exactly these signatures by `warm_up`.
+
+    Parameters
+    ----------
+    signatures : str
+        Numba signatures such as `"void(float32[::1], int64)"`.
+    parallel : bool
+        Whether `prange` runs on several threads; then call it only under `parallel_lock`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = _njit_cached(function, parallel=parallel)
+        if jit_enabled():
+            _kernels.append(_Kernel(dispatcher, signatures))
+        return dispatcher
+
+    return decorate
+
+
+def warm_up(*modules: str, progress: Progress | None = None) -> int:
+    """Compile, or load from the cache, the kernels that aren't ready; afterwards a wrong dtype is a TypeError and never a compilation.
+
+    Parameters
+    ----------
+    modules : str
+        Names of modules in `systems/`; none for every kernel that is imported.
+    progress : callable(done, total, name), optional
+        Called before each kernel, and once at the end; by default what `report_progress` was given.
+
+    Returns
+    -------
+    int : how many kernels were made ready.
+    """
+    waiting = [k for k in _kernels if not k.ready and (not modules or k.name.partition(".")[0] in modules)]
+    report = progress or _reporter
+    if waiting:
+        set_threading_layer()
+    for done, entry in enumerate(waiting):
+        if report:
+            report(done, len(waiting), entry.name)
+        entry.compile()
+    if waiting and report:
+        report(len(waiting), len(waiting), "ready")
+    return len(waiting)
+
+
+_reporter: Progress | None = None
+
+
+def report_progress(progress: Progress | None) -> None:
+    """Have every warm-up from now on report its progress: for a command line that shows why it waits."""
+    global _reporter
+    _reporter = progress
+
+
+def compile_source(source: str, name: str, globals_: dict[str, Any]) -> Callable[..., Any]:
+    """Compile generated Python source into the function `name`, as a kernel that is kept on disk like the others.
+
+    The source is written beside the cache, so that Numba can key its machine code by it and a traceback shows it. Compiled lazily: on the
+    first call or by an explicit `.compile`.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:24]
+    path = cache_directory / f"system_{digest}.py"
+    if not path.exists():
+        scratch = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+        scratch.write_text(source)
+        os.utime(scratch, (0, 0))  # Numba compares the file's time: the same source must look the same next time
+        scratch.replace(path)
+    namespace: dict[str, Any] = {**globals_, "__name__": f"horizon_ecs.generated.{path.stem}"}
+    exec(compile(source, str(path), "exec"), namespace)
+    linecache.checkcache(str(path))
+    return _njit_cached(namespace[name])
+
+
+def is_jitted(function: Any) -> bool:
+    """Whether `function` is something that Numba compiled."""
+    return isinstance(function, numba.core.dispatcher.Dispatcher)
+
+
+def compile_errors() -> tuple[type[BaseException], ...]:
+    """What Numba raises when it can't compile a function."""
+    return (numba.core.errors.NumbaError,)
+
+
+def n_threads() -> int:
+    """How many threads parallel kernels use: HORIZON_THREADS, else the number of cores this process may use."""
+    chosen = os.environ.get("HORIZON_THREADS")
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = int(chosen) if chosen and chosen.isdigit() and int(chosen) > 0 else available
+    return max(1, min(wanted, numba_config.NUMBA_NUM_THREADS))
+
+
+def _load_tbb() -> bool:
+    """Load pip's libtbb, which Numba looks for by name only."""
+    try:
+        ctypes.CDLL("libtbb.so.12", mode=ctypes.RTLD_GLOBAL)
+        return True
+    except OSError:
+        pass
+    for library in sorted(Path(sys.prefix, "lib").glob("libtbb.so.12*")):
+        try:
+            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            return True
+        except OSError:
+            continue
+    return False
+
+
+_layer_lock = threading.Lock()
+_layer_set = False
+
+
+def set_threading_layer() -> None:
+    """Prefer TBB, which neither spins between ticks nor stalls when the cores are busy; else workqueue. Only the first call acts."""
+    global _layer_set
+    with _layer_lock:
+        if _layer_set or not jit_enabled():
+            return
+        _layer_set = True
+        if "NUMBA_THREADING_LAYER" not in os.environ:
+            numba_config.THREADING_LAYER = "tbb" if _load_tbb() else "workqueue"
+
+
+def threading_layer() -> str:
+    """The threading layer that is chosen."""
+    set_threading_layer()
+    return str(numba_config.THREADING_LAYER) if jit_enabled() else "none"
+
+

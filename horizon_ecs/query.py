@@ -1,0 +1,176 @@
+"""Queries: which rows have some components and lack others, cached until the structure changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.columns import PAGE
+from horizon_ecs.components import Component, Kind, component_type, fields_of
+from horizon_ecs.errors import ArgumentError
+from horizon_ecs.systems import storage
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+
+class Batch:
+    """Some rows of one component: an array a field, by name. Assigning to a field writes into its array."""
+
+    __slots__ = ("_arrays", "_name")
+
+    def __init__(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_arrays", arrays)
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = self._arrays[name]
+        except KeyError:
+            raise AttributeError(f"{self._name} has no field {name!r}; it has {list(self._arrays)}") from None
+        return array
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__getattr__(name)[...] = value
+
+    def __len__(self) -> int:
+        return len(next(iter(self._arrays.values()), ()))
+
+    def __repr__(self) -> str:
+        return f"{self._name}({len(self)} rows: {', '.join(self._arrays)})"
+
+
+class Query:
+    """Rows that have all of some components and none of others; made by `World.query`.
+
+    What it found is kept until an entity is spawned or despawned or a component added or removed.
+    """
+
+    def __init__(
+        self, world: World, components: Sequence[Component], without: Sequence[Component] = (), kind: Kind | None = None
+    ) -> None:
+        self._world = world
+        self.components = tuple(component_type(c) for c in components)
+        self.without = tuple(component_type(c) for c in without)
+        self.kind = kind
+        self.need = int(storage.LIVE_BIT)
+        for c in self.components:
+            self.need |= world.bit(c)
+        self.lack = 0
+        for c in self.without:
+            self.lack |= world.bit(c)
+        self._version = -1
+        self._slots: NDArray[np.uint32] | None = None
+        self._pages = np.zeros(0, np.uint32)
+        self._full = np.zeros(0, np.uint8)
+
+    def _refresh(self) -> None:
+        world = self._world
+        if self._version == world.structure_version:
+            return
+        may = np.array([self._may(k) for k in world.kinds], np.bool_).reshape(-1)
+        pages, full = np.zeros(world.n_pages_used, np.uint32), np.zeros(world.n_pages_used, np.uint8)
+        used = world.n_pages_used
+        n = storage.match_pages(
+            world.page_kind[:used], world.page_live[:used], world.signature, may, np.uint64(self.need), np.uint64(self.lack), pages, full
+        )
+        self._pages, self._full = pages[:n], full[:n]
+        self._slots = None
+        self._version = world.structure_version
+
+    def _may(self, kind: Kind) -> bool:
+        every = kind.components + kind.optional
+        fits = all(c in every for c in self.components) and not any(c in kind.components for c in self.without)
+        return fits and (self.kind is None or kind is self.kind)
+
+    @property
+    def pages(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+        """Pages with a match, uint32[n], and whether every row of each matches, uint8[n]."""
+        self._refresh()
+        return self._pages, self._full
+
+    @property
+    def slots(self) -> NDArray[np.uint32]:
+        """uint32[n]: the matching rows, ascending; indices into every column."""
+        self._refresh()
+        if self._slots is None:
+            out = np.zeros(len(self._pages) * PAGE, np.uint32)
+            n = storage.match_rows(self._pages, self._full, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
+            self._slots = out[:n]
+        return self._slots
+
+    @property
+    def handles(self) -> NDArray[np.uint64]:
+        """uint64[n]: the matching entities."""
+        return self._world.handles_of(self.slots)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """bool[n_slots]: True where a row matches."""
+        out = np.zeros(self._world.n_slots, np.bool_)
+        out[self.slots] = True
+        return out
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __repr__(self) -> str:
+        lacking = "".join(f", without {c.__name__}" for c in self.without)
+        return f"Query({', '.join(c.__name__ for c in self.components)}{lacking}: {len(self)} entities)"
+
+    def arrays(self, component: Component) -> NDArray[Any]:
+        """A component's values as an array [n, fields], a copy."""
+        return np.stack([column[self.slots] for column in self._world[component]._arrays.values()], axis=1)
+
+    def to_dict(self) -> dict[str, NDArray[Any]]:
+        """Everything as copies: "handle", and "Component.field" for each field of each component of the query."""
+        out: dict[str, NDArray[Any]] = {"handle": self.handles}
+        for c in self.components:
+            for field in fields_of(c):
+                out[f"{c.__name__}.{field.name}"] = self._world.column(c, field.name)[self.slots]
+        return out
+
+    def runs(self) -> Iterator[slice]:
+        """Slices of columns in which every row matches: whole pages, neighbours joined."""
+        pages, full = self.pages
+        whole = pages[full != 0].astype(np.int64)
+        for run in np.split(whole, np.flatnonzero(np.diff(whole) != 1) + 1):
+            if len(run):
+                yield slice(int(run[0]) * PAGE, (int(run[-1]) + 1) * PAGE)
+
+    def rest(self) -> NDArray[np.uint32]:
+        """uint32[n]: the matching rows of pages in which not every row matches."""
+        pages, full = self.pages
+        mixed = np.ascontiguousarray(pages[full == 0])
+        out = np.zeros(len(mixed) * PAGE, np.uint32)
+        none = np.zeros(len(mixed), np.uint8)
+        n = storage.match_rows(mixed, none, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
+        return out[:n]
+
+    def batches(self, write: Sequence[Component] = ()) -> Iterator[tuple[Batch, ...]]:
+        """All matching rows in a few batches, a `Batch` a component, in the query's order.
+
+        Runs of whole pages come without a copy. The rest comes gathered in one batch, and the components in `write` are written back
+        after it was used.
+        """
+        wanted = [c for c in self.components if fields_of(c)]
+        strangers = [c.__name__ for c in write if c not in wanted]
+        if strangers:
+            raise ArgumentError(f"write lists {strangers}, which the query doesn't read")
+        for rows in self.runs():
+            yield tuple(self._batch(c, rows) for c in wanted)
+        rest = self.rest()
+        if len(rest):
+            gathered = tuple(self._batch(c, rest) for c in wanted)
+            yield gathered
+            for c, batch in zip(wanted, gathered, strict=True):
+                if c in write:
+                    for name, values in batch._arrays.items():
+                        self._world.column(c, name)[rest] = values
+
+    def _batch(self, component: Component, rows: slice | NDArray[np.uint32]) -> Batch:
+        arrays = {f.name: self._world.column(component, f.name)[rows] for f in fields_of(component)}
+        return Batch(component.__name__, arrays)

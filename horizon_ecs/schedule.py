@@ -1,0 +1,318 @@
+"""Systems and the schedule: what runs when, on which columns, and what it costs.
+
+A system is a plain function whose annotations say what it reads and writes. `@system` keeps the function callable as it is; adding it to
+a world binds it to that world's columns. Per-entity systems become one jitted loop (see `rewrite`), columns systems get batches of arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import time
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
+
+
+from horizon_ecs.commands import CommandBuffer, Commands
+from horizon_ecs.components import Component, component_type, fields_of, is_component
+from horizon_ecs.errors import DefinitionError, SystemFailure
+from horizon_ecs.stats import Timing
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Access:
+    """A mark in an annotation: how a system uses a parameter."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+READ, WRITE, RESOURCE, ENTITY = _Access("Read"), _Access("Write"), _Access("Res"), _Access("Entity")
+
+Read: TypeAlias = Annotated[T, READ]
+Write: TypeAlias = Annotated[T, WRITE]
+Res: TypeAlias = Annotated[T, RESOURCE]
+Entity: TypeAlias = Annotated[int, ENTITY]
+
+PHASES = ("input", "simulate", "react")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a system: its name, how it is used ("read", "write", "resource", "entity", "commands", "world"), and its type."""
+
+    name: str
+    use: str
+    type: Any
+
+
+def _classify(where: str, name: str, annotation: Any) -> Parameter:
+    """What an annotation asks for."""
+    # Imported here: world.py builds on this module.
+    from horizon_ecs.world import World
+
+    if annotation is Commands:
+        return Parameter(name, "commands", Commands)
+    if annotation is World:
+        return Parameter(name, "world", World)
+    marks = [a for a in get_args(annotation)[1:] if isinstance(a, _Access)] if get_origin(annotation) is Annotated else []
+    if marks and marks[0] is ENTITY:
+        return Parameter(name, "entity", int)
+    if marks and marks[0] is RESOURCE:
+        return Parameter(name, "resource", get_args(annotation)[0])
+    if marks:
+        target = get_args(annotation)[0]
+        if not is_component(target):
+            raise DefinitionError(f"{where}: {marks[0]}[...] takes a component class, not {target!r}")
+        if not fields_of(target):
+            raise DefinitionError(f"{where}: {target.__name__} is a tag without data; write with_=[{target.__name__}] instead of a parameter")
+        return Parameter(name, "write" if marks[0] is WRITE else "read", target)
+    raise DefinitionError(
+        f"{where}: parameter {name!r} must be annotated Read[...], Write[...], Res[...], Entity, Commands or World, not {annotation!r}"
+    )
+
+
+def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+    try:
+        hints = typing.get_type_hints(function, localns=localns, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(f"{where}: an annotation can't be resolved: {error}") from None
+    found = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            raise DefinitionError(f"{where}: parameter {name!r}: a system takes plain positional parameters only")
+        if name not in hints:
+            raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use Read[...], Write[...], Res[...], Entity, Commands or World")
+        found.append(_classify(where, name, hints[name]))
+    return tuple(found)
+
+
+class System(Generic[P, R]):
+    """A declared system; calling it calls the plain function.
+
+    Attributes
+    ----------
+    name : str
+    function : the plain function
+    phase, every, form, jit
+    before, after : tuple of System
+    with_, without : tuple of component classes
+    parameters : tuple of Parameter
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        phase: str,
+        before: Iterable[Any],
+        after: Iterable[Any],
+        with_: Iterable[Component],
+        without: Iterable[Component],
+        every: int,
+        form: str,
+        jit: bool,
+        localns: dict[str, Any],
+    ) -> None:
+        self.name = function.__name__
+        self.function = function
+        self.where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}: system {self.name!r}"
+        if phase not in PHASES:
+            raise DefinitionError(f"{self.where}: phase must be one of {PHASES}, not {phase!r}")
+        if form not in ("entity", "columns"):
+            raise DefinitionError(f"{self.where}: form must be 'entity' or 'columns', not {form!r}")
+        if not isinstance(every, int) or every < 1:
+            raise DefinitionError(f"{self.where}: every must be a whole number of ticks from 1, not {every!r}")
+        self.phase, self.every, self.form, self.jit = phase, every, form, jit
+        self.before, self.after = tuple(before), tuple(after)
+        for other in self.before + self.after:
+            if not isinstance(other, System):
+                raise DefinitionError(f"{self.where}: before and after list systems, not {other!r}")
+        self.with_ = tuple(component_type(c) for c in with_)
+        self.without = tuple(component_type(c) for c in without)
+        self.localns = localns
+        self.parameters = _parameters(function, localns, self.where)
+        self._check_form()
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__wrapped__ = function
+
+    def _check_form(self) -> None:
+        uses = {p.use for p in self.parameters}
+        if self.form == "entity" and "world" in uses:
+            raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
+        if self.form == "columns" and "entity" in uses:
+            raise DefinitionError(f"{self.where}: Entity is for per-entity systems")
+        if self.form == "columns" and self.jit and uses & {"world", "commands"}:
+            raise DefinitionError(f"{self.where}: a jitted columns system takes components and resources only")
+        if self.form == "entity" and not self.components and "entity" not in uses:
+            raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components that its parameters name."""
+        return tuple(p.type for p in self.parameters if p.use in ("read", "write"))
+
+    @property
+    def writes(self) -> tuple[Component, ...]:
+        """Those that it declares to write."""
+        return tuple(p.type for p in self.parameters if p.use == "write")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"System({self.name!r}, phase={self.phase!r})"
+
+
+@overload
+def system(function: Callable[P, R]) -> System[P, R]: ...
+@overload
+def system(
+    *,
+    phase: str = "simulate",
+    before: Iterable[Any] = (),
+    after: Iterable[Any] = (),
+    with_: Iterable[Component] = (),
+    without: Iterable[Component] = (),
+    every: int = 1,
+    form: str = "entity",
+    jit: bool = False,
+) -> Callable[[Callable[P, R]], System[P, R]]: ...
+def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declare a system.
+
+    Parameters
+    ----------
+    phase : "input", "simulate" or "react"
+        Phases run in this order; structural changes take effect at the end of each.
+    before, after : sequence of systems
+        Order within the phase; otherwise systems run in the order in which they were added.
+    with_, without : sequence of components
+        Only entities that have, or lack, these.
+    every : int
+        Only in ticks that it divides.
+    form : "entity" or "columns"
+        "entity": the body is written for one entity, `pos.x += vel.x * time.dt`, and becomes one jitted loop over all of them.
+        "columns": the function gets, for each batch of matching entities, an object with an array a field; NumPy works on them in place.
+    jit : bool
+        Compile a columns system with Numba.
+
+    The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the handle),
+    `Commands` (changes of structure), and for columns systems `World`. A columns system without components runs once a tick.
+
+    Raises
+    ------
+    DefinitionError
+        With file, line and name.
+    """
+    frame = sys._getframe(1)
+    localns = dict(frame.f_locals)
+    defaults: dict[str, Any] = {
+        "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity", "jit": False,
+    }  # fmt: skip
+
+    def decorate(function: Callable[..., Any]) -> System[..., Any]:
+        if not inspect.isfunction(function):
+            raise DefinitionError(f"@system decorates a function, not {function!r}")
+        return System(function, localns=localns, **{**defaults, **options})
+
+    return decorate if function is None else decorate(function)
+
+
+class _Bound:
+    """A system in one world: its query, its resources, and what runs it."""
+
+    def __init__(self, world: World, declared: System[..., Any], number: int) -> None:
+        # Imported here: both build on what this module declares.
+        from horizon_ecs.runners import make_runner
+
+        self.system = declared
+        self.number = number
+        self.timing = Timing()
+        self.commands = CommandBuffer(world)
+        self.run = make_runner(world, declared, self.commands)
+
+
+class Schedule:
+    """The systems of one world, in the order in which they run."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._bound: list[_Bound] = []
+        self._plan: dict[str, list[_Bound]] = {phase: [] for phase in PHASES}
+        self.timing = Timing()
+
+    def add(self, *systems: System[..., Any]) -> None:
+        """Add systems; nothing is added where one of them can't be."""
+        for s in systems:
+            if not isinstance(s, System):
+                raise DefinitionError(f"expected a function decorated with @system, got {s!r}")
+        known = [b.system for b in self._bound]
+        if len(set(map(id, [*known, *systems]))) != len(known) + len(systems):
+            raise DefinitionError("a system was added twice")
+        fresh = [_Bound(self._world, s, len(known) + i) for i, s in enumerate(systems)]
+        plan = {phase: _ordered([b for b in self._bound + fresh if b.system.phase == phase]) for phase in PHASES}
+        self._bound += fresh
+        self._plan = plan
+
+    def run(self) -> None:
+        """Every phase of one tick."""
+        tick = self._world.tick_count
+        for phase in PHASES:
+            plan = self._plan[phase]
+            for bound in plan:
+                if tick % bound.system.every == 0:
+                    self._run_one(bound, tick)
+            for bound in plan:
+                bound.commands.apply()
+
+    @staticmethod
+    def _run_one(bound: _Bound, tick: int) -> None:
+        started = time.perf_counter_ns()
+        try:
+            bound.run()
+        except Exception as error:
+            bound.commands.clear()
+            raise SystemFailure(bound.system.name, tick, error) from error
+        bound.timing.note(time.perf_counter_ns() - started)
+
+    def timings(self) -> Iterator[tuple[System[..., Any], Timing]]:
+        """Each system, in the order in which they run, with its timing."""
+        for phase in PHASES:
+            for bound in self._plan[phase]:
+                yield bound.system, bound.timing
+
+    def __repr__(self) -> str:
+        return "Schedule(" + "; ".join(f"{p}: {', '.join(b.system.name for b in self._plan[p])}" for p in PHASES) + ")"
+
+
+def _ordered(systems: Sequence[_Bound]) -> list[_Bound]:
+    """Topological order; among those free to run, the one that was added first."""
+    by_system = {b.system: b for b in systems}
+    waits: dict[_Bound, set[_Bound]] = {b: {by_system[a] for a in b.system.after if a in by_system} for b in systems}
+    for b in systems:
+        for other in b.system.before:
+            if other in by_system:
+                waits[by_system[other]].add(b)
+    done: list[_Bound] = []
+    while len(done) < len(systems):
+        ready = [b for b in systems if b not in done and waits[b] <= set(done)]
+        if not ready:
+            names = [b.system.name for b in systems if b not in done]
+            raise DefinitionError(f"the order of these systems is circular: {names}")
+        done.append(min(ready, key=lambda b: b.number))
+    return done
+
+

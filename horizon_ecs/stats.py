@@ -1,0 +1,72 @@
+"""What a world consists of and what it costs, as plain data that prints itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from horizon_ecs.columns import PAGE, resident_bytes
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+
+@dataclass
+class Timing:
+    """Running times of something that runs again and again, in milliseconds."""
+
+    runs: int = 0
+    last_ms: float = 0.0
+    total_ms: float = 0.0
+    max_ms: float = 0.0
+
+    def note(self, ns: int) -> None:
+        """One more run, of so many nanoseconds."""
+        self.last_ms = ns / 1e6
+        self.runs += 1
+        self.total_ms += self.last_ms
+        self.max_ms = max(self.max_ms, self.last_ms)
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean over all runs."""
+        return self.total_ms / self.runs if self.runs else 0.0
+
+
+@dataclass(frozen=True)
+class WorldStats:
+    """A snapshot of a world's counts, bytes and milliseconds."""
+
+    tick: int
+    entities: int
+    capacity: int
+    kinds: dict[str, int]
+    component_bytes: dict[str, int]
+    reserved_bytes: int
+    systems: dict[str, Timing] = field(default_factory=dict)
+    tick_timing: Timing = field(default_factory=Timing)
+
+    def __str__(self) -> str:
+        lines = [f"World: {self.entities:,} of {self.capacity:,} entities, tick {self.tick}"]
+        lines += [f"  kind       {name:<24}{n:>12,} entities" for name, n in self.kinds.items()]
+        lines += [f"  component  {name:<24}{size:>12,} bytes in use" for name, size in self.component_bytes.items()]
+        lines += [f"  system     {name:<24}{t.mean_ms:>12.3f} ms (max {t.max_ms:.3f}, {t.runs:,} runs)" for name, t in self.systems.items()]
+        lines.append(f"  tick       {'':<24}{self.tick_timing.mean_ms:>12.3f} ms (max {self.tick_timing.max_ms:.3f})")
+        lines.append(f"  reserved   {'':<24}{self.reserved_bytes:>12,} bytes of address space")
+        return "\n".join(lines)
+
+
+def gather(world: World) -> WorldStats:
+    """The statistics of a world as it stands."""
+    used = world.n_pages_used * PAGE
+    columns = {c: world[c]._arrays.values() for c in world.components}
+    return WorldStats(
+        tick=world.tick_count,
+        entities=len(world),
+        capacity=world.capacity,
+        kinds={kind.name: world.count(kind) for kind in world.kinds},
+        component_bytes={c.__name__: sum(resident_bytes(a, used) for a in arrays) for c, arrays in columns.items()},
+        reserved_bytes=sum(a.nbytes for arrays in columns.values() for a in arrays) + world.n_slots * 16,
+        systems={system.name: timing for system, timing in world.schedule.timings()},
+        tick_timing=world.schedule.timing,
+    )

@@ -1,0 +1,203 @@
+"""Storage: slots given out and taken back in bulk, handles checked, pages matched against a query."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from horizon_ecs.kernel import helper, kernel
+
+PAGE = 1024
+DEAD = np.uint32(0xFFFFFFFF)
+FREE_PAGE = -1
+
+LIVE_BIT = np.uint64(1 << 63)
+_DOOMED_BIT = np.uint64(1 << 62)
+_SLOT_BITS = np.uint64(32)
+_SLOT_MASK = np.uint64(0xFFFFFFFF)
+
+
+@helper
+def slot_of(handle, generation, signature):
+    """The slot that a handle names, or -1 where the entity no longer lives."""
+    slot = np.int64(handle & _SLOT_MASK)
+    if slot >= len(generation) or np.uint64(generation[slot]) != handle >> _SLOT_BITS or signature[slot] == np.uint64(0):
+        return np.int64(-1)
+    return slot
+
+
+@kernel("int64(uint64[::1], uint32[::1], uint64[::1], uint32[::1])")
+def check_handles(handles, generation, signature, out_slot):
+    """Write the slots of `handles`; return the index of the first that is stale, or -1.
+
+    Oracle: tests/naive.py::World.
+    """
+    for i in range(len(handles)):
+        slot = slot_of(handles[i], generation, signature)
+        if slot < 0:
+            return i
+        out_slot[i] = slot
+    return -1
+
+
+@kernel("void(uint64[::1], uint32[::1], uint64[::1], boolean[::1])")
+def alive(handles, generation, signature, out_alive):
+    """Write for each handle whether its entity lives."""
+    for i in range(len(handles)):
+        out_alive[i] = slot_of(handles[i], generation, signature) >= 0
+
+
+@helper
+def _take_page(page, n, wanted, bits, tick, signature, generation, born, first_free, out_slot, out_handle):
+    """Give out the free slots of one page, lowest first; return how many are given out by now."""
+    base = page * PAGE
+    i = np.int64(first_free[page])
+    while i < PAGE and n < wanted:
+        slot = base + i
+        if signature[slot] == np.uint64(0):
+            if generation[slot] == np.uint32(0):
+                generation[slot] = 1
+            signature[slot] = bits
+            born[slot] = tick
+            out_slot[n] = slot
+            out_handle[n] = (np.uint64(generation[slot]) << _SLOT_BITS) | np.uint64(slot)
+            n += 1
+        i += 1
+    first_free[page] = i
+    return n
+
+
+@kernel(
+    "void(int64, int64, uint64, uint32, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], uint32[::1], uint64[::1])"
+)
+def spawn(kind, wanted, bits, tick, page_kind, page_live, first_free, signature, generation, born, out_slot, out_handle):
+    """Give `wanted` slots to new entities of a kind: its own pages' lowest free slots first, then the lowest free pages.
+
+    The caller has made sure that there are enough.
+
+    Parameters
+    ----------
+    kind, wanted : int64               in
+    bits : uint64                      in      the new signature, with the live bit
+    tick : uint32                      in      birth
+    page_kind int16, page_live int32, first_free int32 [n_pages]         in/out
+    signature uint64, generation uint32, born uint32 [n_slots]           in/out
+    out_slot uint32, out_handle uint64 [wanted]                          out
+
+    Cost: O(wanted + n_pages), allocates nothing. Oracle: tests/naive.py::World.
+    """
+    n = 0
+    for fresh in range(2):
+        for page in range(len(page_kind)):
+            if n == wanted:
+                return
+            usable = page_kind[page] == FREE_PAGE if fresh else page_kind[page] == kind and page_live[page] < PAGE
+            if usable:
+                page_kind[page] = kind
+                before = n
+                n = _take_page(page, n, wanted, bits, tick, signature, generation, born, first_free, out_slot, out_handle)
+                page_live[page] += n - before
+
+
+@kernel("int64(int64, int16[::1], int32[::1])")
+def room(kind, page_kind, page_live):
+    """How many more entities of a kind the pages hold."""
+    n = 0
+    for page in range(len(page_kind)):
+        if page_kind[page] == FREE_PAGE:
+            n += PAGE
+        elif page_kind[page] == kind:
+            n += PAGE - page_live[page]
+    return n
+
+
+@kernel("int64(uint64[::1], boolean, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], int64[::1])")
+def despawn(handles, ignore, page_kind, page_live, first_free, signature, generation, born, n_killed):
+    """End entities; a handle that occurs twice counts once.
+
+    Returns
+    -------
+    int64 : -1, or the index of the first stale handle; then nothing was done, unless stale ones are ignored.
+
+    `n_killed[0]` receives how many ended. Oracle: tests/naive.py::World.
+    """
+    n_killed[0] = 0
+    for i in range(len(handles)):
+        slot = slot_of(handles[i], generation, signature)
+        if slot >= 0:
+            signature[slot] |= _DOOMED_BIT
+        elif not ignore:
+            for j in range(i):
+                signature[np.int64(handles[j] & _SLOT_MASK)] &= ~_DOOMED_BIT
+            return i
+    for i in range(len(handles)):
+        slot = slot_of(handles[i], generation, signature)
+        if slot < 0:
+            continue
+        page = slot // PAGE
+        signature[slot] = 0
+        born[slot] = DEAD
+        generation[slot] = generation[slot] + 1 if generation[slot] != DEAD else 1
+        first_free[page] = min(first_free[page], np.int32(slot - page * PAGE))
+        page_live[page] -= 1
+        n_killed[0] += 1
+        if page_live[page] == 0:
+            page_kind[page] = FREE_PAGE
+    return -1
+
+
+@kernel("void(uint32[::1], uint64, boolean, uint64[::1])")
+def flip(slots, bit, on, signature):
+    """Set or clear a component's bit."""
+    for slot in slots:
+        if on:
+            signature[slot] |= bit
+        else:
+            signature[slot] &= ~bit
+
+
+@helper
+def matches(signature, need, without):
+    """Whether a row has all bits of `need` and none of `without`."""
+    return (signature & need) == need and (signature & without) == np.uint64(0)
+
+
+@kernel("int64(int16[::1], int32[::1], uint64[::1], boolean[::1], uint64, uint64, uint32[::1], uint8[::1])")
+def match_pages(page_kind, page_live, signature, kind_may, need, without, out_page, out_full):
+    """List the pages in which a query may match, and whether every row of a page does.
+
+    Parameters
+    ----------
+    kind_may : boolean[n_kinds]   in   whether entities of a kind can match at all
+    need, without : uint64        in   bits that a matching row has, or lacks
+    out_page : uint32[n_pages]    out
+    out_full : uint8[n_pages]     out
+
+    Returns
+    -------
+    int64 : how many pages.
+    """
+    n = 0
+    for page in range(len(page_kind)):
+        if page_live[page] == 0 or not kind_may[page_kind[page]]:
+            continue
+        count = 0
+        for i in range(page * PAGE, page * PAGE + PAGE):
+            count += matches(signature[i], need, without)
+        if count > 0:
+            out_page[n] = page
+            out_full[n] = count == PAGE
+            n += 1
+    return n
+
+
+@kernel("int64(uint32[::1], uint8[::1], uint64[::1], uint64, uint64, uint32[::1])")
+def match_rows(pages, full, signature, need, without, out_slot):
+    """Write the slots of every matching row, ascending; return how many."""
+    n = 0
+    for p in range(len(pages)):
+        first = np.int64(pages[p]) * PAGE
+        for i in range(first, first + PAGE):
+            if full[p] or matches(signature[i], need, without):
+                out_slot[n] = i
+                n += 1
+    return n

@@ -1,23 +1,27 @@
 """Columns: memory that is reserved once and never moves.
 
-A column spans the whole capacity from the start. The system backs it with memory page by page as it is first written, so a
-generous capacity costs address space only, and every view of it stays valid for life.
+A column spans the whole capacity from the start. The system backs it with memory page by page as it is first written,
+so a generous capacity costs address space only, and every view of it stays valid for life.
 """
 
 from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from horizon_ecs.components import Field, nearest
+
 PAGE = 1024
 """Slots a page: what a kind owns at a time, and what a query skips or takes whole."""
 
 _ALIGNMENT = 64
-# Columns that begin at equal offsets from a memory page compete for the same cache sets: each next one begins a few lines later.
+# Columns that begin at equal offsets from a memory page compete for the same cache sets: each next one begins a few
+# lines later.
 _STAGGER = 5 * _ALIGNMENT
 _STAGGER_STEPS = 12
 # Linux: don't count the reservation against memory that could be promised; other systems ignore or lack it.
@@ -55,3 +59,30 @@ def round_up(n: int) -> int:
 def resident_bytes(array: NDArray[Any], n_slots: int) -> int:
     """How many bytes of a column its first `n_slots` slots take."""
     return min(len(array), n_slots) * array.itemsize
+
+
+class Columns:
+    """All columns of one component, by field name: zero-copy views over every slot, valid for the world's life.
+
+    Rows that don't have the component hold what was last there.
+    """
+
+    __slots__ = ("_arrays", "_name")
+
+    def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
+        self._name = name
+        self._arrays: dict[str, NDArray[Any]] = {f.name: reserve((n_slots,), f.dtype) for f in fields}
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = self._arrays[name]
+        except KeyError:
+            names = list(self._arrays)
+            raise AttributeError(f"{self._name} has no field {name!r}; it has {names}{nearest(name, names)}") from None
+        return array
+
+    def __dir__(self) -> list[str]:
+        return list(self._arrays)
+
+    def __repr__(self) -> str:
+        return f"Columns of {self._name}: " + ", ".join(f"{n} {a.dtype.name}" for n, a in self._arrays.items())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type
@@ -17,27 +18,31 @@ DESPAWN, ADD, REMOVE = 0, 1, 2
 OPERATIONS = {"despawn": DESPAWN, "add": ADD, "remove": REMOVE}
 
 
+Entities: TypeAlias = int | NDArray[np.integer[Any]]
+"""One handle, or in columns systems an array of them."""
+
+
 class Commands:
     """What a system calls: `cmd.despawn(entity)`, `cmd.add(entity, Frozen)`, `cmd.remove(entity, Frozen)`.
 
-    An added component has its defaults. An entity that no longer lives when the commands are applied is passed over. In a plain call, as
-    in a test, the commands are collected in `recorded`.
+    An added component has its defaults. An entity that no longer lives when the commands are applied is passed over. In
+    a plain call, as in a test, the commands are collected in `recorded`.
     """
 
     def __init__(self) -> None:
         self.recorded: list[tuple[Any, ...]] = []
 
-    def despawn(self, entity: int) -> None:
-        """End an entity."""
-        self.recorded.append(("despawn", int(entity)))
+    def despawn(self, entity: Entities) -> None:
+        """End an entity, or an array of them."""
+        self.recorded.append(("despawn", entity))
 
-    def add(self, entity: int, component: Component) -> None:
+    def add(self, entity: Entities, component: Component) -> None:
         """Add an optional component."""
-        self.recorded.append(("add", int(entity), component_type(component)))
+        self.recorded.append(("add", entity, component_type(component)))
 
-    def remove(self, entity: int, component: Component) -> None:
+    def remove(self, entity: Entities, component: Component) -> None:
         """Take an optional component away."""
-        self.recorded.append(("remove", int(entity), component_type(component)))
+        self.recorded.append(("remove", entity, component_type(component)))
 
 
 class CommandBuffer:
@@ -57,11 +62,12 @@ class CommandBuffer:
         self.operation = np.zeros(0, np.uint8)
         self.component = np.zeros(0, np.uint8)
         self.n = np.zeros(1, np.int64)
-        self.components: list[Component] = []
+        self.components: tuple[Component | None, ...] = (None,)
         self.plain = Commands()
 
-    def make_room(self, per_entity: int) -> None:
-        """Reserve room for so many commands of every entity there can be."""
+    def make_room(self, per_entity: int, components: tuple[Component | None, ...]) -> None:
+        """Reserve room for so many commands of every entity; `components` are what their numbers stand for."""
+        self.components = components
         self._limit = max(1, per_entity) * self._world.n_slots
         self.handle = reserve((self._limit,), np.uint64)
         self.operation = reserve((self._limit,), np.uint8)
@@ -78,25 +84,37 @@ class CommandBuffer:
         if n > self._limit:
             self.clear()
             raise CapacityError(f"a system gave {n} commands in one tick; there is room for {self._limit}")
-        if n:
-            key = self.operation[:n].astype(np.int64) << 8 | self.component[:n]
-            for run in np.split(np.arange(n), np.flatnonzero(np.diff(key)) + 1):
-                self._carry_out(int(self.operation[run[0]]), int(self.component[run[0]]), self.handle[run])
-        for name, handle, *rest in self.plain.recorded:
-            number = self._number(rest[0]) if rest else 0
-            self._carry_out(OPERATIONS[name], number, np.array([handle], np.uint64))
+        for rows in _rounds(self.handle[:n], self.operation[:n], self.component[:n]):
+            self._carry_out(int(self.operation[rows[0]]), self.components[self.component[rows[0]]], self.handle[rows])
+        for name, handles, *rest in self.plain.recorded:
+            self._carry_out(
+                OPERATIONS[name], rest[0] if rest else None, np.atleast_1d(np.asarray(handles)).astype(np.uint64)
+            )
         self.clear()
 
-    def _number(self, component: Component) -> int:
-        if component not in self.components:
-            self.components.append(component)
-        return self.components.index(component)
-
-    def _carry_out(self, operation: int, component: int, handles: Any) -> None:
+    def _carry_out(self, operation: int, component: Component | None, handles: NDArray[np.uint64]) -> None:
         world = self._world
-        if operation == DESPAWN:
+        if operation == DESPAWN or component is None:
             world.despawn(handles, missing="ignore")
             return
-        living = handles[world.alive(handles)]
         change = world.add if operation == ADD else world.remove
-        change(living, self.components[component])
+        change(handles[world.alive(handles)], component)
+
+
+def _rounds(handle: NDArray[Any], operation: NDArray[Any], component: NDArray[Any]) -> list[NDArray[np.intp]]:
+    """Split commands into groups of one operation and component each, keeping the order of those of one entity.
+
+    Commands of different entities don't disturb each other, so an entity's first ones can be carried out together, then
+    its second.
+    """
+    n = len(handle)
+    if n == 0:
+        return []
+    by_handle = np.argsort(handle, kind="stable")
+    begins = np.ones(n, np.bool_)
+    begins[1:] = np.diff(handle[by_handle]) != 0
+    nth = np.empty(n, np.int64)
+    nth[by_handle] = np.arange(n) - np.maximum.accumulate(np.where(begins, np.arange(n), 0))
+    key = nth << 16 | operation.astype(np.int64) << 8 | component
+    order = np.argsort(key, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)

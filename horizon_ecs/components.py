@@ -1,7 +1,7 @@
 """Components, kinds and layers: what entities are made of, and how they are replicated.
 
-A component is a class with annotated fields; each field becomes one column. A kind is a bundle of components, some optional, with the
-layers by which its entities reach observers. Nothing here touches storage.
+A component is a class with annotated fields; each field becomes one column. A kind is a bundle of components, some
+optional, with the layers by which its entities reach observers. Nothing here touches storage.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _read_fields(cls: type, what: str) -> tuple[Field, ...]:
         dtype = _field_dtype(cls.__name__, name, hints[name])
         fields.append(Field(name, dtype, _field_default(cls.__name__, name, dtype, cls.__dict__.get(name, 0))))
     if not fields:
-        raise DefinitionError(f"{what} {cls.__name__} has no fields" + ("; without data it is a Tag" if what == "component" else ""))
+        raise DefinitionError(
+            f"{what} {cls.__name__} has no fields" + ("; without data it is a Tag" if what == "component" else "")
+        )
     return tuple(fields)
 
 
@@ -105,17 +107,17 @@ def _as_record(cls: C, fields: tuple[Field, ...]) -> C:
     """Give the class a constructor, repr and equality; fields that aren't given take their defaults."""
     for field in fields:
         setattr(cls, field.name, field.default)
-    made = dataclasses.dataclass(cls)
-    made.__hz_fields__ = fields  # type: ignore[attr-defined]
-    return made
+    made: Any = dataclasses.dataclass(cls)
+    made.__hz_fields__ = fields
+    return typing.cast(C, made)
 
 
 @dataclass_transform()
 def component(cls: C) -> C:
     """Declare a component: a class whose annotated fields become columns.
 
-    Fields have the types f4, f8, i1 … u8, b1 and defaults of 0 unless given. Instances are plain values, as `World.get` returns
-    them and as a system can be called with in a test.
+    Fields have the types f4, f8, i1 … u8, b1 and defaults of 0 unless given. Instances are plain values, as `World.get`
+    returns them and as a system can be called with in a test.
 
     Raises
     ------
@@ -238,8 +240,10 @@ class Layer:
         for value in precision.values() if isinstance(precision, Mapping) else [precision]:
             if value is not None:
                 _check_positive("precision", channel, value)
-        values = (channel, float(radius), float(frequency), listed, precision, priority)
-        for name, value in zip(("channel", "radius", "frequency", "fields", "precision", "priority"), values, strict=True):
+        values: tuple[Any, ...] = (channel, float(radius), float(frequency), listed, precision, priority)
+        for name, value in zip(
+            ("channel", "radius", "frequency", "fields", "precision", "priority"), values, strict=True
+        ):
             object.__setattr__(self, name, value)
 
     def precision_of(self, component: Component) -> float | None:
@@ -264,7 +268,8 @@ class Kind:
     optional : sequence of component classes
         What one may have or not, changing at run time.
     layers : sequence of Layer
-        At most one a channel; without layers the kind stays on the server. Radii grow with the channel's number, frequencies fall.
+        At most one a channel; without layers the kind stays on the server. Radii grow with the channel's number,
+        frequencies fall.
 
     Raises
     ------
@@ -294,14 +299,16 @@ class Kind:
                 if c not in self.components:
                     what = "is optional" if c in self.optional else "is none of its components"
                     raise DefinitionError(
-                        f"kind {self.name!r}: the layer of channel {layer.channel} lists {c.__name__}, which {what}; layers carry required components"
+                        f"kind {self.name!r}: the layer of channel {layer.channel} lists {c.__name__}, "
+                        f"which {what}; layers carry required components"
                     )
         for inner, outer in zip(self.layers, self.layers[1:], strict=False):
             if inner.channel == outer.channel:
                 raise DefinitionError(f"kind {self.name!r} has two layers of channel {inner.channel}")
             if inner.radius > outer.radius or inner.frequency < outer.frequency:
                 raise DefinitionError(
-                    f"kind {self.name!r}: channel {outer.channel} (radius {outer.radius:g}, {outer.frequency:g} Hz) must reach at least as far as "
+                    f"kind {self.name!r}: channel {outer.channel} (radius {outer.radius:g}, {outer.frequency:g} Hz) "
+                    f"must reach at least as far as "
                     f"channel {inner.channel} (radius {inner.radius:g}, {inner.frequency:g} Hz) and be no more frequent"
                 )
 

@@ -1,14 +1,14 @@
 """Every exception that Horizon ECS raises on purpose.
 
-    HorizonError
-    ├── DefinitionError      a component, kind, layer or system is declared wrongly (also a TypeError)
-    │   └── CompileError     a system's body can't be compiled
-    ├── ArgumentError        a call's argument is not what it may be (also a ValueError)
-    ├── CapacityError        a limit that was given once is reached
-    ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
-    ├── SystemFailure        a system raised while the world ticked
-    ├── WireError            bytes from the network are malformed
-    └── ConnectionClosed     a server ended or refused a connection
+HorizonError
+├── DefinitionError      a component, kind, layer or system is declared wrongly (also a TypeError)
+│   └── CompileError     a system's body can't be compiled
+├── ArgumentError        a call's argument is not what it may be (also a ValueError)
+├── CapacityError        a limit that was given once is reached
+├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
+├── SystemFailure        a system raised while the world ticked
+├── WireError            bytes from the network are malformed
+└── ConnectionClosed     a server ended or refused a connection
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class EventBatch:
         return column
 
     def __repr__(self) -> str:
-        return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names)})"
+        return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names or ())})"
 
 
 class EventQueue:
@@ -55,7 +55,9 @@ class EventQueue:
         rows = np.atleast_1d(np.asarray(records))
         if rows.dtype != self.dtype:
             names = [f.name for f in fields_of(self.event)]
-            raise ArgumentError(f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}")
+            raise ArgumentError(
+                f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}"
+            )
         accepted = min(len(rows), self.limit - self._waiting)
         self.refused += len(rows) - accepted
         if accepted:

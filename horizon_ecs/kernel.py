@@ -1,8 +1,9 @@
 """The jit policy: the only file that names njit.
 
-Every kernel is compiled with the same options, for the signatures it declares and no others, and kept on disk in a directory whose name
-hashes everything the machine code depends on. (Numba itself checks only the file of the outermost function, so an edit in a helper of
-another file would go unseen; and it doesn't tell a build with bounds checks from one without.)
+Every kernel is compiled with the same options, for the signatures it declares and no others, and kept on disk in a
+directory whose name hashes everything the machine code depends on. (Numba itself checks only the file of the outermost
+function, so an edit in a helper of another file would go unseen; and it doesn't tell a build with bounds checks from
+one without.)
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import shutil
 import sys
 import tempfile
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import config as numba_config
@@ -61,12 +64,19 @@ def jit_enabled() -> bool:
 
 
 def _source_hash() -> str:
-    """A hash of all that machine code may depend on: our sources, the compiler's versions and options, the processor."""
+    """A hash of all that machine code may depend on: the kernels, the compiler and its options, the processor."""
     digest = hashlib.sha256()
     root = Path(__file__).parent
-    for path in sorted((*root.glob("*.py"), *root.glob("systems/*.py"))):
+    for path in (Path(__file__), *sorted(root.glob("systems/*.py"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    facts = (sys.version, numba.__version__, np.__version__, platform.machine(), numba_config.CPU_NAME, numba_config.BOUNDSCHECK)
+    facts = (
+        sys.version,
+        numba.__version__,
+        np.__version__,
+        platform.machine(),
+        llvmlite.binding.get_host_cpu_name(),
+        numba_config.BOUNDSCHECK,
+    )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:16]
 
@@ -81,7 +91,7 @@ def _writable(directory: Path) -> bool:
 
 
 def _cache_base() -> Path:
-    """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one where neither can be written."""
+    """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one where that can't be written."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horizon_ecs"
     return base if _writable(base) else Path(tempfile.gettempdir()) / f"horizon_ecs-{getattr(os, 'getuid', int)()}"
@@ -126,6 +136,11 @@ def helper(function: Callable[..., Any]) -> Any:
     return numba.njit(nogil=True, error_model="numpy")(function)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Decorate a function of scalars that is to vanish in the loop around it, so that the loop can be vectorised."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
 def kernel(*signatures: str, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a kernel: a function over arrays, compiled for exactly these signatures by `warm_up`.
 
@@ -147,7 +162,8 @@ def kernel(*signatures: str, parallel: bool = False) -> Callable[[Callable[..., 
 
 
 def warm_up(*modules: str, progress: Progress | None = None) -> int:
-    """Compile, or load from the cache, the kernels that aren't ready; afterwards a wrong dtype is a TypeError and never a compilation.
+    """Compile, or load from the cache, the kernels that aren't ready; afterwards a wrong dtype is a TypeError and never
+    a compilation.
 
     Parameters
     ----------
@@ -182,23 +198,48 @@ def report_progress(progress: Progress | None) -> None:
     _reporter = progress
 
 
-def compile_source(source: str, name: str, globals_: dict[str, Any]) -> Callable[..., Any]:
-    """Compile generated Python source into the function `name`, as a kernel that is kept on disk like the others.
+def compile_source(source: str, name: str, globals_: dict[str, Any], signature: Any) -> Callable[..., Any]:
+    """Compile the function `name` of generated source for one signature, as a kernel that is kept on disk like the
+    others.
 
-    The source is written beside the cache, so that Numba can key its machine code by it and a traceback shows it. Compiled lazily: on the
-    first call or by an explicit `.compile`.
+    The source is written beside the cache, so that Numba can key its machine code by it and a traceback shows it. What
+    `globals_` holds must show in the source (a digest in a comment will do): Numba doesn't see it change.
     """
-    digest = hashlib.sha256(source.encode()).hexdigest()[:24]
-    path = cache_directory / f"system_{digest}.py"
+    path = write_source(source)
+    # A module that can be imported by its name: Numba does so when it loads machine code.
+    module = types.ModuleType(f"horizon_ecs.generated_{path.stem}")
+    module.__dict__.update(globals_)
+    sys.modules[module.__name__] = module
+    exec(compile(source, str(path), "exec"), module.__dict__)
+    dispatcher: Callable[..., Any] = _njit_cached(getattr(module, name))
+    if jit_enabled():
+        if _reporter:
+            _reporter(0, 1, f"system {name}")
+        dispatcher.compile(signature)  # type: ignore[attr-defined]
+        dispatcher.disable_compile()  # type: ignore[attr-defined]
+    return dispatcher
+
+
+def write_source(source: str) -> Path:
+    """Keep generated source in a file that is named by its hash."""
+    path = cache_directory / f"system_{hashlib.sha256(source.encode()).hexdigest()[:24]}.py"
     if not path.exists():
         scratch = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-        scratch.write_text(source)
+        scratch.write_text(source, encoding="utf-8")
         os.utime(scratch, (0, 0))  # Numba compares the file's time: the same source must look the same next time
         scratch.replace(path)
-    namespace: dict[str, Any] = {**globals_, "__name__": f"horizon_ecs.generated.{path.stem}"}
-    exec(compile(source, str(path), "exec"), namespace)
     linecache.checkcache(str(path))
-    return _njit_cached(namespace[name])
+    return path
+
+
+def array_type(dtype: np.dtype[Any], *, readonly: bool = False) -> Any:
+    """The type of a contiguous 1-D array, for a signature."""
+    return numba.types.Array(numba.from_dtype(dtype), 1, "C", readonly=readonly)
+
+
+def scalar_type(dtype: np.dtype[Any]) -> Any:
+    """The type of a number, for a signature."""
+    return numba.from_dtype(dtype)
 
 
 def is_jitted(function: Any) -> bool:
@@ -216,7 +257,7 @@ def n_threads() -> int:
     chosen = os.environ.get("HORIZON_THREADS")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = int(chosen) if chosen and chosen.isdigit() and int(chosen) > 0 else available
-    return max(1, min(wanted, numba_config.NUMBA_NUM_THREADS))
+    return max(1, min(wanted, int(numba_config.NUMBA_NUM_THREADS)))
 
 
 def _load_tbb() -> bool:
@@ -240,7 +281,10 @@ _layer_set = False
 
 
 def set_threading_layer() -> None:
-    """Prefer TBB, which neither spins between ticks nor stalls when the cores are busy; else workqueue. Only the first call acts."""
+    """Prefer TBB, which neither spins between ticks nor stalls when the cores are busy; else workqueue.
+
+    Only the first call acts.
+    """
     global _layer_set
     with _layer_lock:
         if _layer_set or not jit_enabled():
@@ -254,5 +298,3 @@ def threading_layer() -> str:
     """The threading layer that is chosen."""
     set_threading_layer()
     return str(numba_config.THREADING_LAYER) if jit_enabled() else "none"
-
-

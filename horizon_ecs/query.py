@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 
+Segments: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+
+
 class Batch:
     """Some rows of one component: an array a field, by name. Assigning to a field writes into its array."""
 
     __slots__ = ("_arrays", "_name")
 
     def __init__(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
+        self._name: str
+        self._arrays: dict[str, NDArray[Any]]
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_arrays", arrays)
 
@@ -34,7 +39,12 @@ class Batch:
         return array
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.__getattr__(name)[...] = value
+        array = self.__getattr__(name)
+        if value is array:  # what `batch.x += 1` ends with
+            return
+        if not array.flags.writeable:
+            raise ArgumentError(f"{self._name}.{name} can't be written: it was declared Read")
+        array[...] = value
 
     def __len__(self) -> int:
         return len(next(iter(self._arrays.values()), ()))
@@ -66,6 +76,7 @@ class Query:
         self._slots: NDArray[np.uint32] | None = None
         self._pages = np.zeros(0, np.uint32)
         self._full = np.zeros(0, np.uint8)
+        self._segments: Segments | None = None
 
     def _refresh(self) -> None:
         world = self._world
@@ -75,10 +86,18 @@ class Query:
         pages, full = np.zeros(world.n_pages_used, np.uint32), np.zeros(world.n_pages_used, np.uint8)
         used = world.n_pages_used
         n = storage.match_pages(
-            world.page_kind[:used], world.page_live[:used], world.signature, may, np.uint64(self.need), np.uint64(self.lack), pages, full
+            world.page_kind[:used],
+            world.page_live[:used],
+            world.signature,
+            may,
+            np.uint64(self.need),
+            np.uint64(self.lack),
+            pages,
+            full,
         )
         self._pages, self._full = pages[:n], full[:n]
         self._slots = None
+        self._segments = None
         self._version = world.structure_version
 
     def _may(self, kind: Kind) -> bool:
@@ -87,10 +106,20 @@ class Query:
         return fits and (self.kind is None or kind is self.kind)
 
     @property
-    def pages(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-        """Pages with a match, uint32[n], and whether every row of each matches, uint8[n]."""
+    def segments(self) -> Segments:
+        """Runs of neighbouring pages that are alike.
+
+        First row int64[n], the one after the last int64[n], whether every row matches uint8[n].
+        """
         self._refresh()
-        return self._pages, self._full
+        if self._segments is None:
+            pages, full = self._pages.astype(np.int64), self._full
+            begins = np.ones(len(pages), np.bool_)
+            begins[1:] = (np.diff(pages) != 1) | (full[1:] != full[:-1])
+            first = np.flatnonzero(begins)
+            last = np.append(first[1:], len(pages))[: len(first)] - 1
+            self._segments = pages[first] * PAGE, (pages[last] + 1) * PAGE, full[first]
+        return self._segments
 
     @property
     def slots(self) -> NDArray[np.uint32]:
@@ -98,7 +127,9 @@ class Query:
         self._refresh()
         if self._slots is None:
             out = np.zeros(len(self._pages) * PAGE, np.uint32)
-            n = storage.match_rows(self._pages, self._full, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
+            n = storage.match_rows(
+                self._pages, self._full, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out
+            )
             self._slots = out[:n]
         return self._slots
 
@@ -133,17 +164,15 @@ class Query:
                 out[f"{c.__name__}.{field.name}"] = self._world.column(c, field.name)[self.slots]
         return out
 
-    def runs(self) -> Iterator[slice]:
+    def runs(self) -> list[slice]:
         """Slices of columns in which every row matches: whole pages, neighbours joined."""
-        pages, full = self.pages
-        whole = pages[full != 0].astype(np.int64)
-        for run in np.split(whole, np.flatnonzero(np.diff(whole) != 1) + 1):
-            if len(run):
-                yield slice(int(run[0]) * PAGE, (int(run[-1]) + 1) * PAGE)
+        start, stop, full = self.segments
+        return [slice(int(a), int(b)) for a, b, whole in zip(start, stop, full, strict=True) if whole]
 
     def rest(self) -> NDArray[np.uint32]:
         """uint32[n]: the matching rows of pages in which not every row matches."""
-        pages, full = self.pages
+        self._refresh()
+        pages, full = self._pages, self._full
         mixed = np.ascontiguousarray(pages[full == 0])
         out = np.zeros(len(mixed) * PAGE, np.uint32)
         none = np.zeros(len(mixed), np.uint8)
@@ -151,26 +180,37 @@ class Query:
         return out[:n]
 
     def batches(self, write: Sequence[Component] = ()) -> Iterator[tuple[Batch, ...]]:
-        """All matching rows in a few batches, a `Batch` a component, in the query's order.
+        """All matching rows in a few batches, a `Batch` a component, in the query's order; tags are left out.
 
-        Runs of whole pages come without a copy. The rest comes gathered in one batch, and the components in `write` are written back
-        after it was used.
+        Runs of whole pages come without a copy. The rest comes gathered in one batch, which is written back after it
+        was used. Only the components in `write` can be written.
         """
         wanted = [c for c in self.components if fields_of(c)]
         strangers = [c.__name__ for c in write if c not in wanted]
         if strangers:
             raise ArgumentError(f"write lists {strangers}, which the query doesn't read")
-        for rows in self.runs():
-            yield tuple(self._batch(c, rows) for c in wanted)
-        rest = self.rest()
+        # Both are taken now: who uses the batches may change the structure.
+        runs, rest = self.runs(), self.rest()
+        for rows in runs:
+            yield tuple(self._batch(c, rows, c in write) for c in wanted)
         if len(rest):
-            gathered = tuple(self._batch(c, rest) for c in wanted)
-            yield gathered
-            for c, batch in zip(wanted, gathered, strict=True):
-                if c in write:
-                    for name, values in batch._arrays.items():
-                        self._world.column(c, name)[rest] = values
+            yield from self._gathered(wanted, rest, write)
 
-    def _batch(self, component: Component, rows: slice | NDArray[np.uint32]) -> Batch:
+    def _gathered(
+        self, wanted: Sequence[Component], rest: NDArray[np.uint32], write: Sequence[Component]
+    ) -> Iterator[tuple[Batch, ...]]:
+        world = self._world
+        version, generation = world.structure_version, world.generation[rest]
+        batches = tuple(self._batch(c, rest, c in write) for c in wanted)
+        yield batches
+        same = slice(None) if world.structure_version == version else world.generation[rest] == generation
+        for c, batch in zip(wanted, batches, strict=True):
+            if c in write:
+                for name, values in batch._arrays.items():
+                    world.column(c, name)[rest[same]] = values[same]
+
+    def _batch(self, component: Component, rows: slice | NDArray[np.uint32], writable: bool) -> Batch:
         arrays = {f.name: self._world.column(component, f.name)[rows] for f in fields_of(component)}
+        for array in arrays.values():
+            array.flags.writeable = writable
         return Batch(component.__name__, arrays)

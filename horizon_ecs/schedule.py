@@ -1,7 +1,8 @@
 """Systems and the schedule: what runs when, on which columns, and what it costs.
 
-A system is a plain function whose annotations say what it reads and writes. `@system` keeps the function callable as it is; adding it to
-a world binds it to that world's columns. Per-entity systems become one jitted loop (see `rewrite`), columns systems get batches of arrays.
+A system is a plain function whose annotations say what it reads and writes. `@system` keeps the function callable as it
+is; adding it to a world binds it to that world's columns. Per-entity systems become one jitted loop (see `rewrite`),
+columns systems get batches of arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import time
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
-
 
 from horizon_ecs.commands import CommandBuffer, Commands
 from horizon_ecs.components import Component, component_type, fields_of, is_component
@@ -45,12 +45,16 @@ Write: TypeAlias = Annotated[T, WRITE]
 Res: TypeAlias = Annotated[T, RESOURCE]
 Entity: TypeAlias = Annotated[int, ENTITY]
 
+_ANNOTATIONS = "Read[...], Write[...], Res[...], Entity, Commands or World"
 PHASES = ("input", "simulate", "react")
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One parameter of a system: its name, how it is used ("read", "write", "resource", "entity", "commands", "world"), and its type."""
+    """One parameter of a system: its name, its type, and how it is used.
+
+    `use` is "read", "write", "resource", "entity", "commands" or "world".
+    """
 
     name: str
     use: str
@@ -66,7 +70,9 @@ def _classify(where: str, name: str, annotation: Any) -> Parameter:
         return Parameter(name, "commands", Commands)
     if annotation is World:
         return Parameter(name, "world", World)
-    marks = [a for a in get_args(annotation)[1:] if isinstance(a, _Access)] if get_origin(annotation) is Annotated else []
+    marks = (
+        [a for a in get_args(annotation)[1:] if isinstance(a, _Access)] if get_origin(annotation) is Annotated else []
+    )
     if marks and marks[0] is ENTITY:
         return Parameter(name, "entity", int)
     if marks and marks[0] is RESOURCE:
@@ -76,11 +82,12 @@ def _classify(where: str, name: str, annotation: Any) -> Parameter:
         if not is_component(target):
             raise DefinitionError(f"{where}: {marks[0]}[...] takes a component class, not {target!r}")
         if not fields_of(target):
-            raise DefinitionError(f"{where}: {target.__name__} is a tag without data; write with_=[{target.__name__}] instead of a parameter")
+            raise DefinitionError(
+                f"{where}: {target.__name__} is a tag without data; write "
+                f"with_=[{target.__name__}] instead of a parameter"
+            )
         return Parameter(name, "write" if marks[0] is WRITE else "read", target)
-    raise DefinitionError(
-        f"{where}: parameter {name!r} must be annotated Read[...], Write[...], Res[...], Entity, Commands or World, not {annotation!r}"
-    )
+    raise DefinitionError(f"{where}: parameter {name!r} must be annotated {_ANNOTATIONS}, not {annotation!r}")
 
 
 def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: str) -> tuple[Parameter, ...]:
@@ -93,7 +100,7 @@ def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: st
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise DefinitionError(f"{where}: parameter {name!r}: a system takes plain positional parameters only")
         if name not in hints:
-            raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use Read[...], Write[...], Res[...], Entity, Commands or World")
+            raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use {_ANNOTATIONS}")
         found.append(_classify(where, name, hints[name]))
     return tuple(found)
 
@@ -141,8 +148,8 @@ class System(Generic[P, R]):
                 raise DefinitionError(f"{self.where}: before and after list systems, not {other!r}")
         self.with_ = tuple(component_type(c) for c in with_)
         self.without = tuple(component_type(c) for c in without)
-        self.localns = localns
         self.parameters = _parameters(function, localns, self.where)
+        self.program: Any = None
         self._check_form()
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -152,9 +159,7 @@ class System(Generic[P, R]):
         uses = {p.use for p in self.parameters}
         if self.form == "entity" and "world" in uses:
             raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
-        if self.form == "columns" and "entity" in uses:
-            raise DefinitionError(f"{self.where}: Entity is for per-entity systems")
-        if self.form == "columns" and self.jit and uses & {"world", "commands"}:
+        if self.form == "columns" and self.jit and uses & {"world", "commands", "entity"}:
             raise DefinitionError(f"{self.where}: a jitted columns system takes components and resources only")
         if self.form == "entity" and not self.components and "entity" not in uses:
             raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
@@ -204,13 +209,17 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     every : int
         Only in ticks that it divides.
     form : "entity" or "columns"
-        "entity": the body is written for one entity, `pos.x += vel.x * time.dt`, and becomes one jitted loop over all of them.
-        "columns": the function gets, for each batch of matching entities, an object with an array a field; NumPy works on them in place.
+        "entity": the body is written for one entity, `pos.x += vel.x * time.dt`, and becomes one jitted loop over all
+        of them. "columns": the function gets, for each batch of matching entities, an object with an array a field;
+        NumPy works on them in place.
     jit : bool
         Compile a columns system with Numba.
 
-    The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the handle),
-    `Commands` (changes of structure), and for columns systems `World`. A columns system without components runs once a tick.
+    The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the
+    handle), `Commands` (changes of structure), and for columns systems `World`; there `Entity` is an array uint64[n]. A
+    columns system without components runs once a tick.
+
+    A jitted body sees the numbers and helper functions around it as they are when it is first added to a world.
 
     Raises
     ------
@@ -220,7 +229,8 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     frame = sys._getframe(1)
     localns = dict(frame.f_locals)
     defaults: dict[str, Any] = {
-        "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity", "jit": False,
+        "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity",
+        "jit": False,
     }  # fmt: skip
 
     def decorate(function: Callable[..., Any]) -> System[..., Any]:
@@ -276,17 +286,21 @@ class Schedule:
                 if tick % bound.system.every == 0:
                     self._run_one(bound, tick)
             for bound in plan:
-                bound.commands.apply()
+                self._guarded(bound, bound.commands.apply, tick)
 
-    @staticmethod
-    def _run_one(bound: _Bound, tick: int) -> None:
+    def _run_one(self, bound: _Bound, tick: int) -> None:
         started = time.perf_counter_ns()
-        try:
-            bound.run()
-        except Exception as error:
-            bound.commands.clear()
-            raise SystemFailure(bound.system.name, tick, error) from error
+        self._guarded(bound, bound.run, tick)
         bound.timing.note(time.perf_counter_ns() - started)
+
+    def _guarded(self, bound: _Bound, step: Callable[[], None], tick: int) -> None:
+        """Run a step; where it fails, forget what the phase asked for and say which system and tick it was."""
+        try:
+            step()
+        except Exception as error:
+            for other in self._bound:
+                other.commands.clear()
+            raise SystemFailure(bound.system.name, tick, error) from error
 
     def timings(self) -> Iterator[tuple[System[..., Any], Timing]]:
         """Each system, in the order in which they run, with its timing."""
@@ -314,5 +328,3 @@ def _ordered(systems: Sequence[_Bound]) -> list[_Bound]:
             raise DefinitionError(f"the order of these systems is circular: {names}")
         done.append(min(ready, key=lambda b: b.number))
     return done
-
-

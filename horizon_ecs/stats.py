@@ -50,7 +50,10 @@ class WorldStats:
         lines = [f"World: {self.entities:,} of {self.capacity:,} entities, tick {self.tick}"]
         lines += [f"  kind       {name:<24}{n:>12,} entities" for name, n in self.kinds.items()]
         lines += [f"  component  {name:<24}{size:>12,} bytes in use" for name, size in self.component_bytes.items()]
-        lines += [f"  system     {name:<24}{t.mean_ms:>12.3f} ms (max {t.max_ms:.3f}, {t.runs:,} runs)" for name, t in self.systems.items()]
+        lines += [
+            f"  system     {name:<24}{t.mean_ms:>12.3f} ms (max {t.max_ms:.3f}, {t.runs:,} runs)"
+            for name, t in self.systems.items()
+        ]
         lines.append(f"  tick       {'':<24}{self.tick_timing.mean_ms:>12.3f} ms (max {self.tick_timing.max_ms:.3f})")
         lines.append(f"  reserved   {'':<24}{self.reserved_bytes:>12,} bytes of address space")
         return "\n".join(lines)

@@ -15,8 +15,9 @@ from horizon_ecs.errors import ArgumentError
 def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     """A scalar or array[n] for each field that `value` gives.
 
-    `value` may be an instance of the component, a mapping from field to scalar or array[n], a structured array[n], an array
-    (n, fields) or, for one row or all alike, (fields,); for a component of one field also a scalar or an array (n,).
+    `value` may be an instance of the component, a mapping from field to scalar or array[n], a structured array[n], an
+    array (n, fields) or, for one row or all alike, (fields,); for a component of one field also a scalar or an array
+    (n,).
 
     Raises
     ------
@@ -53,14 +54,18 @@ def _cast(component: Component, name: str, array: NDArray[Any]) -> NDArray[Any]:
         low, high = array.min(), array.max()
         bounds = np.iinfo(dtype)
         if low < bounds.min or high > bounds.max:
-            raise ArgumentError(f"{component.__name__}.{name} takes {bounds.min} to {bounds.max}; the values reach from {low} to {high}")
+            raise ArgumentError(
+                f"{component.__name__}.{name} takes {bounds.min} to {bounds.max}; the values reach from {low} to {high}"
+            )
     return array.astype(dtype)
 
 
 def _column(component: Component, name: Any, value: Any, n: int) -> NDArray[Any]:
     array = np.asarray(value)
     if array.shape not in ((), (n,)):
-        raise ArgumentError(f"{component.__name__}.{name} expects a scalar or an array of shape ({n},), got shape {array.shape}")
+        raise ArgumentError(
+            f"{component.__name__}.{name} expects a scalar or an array of shape ({n},), got shape {array.shape}"
+        )
     return _cast(component, _known(component, name), array)
 
 
@@ -76,6 +81,7 @@ def _split(component: Component, value: Any, n: int) -> dict[str, Any]:
     if array.shape not in ((n, width), (width,)):
         one = f", ({n},) or a scalar" if width == 1 else f" or ({width},)"
         raise ArgumentError(
-            f"{component.__name__} has the fields {[f.name for f in fields]} and expects an array of shape ({n}, {width}){one}, got shape {array.shape}"
+            f"{component.__name__} has the fields {[f.name for f in fields]} and expects an array of shape "
+            f"({n}, {width}){one}, got shape {array.shape}"
         )
     return {f.name: _cast(component, f.name, array[..., i]) for i, f in enumerate(fields)}

@@ -1,66 +1,26 @@
-"""The World: entities as rows of columns that never move.
-
-An entity keeps its slot for life, and the slot is its row in every column. Kinds own pages of 1,024 slots; a signature of component
-bits says what each row has. Handles carry a generation above the slot, so that one that outlived its entity is refused.
-"""
+"""The World: entities, and the systems, resources and events that move them on, one fixed step at a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from horizon_ecs import kernel
-from horizon_ecs.columns import PAGE, reserve, round_up
-from horizon_ecs.components import Component, Field, Kind, Time, component_type, fields_of, nearest
-from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
+from horizon_ecs.components import Component, Kind, Time
+from horizon_ecs.entities import Entities
+from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.query import Query
 from horizon_ecs.schedule import Schedule, System
 from horizon_ecs.stats import WorldStats, gather
-from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns
 
 T = TypeVar("T")
 
-MAX_COMPONENTS = 62  # bits of a signature; one says that the row lives, one that it is being ended
-MAX_CAPACITY = 2**31
-# Pages beyond the capacity, so that each of many kinds can hold a page that isn't full.
-SPARE_PAGES = 64
-DEAD = 0xFFFFFFFF
 
-
-class Columns:
-    """All columns of one component, by field name: zero-copy views over every slot, valid for the world's life.
-
-    Rows that don't have the component hold what was last there.
-    """
-
-    __slots__ = ("_arrays", "_name")
-
-    def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
-        self._name = name
-        self._arrays: dict[str, NDArray[Any]] = {f.name: reserve((n_slots,), f.dtype) for f in fields}
-
-    def __getattr__(self, name: str) -> NDArray[Any]:
-        try:
-            array: NDArray[Any] = self._arrays[name]
-        except KeyError:
-            names = list(self._arrays)
-            raise AttributeError(f"{self._name} has no field {name!r}; it has {names}{nearest(name, names)}") from None
-        return array
-
-    def __dir__(self) -> list[str]:
-        return list(self._arrays)
-
-    def __repr__(self) -> str:
-        return f"Columns of {self._name}: " + ", ".join(f"{n} {a.dtype.name}" for n, a in self._arrays.items())
-
-
-class World:
+class World(Entities):
     """A world of entities, and the systems that move them.
 
     Parameters
@@ -89,305 +49,20 @@ class World:
         kinds: Iterable[Kind] = (),
         max_events: int = 65_536,
     ) -> None:
-        if not isinstance(capacity, int | np.integer) or not 1 <= capacity <= MAX_CAPACITY:
-            raise ArgumentError(f"capacity must be a whole number from 1 to {MAX_CAPACITY}, not {capacity!r}")
         if not isinstance(tick_rate, int | float) or not 0.01 <= tick_rate <= 10_000:
             raise ArgumentError(f"tick_rate must lie between 0.01 and 10,000 Hz, not {tick_rate!r}")
-        self.capacity = int(capacity)
+        super().__init__(capacity)
         self.tick_rate = float(tick_rate)
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.max_events = max_events
-        self.n_slots = round_up(self.capacity) + SPARE_PAGES * PAGE
-        n_pages = self.n_slots // PAGE
-        self.signature: NDArray[np.uint64] = reserve((self.n_slots,), np.uint64)
-        self.generation: NDArray[np.uint32] = reserve((self.n_slots,), np.uint32)
-        self.born: NDArray[np.uint32] = reserve((self.n_slots,), np.uint32)
-        self.born[:] = DEAD
-        self.page_kind = np.full(n_pages, storage.FREE_PAGE, np.int16)
-        self.page_live = np.zeros(n_pages, np.int32)
-        self._first_free = np.zeros(n_pages, np.int32)
-        self.kinds: list[Kind] = []
-        self.tick_count = 0
-        self.structure_tick = 0
-        self.structure_version = 0
-        self._ticking = False
-        self._n_live = 0
-        self._frozen: str | None = None
-        self._bits: dict[Component, int] = {}
-        self._columns: dict[Component, Columns] = {}
         self._queries: dict[Any, Query] = {}
         self._resources: dict[type, Any] = {}
         self._events: dict[type, EventQueue] = {}
         self._schedule = Schedule(self)
         self._owed_s = 0.0
-        kernel.warm_up("storage")
         self.insert(Time(dt=1.0 / self.tick_rate, tick=0, elapsed=0.0))
         self.register(*kinds)
-
-    # -- kinds and columns -------------------------------------------------------------------------------------
-
-    def register(self, *kinds: Kind) -> None:
-        """Make kinds known before their first entity. A kind that is known already is passed over.
-
-        Raises
-        ------
-        ArgumentError, CapacityError
-        """
-        for kind in kinds:
-            if not isinstance(kind, Kind):
-                raise ArgumentError(f"expected a Kind, got {kind!r}")
-            if kind in self.kinds:
-                continue
-            if any(k.name == kind.name for k in self.kinds):
-                raise ArgumentError(f"this world has another kind called {kind.name!r}")
-            if self._frozen:
-                raise ArgumentError(f"kind {kind.name!r} can't be registered any more: the kinds are fixed, since {self._frozen}")
-            for c in kind.components + kind.optional:
-                self.bit(c)
-            self.kinds.append(kind)
-            self.structure_version += 1
-
-    def freeze_kinds(self, reason: str) -> None:
-        """Refuse further kinds from now on; `reason` completes "since …"."""
-        self._frozen = reason
-
-    def bit(self, component: Component) -> int:
-        """The component's bit in signatures; its columns are reserved when it is first asked for."""
-        c = component_type(component)
-        if c not in self._bits:
-            if len(self._bits) >= MAX_COMPONENTS:
-                raise CapacityError(f"{c.__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}")
-            if any(known.__name__ == c.__name__ for known in self._bits):
-                raise DefinitionError(f"this world has another component called {c.__name__}")
-            self._bits[c] = 1 << len(self._bits)
-            self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
-        return self._bits[c]
-
-    @property
-    def components(self) -> list[Component]:
-        """The components that this world knows."""
-        return list(self._bits)
-
-    def __getitem__(self, component: type[T]) -> Columns:
-        """The component's columns, by field: `world[Position].x` is float32[n_slots], without a copy."""
-        self.bit(component)
-        return self._columns[component]
-
-    def column(self, component: Component, field: str) -> NDArray[Any]:
-        """One column, an array over all slots."""
-        array: NDArray[Any] = getattr(self[component], field)
-        return array
-
-    @property
-    def n_pages_used(self) -> int:
-        """One more than the highest page that a kind owns."""
-        used = np.flatnonzero(self.page_kind != storage.FREE_PAGE)
-        return int(used[-1]) + 1 if len(used) else 0
-
-    # -- entities ----------------------------------------------------------------------------------------------
-
-    def _changed(self) -> int:
-        """Note a change of structure; the tick it counts for."""
-        self.structure_version += 1
-        self.structure_tick = self.tick_count + (0 if self._ticking else 1)
-        return self.structure_tick
-
-    def spawn(self, kind: Kind, n: int = 1, **values: Any) -> NDArray[np.uint64]:
-        """Bring `n` entities of a kind to life.
-
-        Parameters
-        ----------
-        kind : Kind
-        n : int
-        **values
-            By component's name: an instance, a scalar or array for one field, (n, fields) or (fields,), a mapping from field to scalar or
-            array, or a structured array. What isn't given takes its default. Giving an optional component adds it.
-
-        Returns
-        -------
-        uint64[n] : handles.
-
-        Raises
-        ------
-        ArgumentError, CapacityError
-            Nothing was done.
-        """
-        if not isinstance(n, int | np.integer) or n < 0:
-            raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
-        self.register(kind)
-        columns, bits = self._prepare(kind, values, int(n))
-        if self._n_live + n > self.capacity:
-            raise CapacityError(f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live")
-        number = self.kinds.index(kind)
-        if storage.room(number, self.page_kind, self.page_live) < n:
-            raise CapacityError(
-                f"no room for {n} more of kind {kind.name!r}: {self._n_live} of {self.capacity} live, but other kinds own the free slots' pages"
-            )
-        slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
-        if n:
-            storage.spawn(
-                number, int(n), np.uint64(bits), np.uint32(self._changed()), self.page_kind, self.page_live, self._first_free,
-                self.signature, self.generation, self.born, slots, handles
-            )  # fmt: skip
-            self._n_live += int(n)
-            self._write(slots, columns)
-        return handles
-
-    def _prepare(self, kind: Kind, values: dict[str, Any], n: int) -> tuple[list[tuple[NDArray[Any], Any]], int]:
-        """Columns with what is to be written in them, and the signature, of new entities."""
-        named = {c.__name__: c for c in kind.components + kind.optional}
-        for name in values:
-            if name not in named:
-                raise ArgumentError(f"kind {kind.name!r} has no component {name!r}; it has {list(named)}{nearest(name, named)}")
-        bits = int(storage.LIVE_BIT)
-        writes: list[tuple[NDArray[Any], Any]] = []
-        for name, c in named.items():
-            if c in kind.optional and name not in values:
-                continue
-            bits |= self.bit(c)
-            given = as_columns(c, values[name], n) if name in values and (fields_of(c) or values[name] is not True) else {}
-            writes += [(self.column(c, f.name), given.get(f.name, f.default)) for f in fields_of(c)]
-        return writes, bits
-
-    @staticmethod
-    def _write(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
-        """Write into rows; neighbours are written as one slice."""
-        n = len(slots)
-        together = n and int(slots[-1]) - int(slots[0]) == n - 1
-        rows: Any = slice(int(slots[0]), int(slots[-1]) + 1) if together else slots
-        for column, value in writes:
-            column[rows] = value
-
-    def despawn(self, handles: ArrayLike, *, missing: str = "error") -> int:
-        """End entities; a handle that occurs twice counts once.
-
-        Parameters
-        ----------
-        handles : uint64 or uint64[n]
-        missing : "error" or "ignore"
-            What to do with handles whose entity no longer lives.
-
-        Returns
-        -------
-        int : how many ended.
-
-        Raises
-        ------
-        StaleHandleError
-            Nothing was done.
-        """
-        if missing not in ("error", "ignore"):
-            raise ArgumentError(f"missing must be 'error' or 'ignore', not {missing!r}")
-        given = _as_handles(handles)
-        ended = np.zeros(1, np.int64)
-        stale = storage.despawn(
-            given, missing == "ignore", self.page_kind, self.page_live, self._first_free, self.signature, self.generation,
-            self.born, ended
-        )  # fmt: skip
-        if stale >= 0:
-            raise _stale(given, stale)
-        if ended[0]:
-            self._changed()
-            self._n_live -= int(ended[0])
-        return int(ended[0])
-
-    def slots_of(self, handles: ArrayLike) -> NDArray[np.uint32]:
-        """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
-        given = _as_handles(handles)
-        slots = np.zeros(len(given), np.uint32)
-        stale = storage.check_handles(given, self.generation, self.signature, slots)
-        if stale >= 0:
-            raise _stale(given, stale)
-        return slots
-
-    def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """uint64[n]: the handles of what lives at these rows."""
-        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
-
-    def alive(self, handles: ArrayLike) -> NDArray[np.bool_]:
-        """bool[n]: whether each handle's entity lives."""
-        given = _as_handles(handles)
-        out = np.zeros(len(given), np.bool_)
-        storage.alive(given, self.generation, self.signature, out)
-        return out
-
-    def has(self, handles: ArrayLike, component: Component) -> NDArray[np.bool_]:
-        """bool[n]: whether each entity has a component."""
-        return (self.signature[self.slots_of(handles)] & np.uint64(self.bit(component))) != 0
-
-    def kind_of(self, handle: int) -> Kind:
-        """The kind of an entity."""
-        return self.kinds[self.page_kind[int(self.slots_of(handle)[0]) // PAGE]]
-
-    def add(self, handles: ArrayLike, component: Component, values: Any = None) -> None:
-        """Add an optional component to entities; `values` as for `spawn`. Those that have it keep it and take the values.
-
-        Raises
-        ------
-        StaleHandleError, ArgumentError
-            Nothing was done.
-        """
-        slots = self._optional_rows(handles, component)
-        given = {} if values is None else as_columns(component, values, len(slots))
-        self._write_sparse(slots, [(self.column(component, f.name), given.get(f.name, f.default)) for f in fields_of(component)])
-        self._flip(slots, component, True)
-
-    def remove(self, handles: ArrayLike, component: Component) -> None:
-        """Take an optional component from entities; those that lack it are passed over. Raises as `add`."""
-        self._flip(self._optional_rows(handles, component), component, False)
-
-    def _flip(self, slots: NDArray[np.uint32], component: Component, on: bool) -> None:
-        if len(slots):
-            storage.flip(slots, np.uint64(self.bit(component)), on, self.signature)
-            self.structure_version += 1
-
-    @staticmethod
-    def _write_sparse(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
-        for column, value in writes:
-            column[slots] = value
-
-    def _optional_rows(self, handles: ArrayLike, component: Component) -> NDArray[np.uint32]:
-        """The rows of entities, all of whose kinds have the component as an optional one."""
-        slots = self.slots_of(handles)
-        self.bit(component)
-        for number in np.unique(self.page_kind[slots // PAGE]):
-            kind = self.kinds[number]
-            if component not in kind.optional:
-                what = "has it always" if component in kind.components else "doesn't know it"
-                raise ArgumentError(f"{component.__name__} can't be added to or removed from kind {kind.name!r}, which {what}; list it in optional=")
-        return slots
-
-    def get(self, handle: int, component: type[T]) -> T:
-        """One entity's component, as an instance (a copy).
-
-        Raises
-        ------
-        StaleHandleError
-        ArgumentError
-            The entity doesn't have the component.
-        """
-        slot = int(self.slots_of(handle)[0])
-        if not int(self.signature[slot]) & self.bit(component):
-            raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
-        return component(**{f.name: self.column(component, f.name)[slot].item() for f in fields_of(component)})
-
-    def set(self, handles: ArrayLike, component: Component, values: Any) -> None:
-        """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`; nothing was done then."""
-        slots = self.slots_of(handles)
-        if not (self.signature[slots] & np.uint64(self.bit(component))).all():
-            raise ArgumentError(f"not all of these entities have {component.__name__}")
-        given = as_columns(component, values, len(slots))
-        self._write_sparse(slots, [(self.column(component, name), value) for name, value in given.items()])
-
-    def count(self, kind: Kind | None = None) -> int:
-        """How many entities live, of one kind or all."""
-        if kind is None:
-            return self._n_live
-        return int(self.page_live[self.page_kind == self.kinds.index(kind)].sum()) if kind in self.kinds else 0
-
-    def __len__(self) -> int:
-        return self._n_live
 
     def query(self, *components: Component, without: Iterable[Component] = (), kind: Kind | None = None) -> Query:
         """The entities that have all of `components`, none of `without`, and are of `kind` if one is given."""
@@ -409,7 +84,9 @@ class World:
         try:
             found: T = self._resources[kind]
         except KeyError:
-            raise ArgumentError(f"no resource {kind.__name__} was inserted; call world.insert({kind.__name__}(...)) first") from None
+            raise ArgumentError(
+                f"no resource {kind.__name__} was inserted; call world.insert({kind.__name__}(...)) first"
+            ) from None
         return found
 
     def _queue(self, event: type) -> EventQueue:
@@ -435,8 +112,8 @@ class World:
 
     # -- time --------------------------------------------------------------------------------------------------
 
-    def add_system(self, *systems: System) -> None:
-        """Add systems to the schedule. Raises DefinitionError where one can't run in this world, or the order is circular."""
+    def add_system(self, *systems: System[..., Any]) -> None:
+        """Add systems to the schedule. Raises DefinitionError where one can't run here, or the order is circular."""
         self._schedule.add(*systems)
 
     @property
@@ -475,8 +152,8 @@ class World:
     def advance(self, elapsed_s: float, *, max_catch_up: int = 8) -> int:
         """Let time pass: as many fixed steps as fit into it and what was left over before.
 
-        Beyond `max_catch_up` steps the rest is dropped, so that a world that can't keep up slows down instead of falling ever further
-        behind.
+        Beyond `max_catch_up` steps the rest is dropped, so that a world that can't keep up slows down instead of
+        falling ever further behind.
 
         Returns
         -------
@@ -501,18 +178,3 @@ class World:
 
     def __repr__(self) -> str:
         return f"World({self._n_live} of {self.capacity} entities, {len(self.kinds)} kinds, tick {self.tick_count})"
-
-
-def _as_handles(handles: ArrayLike) -> NDArray[np.uint64]:
-    """Handles as uint64[n]."""
-    array = np.asarray(handles)
-    if array.size == 0:
-        return np.zeros(0, np.uint64)
-    if array.dtype.kind not in "iu" or array.ndim > 1:
-        raise ArgumentError(f"handles must be whole numbers in at most one dimension, got {array.dtype.name} of shape {array.shape}")
-    return np.ascontiguousarray(np.atleast_1d(array), dtype=np.uint64)
-
-
-def _stale(handles: NDArray[np.uint64], index: int) -> StaleHandleError:
-    handle = int(handles[index])
-    return StaleHandleError(f"handle {handle:#x} (index {index} of {len(handles)}) names no living entity")

@@ -9,6 +9,7 @@ from horizon_ecs.kernel import helper, kernel
 PAGE = 1024
 DEAD = np.uint32(0xFFFFFFFF)
 FREE_PAGE = -1
+MAX_GENERATION = np.uint32(0x7FFFFFFF)
 
 LIVE_BIT = np.uint64(1 << 63)
 _DOOMED_BIT = np.uint64(1 << 62)
@@ -18,11 +19,16 @@ _SLOT_MASK = np.uint64(0xFFFFFFFF)
 
 @helper
 def slot_of(handle, generation, signature):
-    """The slot that a handle names, or -1 where the entity no longer lives."""
+    """The slot that a handle names, or -1 where the entity no longer lives.
+
+    Without branches: a helper that takes arrays and leaves at several points keeps its atomic reference counts, 18 ns a
+    call instead of 0.8.
+    """
     slot = np.int64(handle & _SLOT_MASK)
-    if slot >= len(generation) or np.uint64(generation[slot]) != handle >> _SLOT_BITS or signature[slot] == np.uint64(0):
-        return np.int64(-1)
-    return slot
+    inside = slot < len(generation)
+    row = slot if inside else 0
+    found = inside & (np.uint64(generation[row]) == handle >> _SLOT_BITS) & (signature[row] != np.uint64(0))
+    return slot if found else np.int64(-1)
 
 
 @kernel("int64(uint64[::1], uint32[::1], uint64[::1], uint32[::1])")
@@ -67,10 +73,14 @@ def _take_page(page, n, wanted, bits, tick, signature, generation, born, first_f
 
 
 @kernel(
-    "void(int64, int64, uint64, uint32, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], uint32[::1], uint64[::1])"
+    "void(int64, int64, uint64, uint32, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], "
+    "uint32[::1], uint64[::1])"
 )
-def spawn(kind, wanted, bits, tick, page_kind, page_live, first_free, signature, generation, born, out_slot, out_handle):
-    """Give `wanted` slots to new entities of a kind: its own pages' lowest free slots first, then the lowest free pages.
+def spawn(
+    kind, wanted, bits, tick, page_kind, page_live, first_free, signature, generation, born, out_slot, out_handle
+):
+    """Give `wanted` slots to new entities of a kind: its own pages' lowest free slots first, then the lowest free
+    pages.
 
     The caller has made sure that there are enough.
 
@@ -94,7 +104,9 @@ def spawn(kind, wanted, bits, tick, page_kind, page_live, first_free, signature,
             if usable:
                 page_kind[page] = kind
                 before = n
-                n = _take_page(page, n, wanted, bits, tick, signature, generation, born, first_free, out_slot, out_handle)
+                n = _take_page(
+                    page, n, wanted, bits, tick, signature, generation, born, first_free, out_slot, out_handle
+                )
                 page_live[page] += n - before
 
 
@@ -110,7 +122,9 @@ def room(kind, page_kind, page_live):
     return n
 
 
-@kernel("int64(uint64[::1], boolean, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], int64[::1])")
+@kernel(
+    "int64(uint64[::1], boolean, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], int64[::1])"
+)
 def despawn(handles, ignore, page_kind, page_live, first_free, signature, generation, born, n_killed):
     """End entities; a handle that occurs twice counts once.
 
@@ -136,7 +150,8 @@ def despawn(handles, ignore, page_kind, page_live, first_free, signature, genera
         page = slot // PAGE
         signature[slot] = 0
         born[slot] = DEAD
-        generation[slot] = generation[slot] + 1 if generation[slot] != DEAD else 1
+        # The highest bit stays free, so that a handle is positive as an int64 too.
+        generation[slot] = generation[slot] + 1 if generation[slot] != MAX_GENERATION else 1
         first_free[page] = min(first_free[page], np.int32(slot - page * PAGE))
         page_live[page] -= 1
         n_killed[0] += 1
@@ -153,6 +168,13 @@ def flip(slots, bit, on, signature):
             signature[slot] |= bit
         else:
             signature[slot] &= ~bit
+
+
+@kernel("void(uint32[::1], int16[::1], boolean[::1])")
+def mark_kinds(slots, page_kind, out_seen):
+    """Mark the kinds that living rows belong to; `out_seen` is boolean[n_kinds]."""
+    for slot in slots:
+        out_seen[page_kind[slot // np.uint32(PAGE)]] = True
 
 
 @helper
@@ -201,3 +223,14 @@ def match_rows(pages, full, signature, need, without, out_slot):
                 out_slot[n] = i
                 n += 1
     return n
+
+
+@helper
+def append_command(out_handle, out_operation, out_component, out_n, handle, operation, component):
+    """Append one command. Where there is no room the last is overwritten, and `out_n` tells that there were more."""
+    n = out_n[0]
+    at = min(n, len(out_handle) - 1)
+    out_handle[at] = np.uint64(handle)
+    out_operation[at] = operation
+    out_component[at] = component
+    out_n[0] = n + 1

@@ -1,0 +1,87 @@
+"""Horizon ECS: thousands of moving things that thousands of clients watch.
+
+Everything public stands here and is loaded when it is first used, so that the import itself is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from horizon_ecs.commands import Commands as Commands
+    from horizon_ecs.components import Kind as Kind
+    from horizon_ecs.components import Layer as Layer
+    from horizon_ecs.components import Tag as Tag
+    from horizon_ecs.components import Time as Time
+    from horizon_ecs.components import b1 as b1
+    from horizon_ecs.components import component as component
+    from horizon_ecs.components import event as event
+    from horizon_ecs.components import f4 as f4
+    from horizon_ecs.components import f8 as f8
+    from horizon_ecs.components import i1 as i1
+    from horizon_ecs.components import i2 as i2
+    from horizon_ecs.components import i4 as i4
+    from horizon_ecs.components import i8 as i8
+    from horizon_ecs.components import resource as resource
+    from horizon_ecs.components import u1 as u1
+    from horizon_ecs.components import u2 as u2
+    from horizon_ecs.components import u4 as u4
+    from horizon_ecs.components import u8 as u8
+    from horizon_ecs.errors import ArgumentError as ArgumentError
+    from horizon_ecs.errors import CapacityError as CapacityError
+    from horizon_ecs.errors import CompileError as CompileError
+    from horizon_ecs.errors import ConnectionClosed as ConnectionClosed
+    from horizon_ecs.errors import DefinitionError as DefinitionError
+    from horizon_ecs.errors import HorizonError as HorizonError
+    from horizon_ecs.errors import StaleHandleError as StaleHandleError
+    from horizon_ecs.errors import SystemFailure as SystemFailure
+    from horizon_ecs.errors import WireError as WireError
+    from horizon_ecs.net.client import Client as Client
+    from horizon_ecs.net.client import connect as connect
+    from horizon_ecs.net.server import Server as Server
+    from horizon_ecs.net.server import serve as serve
+    from horizon_ecs.query import Query as Query
+    from horizon_ecs.replica import Replica as Replica
+    from horizon_ecs.replication import Replicator as Replicator
+    from horizon_ecs.schedule import Entity as Entity
+    from horizon_ecs.schedule import Read as Read
+    from horizon_ecs.schedule import Res as Res
+    from horizon_ecs.schedule import System as System
+    from horizon_ecs.schedule import Write as Write
+    from horizon_ecs.schedule import system as system
+    from horizon_ecs.world import World as World
+
+_PLACES = {
+    "commands": "Commands",
+    "components": "Kind Layer Tag Time b1 component event f4 f8 i1 i2 i4 i8 resource u1 u2 u4 u8",
+    "errors": (
+        "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError StaleHandleError "
+        "SystemFailure WireError"
+    ),
+    "net.client": "Client connect",
+    "net.server": "Server serve",
+    "query": "Query",
+    "replica": "Replica",
+    "replication": "Replicator",
+    "schedule": "Entity Read Res System Write system",
+    "world": "World",
+}
+_MODULE_OF = {name: f"horizon_ecs.{module}" for module, names in _PLACES.items() for name in names.split()}
+
+__all__ = sorted([*_MODULE_OF, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'horizon_ecs' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

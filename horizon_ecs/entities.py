@@ -1,0 +1,376 @@
+"""Entities: slots of columns that never move, given out, taken back and checked.
+
+An entity keeps its slot for life, and the slot is its row in every column. Kinds own pages of 1,024 slots; a signature
+of component bits says what each row has. Handles carry a generation above the slot, so that one that outlived its
+entity is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from horizon_ecs import kernel
+from horizon_ecs.columns import PAGE, Columns, reserve, round_up
+from horizon_ecs.components import Component, Kind, component_type, fields_of, nearest
+from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
+from horizon_ecs.systems import storage
+from horizon_ecs.values import as_columns
+
+T = TypeVar("T")
+
+MAX_COMPONENTS = 62  # bits of a signature; one says that the row lives, one that it is being ended
+MAX_CAPACITY = 2**31
+# Pages beyond the capacity, so that each of many kinds can hold a page that isn't full.
+SPARE_PAGES = 64
+DEAD = 0xFFFFFFFF
+
+
+class Entities:
+    """What lives in a world: kinds, their pages, and the columns. `World` adds time to it.
+
+    Attributes
+    ----------
+    capacity : int
+        At most so many entities live at a time.
+    n_slots : int
+        Rows of every column: the capacity in whole pages, and spare pages.
+    signature : uint64[n_slots]
+        Component bits; 0 where nothing lives, the highest bit set where something does.
+    generation : uint32[n_slots]
+        How often a slot was given out.
+    born : uint32[n_slots]
+        The tick that counts as an entity's first: the running one, or between ticks the next; 0xFFFFFFFF where nothing
+        lives.
+    page_kind : int16[n_slots // 1024];  page_live : int32[n_slots // 1024]
+        Each page's index into `kinds`, or -1; how many live in it.
+    structure_tick : int
+        Like `born`, of the last spawn or despawn.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if not isinstance(capacity, int | np.integer) or not 1 <= capacity <= MAX_CAPACITY:
+            raise ArgumentError(f"capacity must be a whole number from 1 to {MAX_CAPACITY}, not {capacity!r}")
+        self.capacity = int(capacity)
+        self.n_slots = round_up(self.capacity) + SPARE_PAGES * PAGE
+        n_pages = self.n_slots // PAGE
+        self.signature: NDArray[np.uint64] = reserve((self.n_slots,), np.uint64)
+        self.generation: NDArray[np.uint32] = reserve((self.n_slots,), np.uint32)
+        self.born: NDArray[np.uint32] = reserve((self.n_slots,), np.uint32)
+        self.born[:] = DEAD
+        self.page_kind = np.full(n_pages, storage.FREE_PAGE, np.int16)
+        self.page_live = np.zeros(n_pages, np.int32)
+        self._first_free = np.zeros(n_pages, np.int32)
+        self.kinds: list[Kind] = []
+        self.tick_count = 0
+        self.structure_tick = 0
+        self.structure_version = 0
+        self._ticking = False
+        self._n_live = 0
+        self._frozen: str | None = None
+        self._bits: dict[Component, int] = {}
+        self._columns: dict[Component, Columns] = {}
+        kernel.warm_up("storage")
+
+    # -- kinds and columns -------------------------------------------------------------------------------------
+
+    def register(self, *kinds: Kind) -> None:
+        """Make kinds known before their first entity. A kind that is known already is passed over.
+
+        Raises
+        ------
+        ArgumentError, CapacityError
+        """
+        for kind in kinds:
+            if not isinstance(kind, Kind):
+                raise ArgumentError(f"expected a Kind, got {kind!r}")
+            if kind in self.kinds:
+                continue
+            if any(k.name == kind.name for k in self.kinds):
+                raise ArgumentError(f"this world has another kind called {kind.name!r}")
+            if self._frozen:
+                raise ArgumentError(
+                    f"kind {kind.name!r} can't be registered any more: the kinds are fixed, since {self._frozen}"
+                )
+            for c in kind.components + kind.optional:
+                self.bit(c)
+            self.kinds.append(kind)
+            self.structure_version += 1
+
+    def freeze_kinds(self, reason: str) -> None:
+        """Refuse further kinds from now on; `reason` completes "since …"."""
+        self._frozen = reason
+
+    def bit(self, component: Component) -> int:
+        """The component's bit in signatures; its columns are reserved when it is first asked for."""
+        c = component_type(component)
+        if c not in self._bits:
+            if len(self._bits) >= MAX_COMPONENTS:
+                raise CapacityError(
+                    f"{c.__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}"
+                )
+            if any(known.__name__ == c.__name__ for known in self._bits):
+                raise DefinitionError(f"this world has another component called {c.__name__}")
+            self._bits[c] = 1 << len(self._bits)
+            self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
+        return self._bits[c]
+
+    @property
+    def components(self) -> list[Component]:
+        """The components that this world knows."""
+        return list(self._bits)
+
+    def __getitem__(self, component: type[T]) -> Columns:
+        """The component's columns, by field: `world[Position].x` is float32[n_slots], without a copy."""
+        self.bit(component)
+        return self._columns[component]
+
+    def column(self, component: Component, field: str) -> NDArray[Any]:
+        """One column, an array over all slots."""
+        array: NDArray[Any] = getattr(self[component], field)
+        return array
+
+    @property
+    def n_pages_used(self) -> int:
+        """One more than the highest page that a kind owns."""
+        used = np.flatnonzero(self.page_kind != storage.FREE_PAGE)
+        return int(used[-1]) + 1 if len(used) else 0
+
+    # -- entities ----------------------------------------------------------------------------------------------
+
+    def _changed(self) -> int:
+        """Note a change of structure; the tick it counts for."""
+        self.structure_version += 1
+        self.structure_tick = self.tick_count + (0 if self._ticking else 1)
+        return self.structure_tick
+
+    def spawn(self, kind: Kind, n: int = 1, **values: Any) -> NDArray[np.uint64]:
+        """Bring `n` entities of a kind to life.
+
+        Parameters
+        ----------
+        kind : Kind
+        n : int
+        **values
+            By component's name: an instance, a scalar or array for one field, (n, fields) or (fields,), a mapping from
+            field to scalar or array, or a structured array. What isn't given takes its default. Giving an optional
+            component adds it.
+
+        Returns
+        -------
+        uint64[n] : handles.
+
+        Raises
+        ------
+        ArgumentError, CapacityError
+            Nothing was done.
+        """
+        if not isinstance(n, int | np.integer) or n < 0:
+            raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
+        self.register(kind)
+        columns, bits = self._prepare(kind, values, int(n))
+        if self._n_live + n > self.capacity:
+            raise CapacityError(
+                f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live"
+            )
+        number = self.kinds.index(kind)
+        if storage.room(number, self.page_kind, self.page_live) < n:
+            raise CapacityError(
+                f"no room for {n} more of kind {kind.name!r}: {self._n_live} of {self.capacity} live, but other kinds "
+                "own the free slots' pages"
+            )
+        slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
+        if n:
+            storage.spawn(
+                number, int(n), np.uint64(bits), np.uint32(self._changed()), self.page_kind, self.page_live,
+                self._first_free, self.signature, self.generation, self.born, slots, handles
+            )  # fmt: skip
+            self._n_live += int(n)
+            self._write(slots, columns)
+        return handles
+
+    def _prepare(self, kind: Kind, values: dict[str, Any], n: int) -> tuple[list[tuple[NDArray[Any], Any]], int]:
+        """Columns with what is to be written in them, and the signature, of new entities."""
+        named = {c.__name__: c for c in kind.components + kind.optional}
+        for name in values:
+            if name not in named:
+                raise ArgumentError(
+                    f"kind {kind.name!r} has no component {name!r}; it has {list(named)}{nearest(name, named)}"
+                )
+        bits = int(storage.LIVE_BIT)
+        writes: list[tuple[NDArray[Any], Any]] = []
+        for name, c in named.items():
+            if c in kind.optional and name not in values:
+                continue
+            bits |= self.bit(c)
+            given = (
+                as_columns(c, values[name], n) if name in values and (fields_of(c) or values[name] is not True) else {}
+            )
+            writes += [(self.column(c, f.name), given.get(f.name, f.default)) for f in fields_of(c)]
+        return writes, bits
+
+    @staticmethod
+    def _write(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
+        """Write into rows; neighbours are written as one slice."""
+        n = len(slots)
+        together = n and int(slots[-1]) - int(slots[0]) == n - 1
+        rows: Any = slice(int(slots[0]), int(slots[-1]) + 1) if together else slots
+        for column, value in writes:
+            column[rows] = value
+
+    def despawn(self, handles: ArrayLike, *, missing: str = "error") -> int:
+        """End entities; a handle that occurs twice counts once.
+
+        Parameters
+        ----------
+        handles : uint64 or uint64[n]
+        missing : "error" or "ignore"
+            What to do with handles whose entity no longer lives.
+
+        Returns
+        -------
+        int : how many ended.
+
+        Raises
+        ------
+        StaleHandleError
+            Nothing was done.
+        """
+        if missing not in ("error", "ignore"):
+            raise ArgumentError(f"missing must be 'error' or 'ignore', not {missing!r}")
+        given = _as_handles(handles)
+        ended = np.zeros(1, np.int64)
+        stale = storage.despawn(
+            given, missing == "ignore", self.page_kind, self.page_live, self._first_free, self.signature,
+            self.generation, self.born, ended
+        )  # fmt: skip
+        if stale >= 0:
+            raise _stale(given, stale)
+        if ended[0]:
+            self._changed()
+            self._n_live -= int(ended[0])
+        return int(ended[0])
+
+    def slots_of(self, handles: ArrayLike) -> NDArray[np.uint32]:
+        """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
+        given = _as_handles(handles)
+        slots = np.zeros(len(given), np.uint32)
+        stale = storage.check_handles(given, self.generation, self.signature, slots)
+        if stale >= 0:
+            raise _stale(given, stale)
+        return slots
+
+    def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of what lives at these rows."""
+        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+
+    def alive(self, handles: ArrayLike) -> NDArray[np.bool_]:
+        """bool[n]: whether each handle's entity lives."""
+        given = _as_handles(handles)
+        out = np.zeros(len(given), np.bool_)
+        storage.alive(given, self.generation, self.signature, out)
+        return out
+
+    def has(self, handles: ArrayLike, component: Component) -> NDArray[np.bool_]:
+        """bool[n]: whether each entity has a component."""
+        found: NDArray[np.bool_] = self.signature[self.slots_of(handles)] & np.uint64(self.bit(component)) != 0
+        return found
+
+    def kind_of(self, handle: int) -> Kind:
+        """The kind of an entity."""
+        return self.kinds[int(self.page_kind[int(self.slots_of(handle)[0]) // PAGE])]
+
+    def add(self, handles: ArrayLike, component: Component, values: Any = None) -> None:
+        """Add an optional component to entities; `values` as for `spawn`. Those that have it keep it and take the
+        values.
+
+        Raises
+        ------
+        StaleHandleError, ArgumentError
+            Nothing was done.
+        """
+        slots = self._optional_rows(handles, component)
+        given = {} if values is None else as_columns(component, values, len(slots))
+        self._write_sparse(
+            slots, [(self.column(component, f.name), given.get(f.name, f.default)) for f in fields_of(component)]
+        )
+        self._flip(slots, component, True)
+
+    def remove(self, handles: ArrayLike, component: Component) -> None:
+        """Take an optional component from entities; those that lack it are passed over. Raises as `add`."""
+        self._flip(self._optional_rows(handles, component), component, False)
+
+    def _flip(self, slots: NDArray[np.uint32], component: Component, on: bool) -> None:
+        if len(slots):
+            storage.flip(slots, np.uint64(self.bit(component)), on, self.signature)
+            self.structure_version += 1
+
+    @staticmethod
+    def _write_sparse(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
+        for column, value in writes:
+            column[slots] = value
+
+    def _optional_rows(self, handles: ArrayLike, component: Component) -> NDArray[np.uint32]:
+        """The rows of entities, all of whose kinds have the component as an optional one."""
+        slots = self.slots_of(handles)
+        self.bit(component)
+        seen = np.zeros(max(1, len(self.kinds)), np.bool_)
+        storage.mark_kinds(slots, self.page_kind, seen)
+        for kind in (k for k, found in zip(self.kinds, seen, strict=False) if found):
+            if component not in kind.optional:
+                what = "has it always" if component in kind.components else "doesn't know it"
+                raise ArgumentError(
+                    f"{component.__name__} can't be added to or removed from kind {kind.name!r}, which {what}; "
+                    "list it in optional="
+                )
+        return slots
+
+    def get(self, handle: int, component: type[T]) -> T:
+        """One entity's component, as an instance (a copy).
+
+        Raises
+        ------
+        StaleHandleError
+        ArgumentError
+            The entity doesn't have the component.
+        """
+        slot = int(self.slots_of(handle)[0])
+        if not int(self.signature[slot]) & self.bit(component):
+            raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
+        return component(**{f.name: self.column(component, f.name)[slot].item() for f in fields_of(component)})
+
+    def set(self, handles: ArrayLike, component: Component, values: Any) -> None:
+        """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`, with nothing done."""
+        slots = self.slots_of(handles)
+        if not (self.signature[slots] & np.uint64(self.bit(component))).all():
+            raise ArgumentError(f"not all of these entities have {component.__name__}")
+        given = as_columns(component, values, len(slots))
+        self._write_sparse(slots, [(self.column(component, name), value) for name, value in given.items()])
+
+    def count(self, kind: Kind | None = None) -> int:
+        """How many entities live, of one kind or all."""
+        if kind is None:
+            return self._n_live
+        return int(self.page_live[self.page_kind == self.kinds.index(kind)].sum()) if kind in self.kinds else 0
+
+    def __len__(self) -> int:
+        return self._n_live
+
+
+def _as_handles(handles: ArrayLike) -> NDArray[np.uint64]:
+    """Handles as uint64[n]."""
+    array = np.asarray(handles)
+    if array.size == 0:
+        return np.zeros(0, np.uint64)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ArgumentError(
+            f"handles must be whole numbers in at most one dimension, got {array.dtype.name} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(np.atleast_1d(array), dtype=np.uint64)
+
+
+def _stale(handles: NDArray[np.uint64], index: int) -> StaleHandleError:
+    handle = int(handles[index])
+    return StaleHandleError(f"handle {handle:#x} (index {index} of {len(handles)}) names no living entity")

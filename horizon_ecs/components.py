@@ -70,14 +70,13 @@ def _field_dtype(owner: str, name: str, annotation: Any) -> np.dtype[Any]:
 def _field_default(owner: str, name: str, dtype: np.dtype[Any], default: Any) -> Any:
     """The default as a plain number that the column holds unchanged."""
     if isinstance(default, bool | int | float | np.generic):
-        value = dtype.type(0) if dtype.kind == "b" else None
         try:
-            value = np.array(default).astype(dtype)
+            with np.errstate(all="ignore"):
+                value = np.array(default).astype(dtype)
         except (TypeError, ValueError, OverflowError):
             value = None
-        exact = value is not None and (dtype.kind == "f" or value == default)
-        if exact:
-            return value.item()  # type: ignore[union-attr]
+        if value is not None and (dtype.kind == "f" or value == default):
+            return value.item()
     raise DefinitionError(f"{owner}.{name}: the default {default!r} is no {dtype.name}")
 
 
@@ -230,13 +229,15 @@ class Layer:
         precision: float | Mapping[Component, float] | None = None,
         priority: int = 0,
     ) -> None:
-        if not isinstance(channel, int) or not 0 <= channel <= MAX_CHANNEL:
+        if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel <= MAX_CHANNEL:
             raise DefinitionError(f"Layer: channel must be a whole number from 0 to {MAX_CHANNEL}, not {channel!r}")
         _check_positive("radius", channel, radius, finite=False)
         _check_positive("frequency", channel, frequency)
         listed = tuple(component_type(c) for c in fields)
         if not listed or len(set(listed)) != len(listed):
             raise DefinitionError(f"Layer of channel {channel}: fields must list at least one component, each once")
+        if not isinstance(priority, int):
+            raise DefinitionError(f"Layer of channel {channel}: priority must be a whole number, not {priority!r}")
         for value in precision.values() if isinstance(precision, Mapping) else [precision]:
             if value is not None:
                 _check_positive("precision", channel, value)
@@ -277,20 +278,24 @@ class Kind:
     """
 
     __slots__ = ("components", "layers", "name", "optional")
+    name: str
+    components: tuple[Component, ...]
+    optional: tuple[Component, ...]
+    layers: tuple[Layer, ...]
 
     def __init__(
         self, name: str, *components: Component, optional: Iterable[Component] = (), layers: Iterable[Layer] = ()
     ) -> None:
         if not isinstance(name, str) or not name:
             raise DefinitionError(f"Kind: the first argument is its name, not {name!r}")
-        self.name = name
-        self.components = tuple(component_type(c) for c in components)
-        self.optional = tuple(component_type(c) for c in optional)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "components", tuple(component_type(c) for c in components))
+        object.__setattr__(self, "optional", tuple(component_type(c) for c in optional))
         every = self.components + self.optional
         names = [c.__name__ for c in every]
         if not every or len(set(names)) != len(names):
             raise DefinitionError(f"kind {name!r} needs at least one component, and each name once: {names}")
-        self.layers = tuple(sorted(layers, key=lambda layer: layer.channel))
+        object.__setattr__(self, "layers", tuple(sorted(layers, key=lambda layer: layer.channel)))
         self._check_layers()
 
     def _check_layers(self) -> None:
@@ -311,6 +316,9 @@ class Kind:
                     f"must reach at least as far as "
                     f"channel {inner.channel} (radius {inner.radius:g}, {inner.frequency:g} Hz) and be no more frequent"
                 )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"kind {self.name!r} can't be changed")
 
     def __repr__(self) -> str:
         parts = [c.__name__ for c in self.components] + [f"{c.__name__}?" for c in self.optional]

@@ -167,7 +167,7 @@ class Entities:
         ArgumentError, CapacityError
             Nothing was done.
         """
-        if not isinstance(n, int | np.integer) or n < 0:
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
             raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
         self.register(kind)
         columns, bits = self._prepare(kind, values, int(n))

@@ -91,7 +91,7 @@ def _writable(directory: Path) -> bool:
 
 
 def _cache_base() -> Path:
-    """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one where that can't be written."""
+    """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horizon_ecs"
     return base if _writable(base) else Path(tempfile.gettempdir()) / f"horizon_ecs-{getattr(os, 'getuid', int)()}"

@@ -51,6 +51,8 @@ class World(Entities):
     ) -> None:
         if not isinstance(tick_rate, int | float) or not 0.01 <= tick_rate <= 10_000:
             raise ArgumentError(f"tick_rate must lie between 0.01 and 10,000 Hz, not {tick_rate!r}")
+        if not isinstance(max_events, int) or max_events < 1:
+            raise ArgumentError(f"max_events must be a whole number from 1, not {max_events!r}")
         super().__init__(capacity)
         self.tick_rate = float(tick_rate)
         self.seed = seed

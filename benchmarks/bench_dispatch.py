@@ -1,4 +1,4 @@
-"""Systems: what a dispatch costs, and how far the loops are from hand-written ones over dense arrays, in the same run."""
+"""Systems: what a dispatch costs, and how far the loops are from hand-written ones in the same run."""
 
 from __future__ import annotations
 

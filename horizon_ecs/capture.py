@@ -54,7 +54,7 @@ class Capture:
         if isinstance(value, types.FunctionType):
             return self._compile(value)
         if kernel.is_jitted(value):
-            self._note(name, inspect.getsource(value.py_func))
+            self._note(name, _source(value.py_func))
             return value
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             self._note(name, value.dtype.str, value.shape, value.tobytes())
@@ -91,9 +91,10 @@ class Capture:
                 for n, v in names.items()
                 if isinstance(v, types.FunctionType) or self._is_constant(v)
             }
+            # Under our name: cached machine code imports the module it came from, and the user's may be a script.
             copy = types.FunctionType(
                 function.__code__,
-                {**function.__globals__, **taken},
+                {**function.__globals__, **taken, "__name__": __name__},
                 function.__name__,
                 function.__defaults__,
                 function.__closure__,

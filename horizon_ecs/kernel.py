@@ -215,7 +215,11 @@ def compile_source(source: str, name: str, globals_: dict[str, Any], signature: 
     if jit_enabled():
         if _reporter:
             _reporter(0, 1, f"system {name}")
-        dispatcher.compile(signature)  # type: ignore[attr-defined]
+        try:
+            dispatcher.compile(signature)  # type: ignore[attr-defined]
+        except ImportError:  # what was kept names a module that is no more: a user's own jitted function from a script
+            dispatcher = numba.njit(nogil=True, error_model="numpy")(getattr(module, name))
+            dispatcher.compile(signature)  # type: ignore[attr-defined]
         dispatcher.disable_compile()  # type: ignore[attr-defined]
     return dispatcher
 

@@ -77,6 +77,7 @@ class Query:
         self._pages = np.zeros(0, np.uint32)
         self._full = np.zeros(0, np.uint8)
         self._segments: Segments | None = None
+        self._rest: NDArray[np.intp] | None = None
 
     def _refresh(self) -> None:
         world = self._world
@@ -98,6 +99,7 @@ class Query:
         self._pages, self._full = pages[:n], full[:n]
         self._slots = None
         self._segments = None
+        self._rest = None
         self._version = world.structure_version
 
     def _may(self, kind: Kind) -> bool:
@@ -169,15 +171,16 @@ class Query:
         start, stop, full = self.segments
         return [slice(int(a), int(b)) for a, b, whole in zip(start, stop, full, strict=True) if whole]
 
-    def rest(self) -> NDArray[np.uint32]:
-        """uint32[n]: the matching rows of pages in which not every row matches."""
+    def rest(self) -> NDArray[np.intp]:
+        """intp[n]: the matching rows of pages in which not every row matches. (NumPy gathers fastest by intp.)"""
         self._refresh()
-        pages, full = self._pages, self._full
-        mixed = np.ascontiguousarray(pages[full == 0])
-        out = np.zeros(len(mixed) * PAGE, np.uint32)
-        none = np.zeros(len(mixed), np.uint8)
-        n = storage.match_rows(mixed, none, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
-        return out[:n]
+        if self._rest is None:
+            mixed = np.ascontiguousarray(self._pages[self._full == 0])
+            out = np.zeros(len(mixed) * PAGE, np.uint32)
+            none = np.zeros(len(mixed), np.uint8)
+            n = storage.match_rows(mixed, none, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
+            self._rest = out[:n].astype(np.intp)
+        return self._rest
 
     def batches(self, write: Sequence[Component] = ()) -> Iterator[tuple[Batch, ...]]:
         """All matching rows in a few batches, a `Batch` a component, in the query's order; tags are left out.
@@ -197,7 +200,7 @@ class Query:
             yield from self._gathered(wanted, rest, write)
 
     def _gathered(
-        self, wanted: Sequence[Component], rest: NDArray[np.uint32], write: Sequence[Component]
+        self, wanted: Sequence[Component], rest: NDArray[np.intp], write: Sequence[Component]
     ) -> Iterator[tuple[Batch, ...]]:
         world = self._world
         version, generation = world.structure_version, world.generation[rest]
@@ -209,7 +212,7 @@ class Query:
                 for name, values in batch._arrays.items():
                     world.column(c, name)[rest[same]] = values[same]
 
-    def _batch(self, component: Component, rows: slice | NDArray[np.uint32], writable: bool) -> Batch:
+    def _batch(self, component: Component, rows: slice | NDArray[np.intp], writable: bool) -> Batch:
         arrays = {f.name: self._world.column(component, f.name)[rows] for f in fields_of(component)}
         for array in arrays.values():
             array.flags.writeable = writable

@@ -119,8 +119,8 @@ def _columns(world: World, system: System[..., Any], commands: CommandBuffer) ->
     return run
 
 
-def _as_slots(rows: slice | NDArray[np.uint32]) -> NDArray[np.uint32]:
-    return np.arange(rows.start, rows.stop, dtype=np.uint32) if isinstance(rows, slice) else rows
+def _as_slots(rows: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
+    return np.arange(rows.start, rows.stop, dtype=np.uint32) if isinstance(rows, slice) else rows.astype(np.uint32)
 
 
 def _once(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:

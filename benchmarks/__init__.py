@@ -1,0 +1,1 @@
+"""Benchmarks, run by airspeed velocity: make bench."""

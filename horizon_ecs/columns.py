@@ -70,8 +70,10 @@ class Columns:
     __slots__ = ("_arrays", "_name")
 
     def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
-        self._name = name
-        self._arrays: dict[str, NDArray[Any]] = {f.name: reserve((n_slots,), f.dtype) for f in fields}
+        self._name: str
+        self._arrays: dict[str, NDArray[Any]]
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_arrays", {f.name: reserve((n_slots,), f.dtype) for f in fields})
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         try:
@@ -80,6 +82,11 @@ class Columns:
             names = list(self._arrays)
             raise AttributeError(f"{self._name} has no field {name!r}; it has {names}{nearest(name, names)}") from None
         return array
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        array = self.__getattr__(name)
+        if value is not array:  # which `columns.x += 1` ends with
+            array[...] = value
 
     def __dir__(self) -> list[str]:
         return list(self._arrays)

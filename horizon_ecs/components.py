@@ -236,6 +236,11 @@ class Layer:
         listed = tuple(component_type(c) for c in fields)
         if not listed or len(set(listed)) != len(listed):
             raise DefinitionError(f"Layer of channel {channel}: fields must list at least one component, each once")
+        strangers = [c for c in precision if c not in listed] if isinstance(precision, Mapping) else []
+        if strangers:
+            raise DefinitionError(
+                f"Layer of channel {channel}: precision names {strangers[0]!r}, which fields doesn't list"
+            )
         if not isinstance(priority, int):
             raise DefinitionError(f"Layer of channel {channel}: priority must be a whole number, not {priority!r}")
         for value in precision.values() if isinstance(precision, Mapping) else [precision]:

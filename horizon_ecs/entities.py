@@ -262,6 +262,13 @@ class Entities:
             raise _stale(given, stale)
         return slots
 
+    def _slot_of(self, handle: int) -> int:
+        """The row of one entity."""
+        slots = self.slots_of(handle)
+        if len(slots) != 1:
+            raise ArgumentError(f"expected one handle, got {len(slots)}")
+        return int(slots[0])
+
     def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
         """uint64[n]: the handles of what lives at these rows."""
         return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
@@ -280,7 +287,7 @@ class Entities:
 
     def kind_of(self, handle: int) -> Kind:
         """The kind of an entity."""
-        return self.kinds[int(self.page_kind[int(self.slots_of(handle)[0]) // PAGE])]
+        return self.kinds[int(self.page_kind[self._slot_of(handle) // PAGE])]
 
     def add(self, handles: ArrayLike, component: Component, values: Any = None) -> None:
         """Add an optional component to entities; `values` as for `spawn`. Those that have it keep it and take the
@@ -336,7 +343,7 @@ class Entities:
         ArgumentError
             The entity doesn't have the component.
         """
-        slot = int(self.slots_of(handle)[0])
+        slot = self._slot_of(handle)
         if not int(self.signature[slot]) & self.bit(component):
             raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
         return component(**{f.name: self.column(component, f.name)[slot].item() for f in fields_of(component)})

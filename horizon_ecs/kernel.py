@@ -198,7 +198,7 @@ def report_progress(progress: Progress | None) -> None:
     _reporter = progress
 
 
-def compile_source(source: str, name: str, globals_: dict[str, Any], signature: Any) -> Callable[..., Any]:
+def compile_source(source: str, name: str, globals_: dict[str, Any], signature: Any, title: str) -> Callable[..., Any]:
     """Compile the function `name` of generated source for one signature, as a kernel that is kept on disk like the
     others.
 
@@ -214,7 +214,7 @@ def compile_source(source: str, name: str, globals_: dict[str, Any], signature: 
     dispatcher: Callable[..., Any] = _njit_cached(getattr(module, name))
     if jit_enabled():
         if _reporter:
-            _reporter(0, 1, f"system {name}")
+            _reporter(0, 1, f"system {title}")
         try:
             dispatcher.compile(signature)  # type: ignore[attr-defined]
         except ImportError:  # what was kept names a module that is no more: a user's own jitted function from a script

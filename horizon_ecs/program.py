@@ -64,7 +64,9 @@ def compile_entity(system: System[..., Any]) -> Program:
     buffers = dict(zip(COMMAND_BUFFERS, _BUFFER_TYPES, strict=True)) if body.n_commands else {}
     handed_on = [*body.resources.values(), *(buffers if body.appends else ())]
     entity = [p.name for p in system.parameters if p.use == "entity"] if body.uses_entity else []
-    inner = f"@inlined\ndef body({', '.join([*body.fields.values(), *handed_on, *entity])}):\n"
+    inner = (
+        f"@{body.ours('inlined')}\ndef {body.ours('row')}({', '.join([*body.fields.values(), *handed_on, *entity])}):\n"
+    )
     ending = _ending(body)
     for node in body.returns:
         node.value = ending.value
@@ -82,7 +84,7 @@ def compile_columns(system: System[..., Any]) -> Program:
     body = ColumnsBody(system)
     uses = {p.name: p.use for p in system.parameters}
     body.statements = body.statements or [ast.Pass()]
-    opening = f"def {system.name}({', '.join([*body.resources.values(), *body.fields.values()])}):\n"
+    opening = f"def {body.ours(system.name)}({', '.join([*body.resources.values(), *body.fields.values()])}):\n"
     kinds = [kernel.array_type(_dtype(body, key), readonly=uses[key[0]] == "read") for key in body.fields]
     return _finish(body, opening, "", [*_resource_types(body), *kinds])
 
@@ -105,7 +107,7 @@ def _ending(body: Body) -> ast.Return:
     """The return of the written fields, each in its column's dtype, so that the loop stays as narrow as the columns."""
     results: list[ast.expr] = []
     for key in body.written:
-        cast = ast.Name(_cast(_dtype(body, key)), ast.Load())
+        cast = ast.Name(body.ours(_dtype(body, key).name), ast.Load())
         results.append(ast.Call(cast, [ast.Name(body.fields[key], ast.Load())], []))
     results += [ast.Name(name, ast.Load()) for asked in body.asked for name in asked[:2]]
     return ast.Return(ast.Tuple(results, ast.Load()) if len(results) > 1 else results[0] if results else None)
@@ -113,16 +115,12 @@ def _ending(body: Body) -> ast.Return:
 
 def _unasked(body: Body) -> list[ast.stmt]:
     """No command is asked for at first."""
-    pairs = (((flag, ast.Constant(False)), (entity, _int64(ast.Constant(0)))) for flag, entity, *_ in body.asked)
+    pairs = (((flag, ast.Constant(False)), (entity, _int64(body, ast.Constant(0)))) for flag, entity, *_ in body.asked)
     return [ast.Assign([ast.Name(name, ast.Store())], value) for pair in pairs for name, value in pair]
 
 
-def _int64(node: ast.expr) -> ast.expr:
-    return ast.Call(ast.Name("int64", ast.Load()), [node], [])
-
-
-def _cast(dtype: np.dtype[Any]) -> str:
-    return f"as_{dtype.name}"
+def _int64(body: Body, node: ast.expr) -> ast.expr:
+    return ast.Call(ast.Name(body.ours("int64"), ast.Load()), [node], [])
 
 
 def _store_asked(body: Body) -> list[str]:
@@ -132,7 +130,7 @@ def _store_asked(body: Body) -> list[str]:
         lines += [
             f"if {flag}:",
             f"{_INDENT}at = min(n, len(cmd_handle) - 1)",
-            f"{_INDENT}cmd_handle[at] = uint64({entity})",
+            f"{_INDENT}cmd_handle[at] = {body.ours('uint64')}({entity})",
             f"{_INDENT}cmd_operation[at], cmd_component[at] = {operation}, {component}",
             f"{_INDENT}n += 1",
         ]
@@ -141,12 +139,12 @@ def _store_asked(body: Body) -> list[str]:
 
 def _entity_loop(body: Body, heads: list[str], handed_on: list[str]) -> str:
     """The loop over runs and rows, as source."""
-    columns = list(body.fields.values())
+    columns, none = list(body.fields.values()), body.ours("none")
     row = {c: f"{c}_rows[i]" for c in columns}
     results = [body.fields[key] for key in body.written]
     asked = [name for command in body.asked for name in command[:2]]
-    entity = ["(int64(generation[first + i]) << 32) | (first + i)"] if body.uses_entity else []
-    call = f"body({', '.join([*row.values(), *handed_on, *entity])})"
+    entity = [f"({body.ours('int64')}(generation[first + i]) << 32) | (first + i)"] if body.uses_entity else []
+    call = f"{body.ours('row')}({', '.join([*row.values(), *handed_on, *entity])})"
 
     def taken(names: list[str]) -> str:
         return f"{', '.join([*names, *asked])} = {call}" if names or asked else call
@@ -154,15 +152,15 @@ def _entity_loop(body: Body, heads: list[str], handed_on: list[str]) -> str:
     plain = [taken([row[r] for r in results]), *_store_asked(body)]
     if body.speculative and kernel.jit_enabled():
         mixed = [
-            "keep = ((bits[i] & need) == need) & ((bits[i] & lack) == none)",
+            f"keep = ((bits[i] & need) == need) & ((bits[i] & lack) == {none})",
             taken([f"{r}_new" for r in results]),
             *(f"{row[r]} = {r}_new if keep else {row[r]}" for r in results),
         ]
     else:
-        mixed = ["if (bits[i] & need) == need and (bits[i] & lack) == none:", *(_INDENT + line for line in plain)]
+        mixed = [f"if (bits[i] & need) == need and (bits[i] & lack) == {none}:", *(_INDENT + line for line in plain)]
     arguments = ["start", "stop", "full", "signature", "need", "lack", *heads, *columns]
     lines = [
-        f"def {body.system.name}({', '.join(arguments)}):",
+        f"def {body.ours(body.system.name)}({', '.join(arguments)}):",
         *(["    n = cmd_n[0]"] if asked else ()),
         "    for run in range(len(start)):",
         "        first, last = start[run], stop[run]",
@@ -189,15 +187,7 @@ def _finish(body: Body, opening: str, outer: str, kinds: list[Any]) -> Program:
     header = f"# What {system.name!r} was rewritten into; it takes {capture.digest} from around it.\n\n\n"
     text = textual(body.statements)
     source = header + opening + text + ("\n\n" + outer if outer else "")
-    names = {
-        **capture.namespace, **{_cast(_dtype(body, key)): _dtype(body, key).type for key in body.written},
-        "append_command": storage.append_command, "inlined": kernel.inlined,
-        "int64": np.int64, "uint64": np.uint64, "none": np.uint64(0),
-    }  # fmt: skip
-    try:
-        function = kernel.compile_source(source, system.name, names, tuple(kinds))
-    except kernel.compile_errors() as error:
-        raise _compile_error(body, text, (header + opening).count("\n") + 1, error) from error
+    function = _compile(body, capture.namespace, source, kinds, text, (header + opening).count("\n") + 1)
     return Program(
         function,
         source,
@@ -207,6 +197,21 @@ def _finish(body: Body, opening: str, outer: str, kinds: list[Any]) -> Program:
         tuple(body.command_components),
         body.uses_entity,
     )
+
+
+def _compile(
+    body: Body, namespace: dict[str, Any], source: str, kinds: list[Any], text: str, first_line: int
+) -> Callable[..., Any]:
+    dtypes = {_dtype(body, key) for key in body.written}
+    ours = {
+        **{dtype.name: dtype.type for dtype in dtypes}, "int64": np.int64, "uint64": np.uint64, "none": np.uint64(0),
+        "append_command": storage.append_command, "inlined": kernel.inlined,
+    }  # fmt: skip
+    names = {**namespace, **{body.ours(name): value for name, value in ours.items()}}
+    try:
+        return kernel.compile_source(source, body.ours(body.system.name), names, tuple(kinds), body.system.name)
+    except kernel.compile_errors() as error:
+        raise _compile_error(body, text, first_line, error) from error
 
 
 def textual(statements: Iterable[ast.stmt]) -> str:

@@ -75,6 +75,10 @@ class Body(ast.NodeTransformer):
         self.statements: list[ast.stmt] = [s for statement in body for s in _as_list(self.visit(statement))]
         self.free = self._free_names()
 
+    def ours(self, name: str) -> str:
+        """A name of ours, spelt so that no name of the user's can be it."""
+        return name + self._separator
+
     # -- errors ------------------------------------------------------------------------------------------------
 
     def line_of(self, node: Any) -> int:
@@ -222,14 +226,17 @@ class Body(ast.NodeTransformer):
         if self.appends:
             buffers = [ast.Name(name, ast.Load()) for name in COMMAND_BUFFERS]
             call = ast.Call(
-                ast.Name("append_command", ast.Load()),
+                ast.Name(self.ours("append_command"), ast.Load()),
                 [*buffers, entity, ast.Constant(operation), ast.Constant(number)],
                 [],
             )
             return ast.copy_location(ast.Expr(call), node)
         flag = f"asked{self._separator}{len(self.asked)}"
         self.asked.append((flag, f"{flag}_entity", operation, number))
-        pair = ((flag, ast.Constant(True)), (f"{flag}_entity", ast.Call(ast.Name("int64", ast.Load()), [entity], [])))
+        pair = (
+            (flag, ast.Constant(True)),
+            (f"{flag}_entity", ast.Call(ast.Name(self.ours("int64"), ast.Load()), [entity], [])),
+        )
         return [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node) for name, value in pair]
 
     def _command_target(self, node: ast.Call) -> Parameter | None:
@@ -253,7 +260,13 @@ class Body(ast.NodeTransformer):
     def _free_names(self) -> set[str]:
         nodes = [n for statement in self.statements for n in ast.walk(statement) if isinstance(n, ast.Name)]
         own = {n.id for n in nodes if not isinstance(n.ctx, ast.Load)} | set(self.parameters)
-        own |= {*self.fields.values(), *self.resources.values(), "append_command", "int64", *COMMAND_BUFFERS}
+        own |= {
+            *self.fields.values(),
+            *self.resources.values(),
+            self.ours("append_command"),
+            self.ours("int64"),
+            *COMMAND_BUFFERS,
+        }
         return {n.id for n in nodes} - own
 
 

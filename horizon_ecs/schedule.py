@@ -157,6 +157,11 @@ class System(Generic[P, R]):
 
     def _check_form(self) -> None:
         uses = {p.use for p in self.parameters}
+        twice = [c.__name__ for c in self.components if self.components.count(c) > 1]
+        if twice:
+            raise DefinitionError(
+                f"{self.where}: two parameters are {twice[0]}; one system works on one entity at a time"
+            )
         if self.form == "entity" and "world" in uses:
             raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
         if self.form == "columns" and self.jit and uses & {"world", "commands", "entity"}:
@@ -218,6 +223,9 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the
     handle), `Commands` (changes of structure), and for columns systems `World`; there `Entity` is an array uint64[n]. A
     columns system without components runs once a tick.
+
+    What a columns system does to a `World` that it takes happens at once; what it asks of `Commands`, at the end of the
+    phase.
 
     A jitted body sees the numbers and helper functions around it as they are when it is first added to a world.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.columns import PAGE, resident_bytes
 
 if TYPE_CHECKING:
+    from horizon_ecs.schedule import System
     from horizon_ecs.world import World
 
 
@@ -70,6 +72,19 @@ def gather(world: World) -> WorldStats:
         kinds={kind.name: world.count(kind) for kind in world.kinds},
         component_bytes={c.__name__: sum(resident_bytes(a, used) for a in arrays) for c, arrays in columns.items()},
         reserved_bytes=sum(a.nbytes for arrays in columns.values() for a in arrays) + world.n_slots * 16,
-        systems={system.name: timing for system, timing in world.schedule.timings()},
+        systems=_by_name(world.schedule.timings()),
         tick_timing=world.schedule.timing,
     )
+
+
+def _by_name(timings: Iterable[tuple[System[..., Any], Timing]]) -> dict[str, Timing]:
+    """By the systems' names; of two with one name the second is numbered."""
+    found: dict[str, Timing] = {}
+    for system, timing in timings:
+        n = 2
+        name = system.name
+        while name in found:
+            name = f"{system.name} {n}"
+            n += 1
+        found[name] = timing
+    return found

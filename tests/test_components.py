@@ -121,6 +121,7 @@ def layer(**changes):
         ({"frequency": math.inf}, "frequency must be a positive"),
         ({"precision": 0.0}, "precision must be a positive"),
         ({"precision": {Position: -1.0}}, "precision must be a positive"),
+        ({"precision": {Velocity: 1.0}}, "precision names .*Velocity.*, which fields doesn't list"),
         ({"fields": []}, "at least one component"),
         ({"fields": [Position, Position]}, "each once"),
         ({"fields": ["Position"]}, "expected a component class"),

@@ -362,3 +362,22 @@ def test_constants_are_part_of_what_is_kept():
     world.add_system(a, b)
     world.tick()
     assert world[Point].x[0] == 1 + 2 + 2 * CLOSED_OVER
+
+
+none, int64, uint64, float64, inlined, row = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0
+
+
+def test_names_around_it_may_be_any():
+    @hz.system
+    def body(p: Write[Point]):
+        p.x = none + int64 + uint64 + float64 + inlined + row
+
+    @hz.system
+    def range(start: Write[Point], stop: Read[Unit]):
+        start.y = stop.level + 1.0
+
+    world = hz.World()
+    world.spawn(Thing, 1, Unit={"level": 3})
+    world.add_system(body, range)
+    world.tick()
+    assert world.get(world.query(Point).handles[0], Point) == Point(63.0, 4.0)

@@ -279,6 +279,16 @@ def test_every_system_is_timed():
     assert timings["move"].max_ms >= timings["move"].mean_ms > 0
     assert "move" in str(world)
 
+    def again():
+        @hz.system
+        def move(pos: Write[Position]):
+            pos.x += 0.0
+
+        return move
+
+    world.add_system(again())
+    assert set(world.stats().systems) == {"move", "starve", "move 2"}
+
 
 def test_a_system_without_components_handles_events():
     @hz.event
@@ -385,6 +395,8 @@ def test_wrong_parameters_are_refused():
 
     def lost(pos: Write[Nowhere]): ...  # noqa: F821
 
+    def two(a: Write[Position], b: Read[Position]): ...
+
     for function, message in [
         (unannotated, "parameter 'pos' has no annotation"),
         (unknown, r"must be annotated Read\[...\]"),
@@ -393,6 +405,7 @@ def test_wrong_parameters_are_refused():
         (star, "plain positional parameters"),
         (nothing, "at least one component"),
         (wants_world, "can't take the World; use form='columns'"),
+        (two, "two parameters are Position"),
         (lost, "an annotation can't be resolved"),
     ]:
         with pytest.raises(

@@ -218,6 +218,22 @@ def test_columns_never_move(world):
     assert world.column(Position, "x") is x
 
 
+def test_columns_can_be_assigned_to(world):
+    world[Position].x = 3
+    world[Position].x += 1
+    assert (world[Position].x == 4).all()
+    with pytest.raises(AttributeError, match="no field 'w'"):
+        world[Position].w = 1
+
+
+def test_get_takes_one_handle(world):
+    ships = world.spawn(Ship, 2)
+    with pytest.raises(hz.ArgumentError, match="expected one handle, got 2"):
+        world.get(ships, Position)
+    with pytest.raises(hz.ArgumentError, match="expected one handle, got 0"):
+        world.kind_of([])
+
+
 def test_two_worlds_share_nothing():
     a, b = hz.World(), hz.World()
     ships = a.spawn(Ship, 3, Position=[1, 1, 1])

@@ -202,8 +202,7 @@ export class Replica extends Table {
       this.leftGeneration[l] = this.generation[index];
       next = index + 1;
     }
-    this.n = kept;
-    this.nLeft = leaves;
+    this.closeUp(kept, leaves);
   }
 
   #readMoves() {

@@ -93,6 +93,16 @@ export class Table {
     }
   }
 
+  /**
+   * End the list behind those that were kept.
+   * @param {number} kept
+   * @param {number} left
+   */
+  closeUp(kept, left) {
+    this.n = kept;
+    this.nLeft = left;
+  }
+
   /** Empty the list, but remember who was in it. */
   clear() {
     this.#remembered.clear();

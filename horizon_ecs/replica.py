@@ -1,0 +1,203 @@
+"""The Replica: what a client knows, kept by applying state frames. Bytes in, table out; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs import kernel
+from horizon_ecs.errors import ArgumentError, WireError
+from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables
+from horizon_ecs.systems import decode
+
+_TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET, _ABSOLUTES = range(7)
+_MAX_SILENT_STEPS = 255
+
+_REASONS = {
+    1: "it ends early",
+    2: "a number is longer than any may be",
+    3: "a length exceeds 32 bits",
+    4: "a residual exceeds 32 bits",
+    decode.BAD_FLAGS: "unknown or contradictory flags",
+    decode.BAD_INDEX: "an index is out of range or not ascending",
+    decode.BAD_MASK: "a mask is empty or names channels that the kind lacks",
+    decode.TOO_MANY: "more entities than the limit, or more changes than entities",
+    decode.LEFT_OVER: "something is left over at its end",
+    decode.BAD_KIND: "an entering entity has no such kind or slot",
+    decode.BAD_TICK: "its tick doesn't follow the last frame's",
+}
+
+
+class Replica:
+    """A client's table: a row for every entity it follows, in the order of docs/wire.md's list.
+
+    Parameters
+    ----------
+    schema : mapping
+        As the server's welcome has it.
+    phase : int
+        This observer's phase, from the welcome.
+
+    Attributes
+    ----------
+    n_frames, n_bytes, n_updates, n_enters, n_leaves : int
+        Counted over all frames applied. An update is an entity due in a frame whose quantised value changed, whether by bits or by prediction.
+
+    Raises
+    ------
+    WireError
+        The schema isn't what docs/wire.md says.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], *, phase: int) -> None:
+        self._tables = compile_tables(schema)
+        self._schema = schema
+        self._phase = int(phase)
+        rows = int(schema["max_followed"])
+        n_groups = self._tables.first_parameter.shape[2]
+        # np.zeros leaves large arrays untouched until used, so that a short list costs little memory.
+        self._identity = np.zeros(rows, np.uint64)
+        self._state = np.zeros((rows, 3), np.uint8)
+        self._q = np.zeros((rows, n_groups, MAX_GROUP_FIELDS), np.int32)
+        self._d = np.zeros_like(self._q)
+        self._rice = np.zeros(self._tables.n_parameters, np.uint8)
+        self._head = np.array([-1, 0, 0, 0, 0, 0, 0, 0], np.int64)
+        self._rows = np.zeros(rows, np.int32)
+        self._reference = np.zeros((len(self._tables.period), MAX_GROUP_FIELDS), np.int32)
+        self._moved = np.zeros(rows, np.uint8)
+        self._left = np.zeros(rows, np.uint64)
+        self.n_frames = self.n_bytes = self.n_updates = self.n_enters = self.n_leaves = 0
+        kernel.warm_up("decode")
+
+    def apply(self, frame: bytes | bytearray | memoryview) -> None:
+        """Apply one state frame.
+
+        Raises
+        ------
+        WireError
+            The frame is malformed; until the next reset frame the table means nothing.
+        """
+        data = np.frombuffer(frame, np.uint8)
+        if len(data) == 0:
+            raise WireError("the state frame is empty")
+        t = self._tables
+        error = decode.apply_frame(
+            data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
+            int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels, t.carrier,
+            t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, _MAX_SILENT_STEPS, self._rows, self._reference,
+            self._moved, self._left
+        )  # fmt: skip
+        if error:
+            raise WireError(f"malformed state frame of {len(data)} bytes: {_REASONS.get(int(error), error)}")
+        self.n_frames += 1
+        self.n_bytes += len(data)
+        self.n_updates += int(self._head[_UPDATES])
+        self.n_enters += int(self._head[_ENTERED])
+        self.n_leaves += int(self._head[_LEFT])
+
+    @property
+    def tick(self) -> int:
+        """The last frame's tick, -1 before the first."""
+        return int(self._head[_TICK])
+
+    @property
+    def n(self) -> int:
+        """How many entities are followed."""
+        return int(self._head[_ROWS])
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the last frame was a reset frame: then everything in the table has just entered."""
+        return bool(self._head[_RESET])
+
+    @property
+    def handle(self) -> NDArray[np.uint64]:
+        """uint64[n]: the followed entities, a view."""
+        return self._identity[: self.n]
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """uint8[n]: each entity's kind, an index into the schema's kinds."""
+        return self._state[: self.n, decode.KIND]
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """uint8[n]: the channels each entity is followed on, as bits."""
+        return self._state[: self.n, decode.MASK]
+
+    @property
+    def stale(self) -> NDArray[np.uint8]:
+        """uint8[n]: the groups that wait for an absolute record, as bits."""
+        return self._state[: self.n, decode.STALE]
+
+    @property
+    def entered(self) -> NDArray[np.uint64]:
+        """uint64: who entered with the last frame, a view."""
+        return self._identity[self.n - int(self._head[_ENTERED]) : self.n]
+
+    @property
+    def left(self) -> NDArray[np.uint64]:
+        """uint64: who left with the last frame, a view. A reset frame names nobody: compare handles."""
+        return self._left[: int(self._head[_LEFT])]
+
+    def q(self, group: int = 0) -> NDArray[np.int32]:
+        """int32[n, 4]: the quantised values of a group by its number, a view; unused fields and groups hold 0."""
+        if not 0 <= group < self._q.shape[1]:
+            raise ArgumentError(f"group must lie between 0 and {self._q.shape[1] - 1}, not {group!r}")
+        return self._q[: self.n, group]
+
+    def column(self, component: str, name: str) -> NDArray[np.float64]:
+        """float64[n]: a field's value of every followed entity, NaN where its kind lacks the field or nothing has told it yet.
+
+        Raises
+        ------
+        ArgumentError
+            No kind replicates this field.
+        """
+        out = np.full(self.n, np.nan)
+        places = [
+            (k, j, f, field)
+            for k, kind in enumerate(self._schema["kinds"])
+            for j, group in enumerate(kind["groups"])
+            for f, field in enumerate(group["fields"])
+            if (group["component"], field["name"]) == (component, name)
+        ]
+        if not places:
+            raise ArgumentError(f"no kind replicates a field {component}.{name}")
+        for k, j, f, field in places:
+            rows = np.flatnonzero(self.kind == k)
+            carrier = self._tables.carrier[k, j, self.mask[rows]]
+            rows, carrier = rows[carrier != decode.NO_CHANNEL], carrier[carrier != decode.NO_CHANNEL]
+            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, carrier, j, f])
+        return out
+
+    def to_dict(self) -> dict[int, dict[str, Any]]:
+        """The table as plain data: {handle: {"kind", "mask", "values": {component: {field: value}}}}."""
+        out: dict[int, dict[str, Any]] = {}
+        columns = {
+            (group["component"], field["name"]): self.column(group["component"], field["name"])
+            for kind in self._schema["kinds"]
+            for group in kind["groups"]
+            for field in group["fields"]
+        }
+        for i in range(self.n):
+            kind = self._schema["kinds"][self.kind[i]]
+            values: dict[str, dict[str, float]] = {}
+            for group in kind["groups"]:
+                for field in group["fields"]:
+                    value = float(columns[group["component"], field["name"]][i])
+                    values.setdefault(group["component"], {})[field["name"]] = value
+            out[int(self.handle[i])] = {"kind": kind["name"], "mask": int(self.mask[i]), "values": values}
+        return out
+
+
+def _value(q: NDArray[np.int32], field: Mapping[str, Any], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What quantised integers of one field stand for."""
+    if field["codec"] == "bits":
+        return q.view(np.float32).astype(np.float64)
+    if field["codec"] == "integer":
+        return q.view(np.uint32).astype(np.float64) if field["type"] == "u4" else q.astype(np.float64)
+    return q * scale

@@ -1,0 +1,560 @@
+"""The Replicator: once a tick, whole arrays in, one frame an observer out.
+
+It quantises every replicated field into a history, sorts the entities into a grid, codes each entity's difference once for all who follow
+it, and lets every observer that has something due collect what it follows. The work is done by the kernels in `systems/`; this file owns
+their arrays and decides what is worth a second thread.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from horizon_ecs import kernel
+from horizon_ecs.columns import reserve
+from horizon_ecs.components import Component, component_type, fields_of
+from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, HorizonError
+from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables, compile_tables, describe
+from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+_MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
+
+FREE, LIVE, HELD = observers.FREE, observers.LIVE, observers.HELD
+
+MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
+PARALLEL_MS = 0.3  # below this a stage is quicker than waking a thread for half of it
+MAX_PHASES = 240  # more than this, and observers couldn't spread any more evenly
+RICE_DEFAULT = 4
+RICE_GAIN = 0.98  # a new parameter must save this much, else each change would cost more than it brings
+
+
+@dataclass
+class ReplicationStats:
+    """What one step did: counts, bytes of state frames (payloads), milliseconds by part."""
+
+    tick: int = 0
+    n_frames: int = 0
+    followed_pairs: int = 0
+    updates: int = 0
+    bytes: int = 0
+    enters: int = 0
+    leaves: int = 0
+    absolutes: int = 0
+    refused: int = 0
+    non_finite: int = 0
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of one tick; valid until the second next step, since two buffers take turns.
+
+    Attributes
+    ----------
+    tick : int
+    observers : uint32[n]
+    start, payload, stop : int64[n]
+        `buffer[start:stop]` is a whole WebSocket message, `buffer[payload:stop]` the state frame in it.
+    buffer : memoryview of bytes
+    """
+
+    tick: int
+    observers: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    payload: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    buffer: memoryview
+
+    @property
+    def n(self) -> int:
+        """How many frames there are."""
+        return len(self.observers)
+
+
+def _position_component(world: World, kinds: list[Any], position: Any) -> Component:
+    """The component that interest is measured on: the one named, or the one that is called Position."""
+    if position is None:
+        named = {c for kind in kinds for c in kind.components if c.__name__ == "Position"}
+        if len(named) != 1:
+            raise DefinitionError(
+                f"interest needs one component that says where entities are: found {len(named)} called 'Position' "
+                "in the kinds with layers; name it with position="
+            )
+        position = named.pop()
+    component = component_type(position)
+    fields = fields_of(component)
+    if not 2 <= len(fields) <= 3 or any(np.dtype(f.dtype) != np.float32 for f in fields):
+        raise DefinitionError(f"position component {component.__name__} must have two or three f4 fields (x, y and maybe z)")
+    for kind in kinds:
+        if component not in kind.components:
+            raise DefinitionError(f"kind {kind.name!r} has layers, but not the component {component.__name__} that says where it is")
+    return component
+
+
+class _Observers:
+    """The observers' table: one row each, as arrays."""
+
+    def __init__(self, max_observers: int, max_followed: int, n_kinds: int) -> None:
+        n = max_observers
+        self.n_used = 0
+        self.status = np.zeros(n, np.uint8)
+        self.wants_reset = np.zeros(n, np.uint8)
+        self.reset_tick = np.zeros(n, np.uint32)
+        self.sent_tick = np.zeros(n, np.uint32)
+        self.evaluated_tick = np.zeros(n, np.uint32)
+        self.entity = np.zeros(n, np.uint64)
+        self.position = np.zeros((n, 3), np.float32)
+        self.phase = np.zeros(n, np.int64)
+        self.n_followed = np.zeros(n, np.int32)
+        self.lists = reserve((n, max_followed), np.uint64)
+        self.served = np.zeros(n, np.uint32)
+        self.served_reset = np.zeros(n, np.uint8)
+        self.due = np.zeros((n, n_kinds), np.int64)
+        self.span = np.zeros((n, 3), np.int64)
+
+
+class _Scratch:
+    """Working memory of the kernels, a row a thread; reserved, so that what is never touched costs nothing."""
+
+    def __init__(self, n_parts: int, n_items: int, max_followed: int, n_kinds: int, n_blocks: int, n_pages: int) -> None:
+        self.near_slot = reserve((n_parts, n_items), np.uint32)
+        self.near_sq = reserve((n_parts, n_items), np.float32)
+        self.near_used = reserve((n_parts, n_items), np.uint8)
+        self.where = reserve((n_parts, n_items), np.uint32)
+        self.stamp = np.ones(n_parts, np.int64)
+        self.first_of_kind = np.zeros((n_parts, n_kinds + 1), np.int64)
+        self.picked = reserve((n_parts, max_followed), np.int32)
+        self.leaves = reserve((n_parts, max_followed), np.int32)
+        self.moves = reserve((n_parts, max_followed), np.int32)
+        self.counters = np.zeros((n_parts, n_blocks, 4), np.int64)
+        self.absolute = reserve((n_parts, n_blocks, max_followed), np.int32)
+        self.record = reserve((n_parts, n_blocks, max_followed), np.uint64)
+        self.source = reserve((n_parts, n_blocks, max_followed), np.int32)
+        self.reference = np.zeros((n_parts, n_kinds, MAX_GROUP_FIELDS), np.int32)
+        self.followed = np.zeros((n_parts, n_pages), np.uint32)
+        self.tally = np.zeros((n_parts, replicate.N_TALLIES), np.int64)
+        self.code = np.zeros((n_parts, delta.PAGE), np.uint64)
+        self.length = np.zeros((n_parts, delta.PAGE), np.uint16)
+        self.flags = np.zeros((n_parts, delta.PAGE), np.uint8)
+        self.cost = np.zeros(32, np.int64)
+
+
+class _Grid:
+    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that the
+    longest one takes more than a few hundred of them."""
+
+    MAX_CELLS_ACROSS = 8
+    MAX_LOG2 = 9
+
+    def __init__(self, tables: Tables, capacity: int, n_parts: int) -> None:
+        n_kinds = len(tables.radius)
+        self.inverse_size = np.ones(n_kinds)
+        self.shape = np.zeros((n_kinds, 3), np.int64)
+        n_cells = 0
+        side = max(3, min(self.MAX_LOG2, math.ceil(math.log2(capacity / n_kinds / 2) / 2)))
+        for k, radii in enumerate(tables.radius):
+            finite = radii[(radii > 0) & np.isfinite(radii)]
+            log2 = side if len(finite) else 0
+            if len(finite):
+                self.inverse_size[k] = 1.0 / max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
+            self.shape[k] = n_cells, log2, log2
+            n_cells += 1 << (2 * log2)
+        self.cell_start = np.zeros(n_cells + 1, np.int32)
+        self.counts = np.zeros((n_parts, n_cells), np.int32)
+        self.cell_of = reserve((capacity,), np.int32)
+        self.slot = reserve((capacity,), np.uint32)
+        self.x, self.y, self.z = (reserve((capacity,), np.float32) for _ in range(3))
+
+
+class Replicator:
+    """Replicates a world's entities to observers by interest.
+
+    Parameters
+    ----------
+    world : World
+        Its kinds with layers are replicated; from now on no further kind can be registered.
+    position : component class, optional
+        The component that says where an entity is (two or three f4 fields); by default the one called `Position`.
+    hysteresis : float
+        An observer follows from `radius` on and until `radius * (1 + hysteresis)`.
+    max_observers, max_followed : int
+        Limits: observers at a time, entities an observer follows.
+    n_threads : int, optional
+        At most so many threads; by default what `kernel.n_threads()` says. The bytes don't depend on it.
+
+    Raises
+    ------
+    DefinitionError
+        No kind has layers, or one can't be replicated as declared.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        position: Any = None,
+        hysteresis: float = 0.1,
+        max_observers: int = 16_384,
+        max_followed: int = 4_096,
+        n_threads: int | None = None,
+    ) -> None:
+        kinds = [kind for kind in world.kinds if kind.layers]
+        if not kinds:
+            raise DefinitionError("no kind of this world has layers: there is nothing to replicate; declare Kind(..., layers=[...])")
+        if not 0.0 <= hysteresis <= 10.0:
+            raise ArgumentError(f"hysteresis must lie between 0 and 10, not {hysteresis!r}")
+        for name, value, most in (("max_observers", max_observers, 2**20), ("max_followed", max_followed, 2**20)):
+            if not 1 <= value <= most:
+                raise ArgumentError(f"{name} must lie between 1 and {most}, not {value!r}")
+        self.world = world
+        self.hysteresis = hysteresis
+        self.max_observers, self.max_followed = max_observers, max_followed
+        component = _position_component(world, kinds, position)
+        self.schema = describe(
+            kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed
+        )
+        self.tables = compile_tables(self.schema)
+        world.freeze_kinds("they are being replicated, and clients know the schema")
+        self._kinds = kinds
+        self._set_up(component, max(1, n_threads or kernel.n_threads()))
+        kernel.warm_up(*_MODULES)
+
+    def _set_up(self, component: Component, n_parts: int) -> None:
+        """Lay out every array."""
+        world, tables = self.world, self.tables
+        n_kinds, n_channels, n_groups = tables.first_parameter.shape
+        self._n_parts = n_parts
+        self._kind_number = self._number_kinds()
+        radius_out = np.where(tables.radius > 0, tables.radius * (1.0 + self.hysteresis), -1.0)
+        self._enter_sq = np.where(tables.radius > 0, tables.radius.astype(np.float32) ** 2, np.float32(-1)).astype(np.float32)
+        self._leave_sq = np.where(radius_out > 0, radius_out.astype(np.float32) ** 2, np.float32(-1)).astype(np.float32)
+        # A hair more than the radius, so that rounding never hides what the exact test would find.
+        self._reach = np.maximum(radius_out * (1.0 + 1e-6) + 1e-6, 0.0)
+        self._depth = tables.depth
+        # Rows at equal offsets from a page fight for the same cache sets: stagger them by a line and a bit.
+        self._stride = world.n_slots + 80
+        self._history = reserve((max(1, len(tables.tracks)) * self._depth, self._stride), np.int32)
+        self._records = reserve((n_channels * n_groups, self._stride), np.uint64)
+        self._rice = np.full((n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS), RICE_DEFAULT, np.uint8)
+        self._rice_flat = np.full(tables.n_parameters, RICE_DEFAULT, np.uint8)
+        self._rice_tick = np.zeros(tables.n_parameters, np.uint32)
+        self._due_groups = tables.due_groups()
+        self._specs = self._list_specs()
+        self._columns = [(world.column(self._component(name), f), codec, scale) for name, f, codec, scale in tables.tracks]
+        names = [f.name for f in fields_of(component)]
+        flat = np.zeros(world.n_slots, np.float32)
+        axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
+        self._x, self._y, self._z = axes
+        self._grid = _Grid(tables, world.n_slots, n_parts)
+        self._table = _Observers(self.max_observers, self.max_followed, n_kinds)
+        self._scratch = _Scratch(
+            n_parts, world.n_slots, self.max_followed, n_kinds, n_channels * n_groups, len(world.page_kind)
+        )
+        self._page_kind = np.full(len(world.page_kind), -1, np.int16)
+        self._n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
+        self._phase_counts = np.zeros(self._n_phases, np.int64)
+        self._max_silence = min(MAX_SILENCE_TICKS, max(1, round(world.tick_rate)))
+        self._entry_bits = self._most_bits_an_entry()
+        self._words = [np.zeros(0, np.uint64), np.zeros(0, np.uint64)]
+        self._last_ms: dict[str, float] = {}
+        self._first_tick = 0
+        self.stats = ReplicationStats()
+
+    def _component(self, name: str) -> Component:
+        """The component class of that name among the replicated kinds."""
+        return next(c for kind in self._kinds for c in kind.components if c.__name__ == name)
+
+    def _number_kinds(self) -> NDArray[np.int16]:
+        """From the world's number of a kind to its number in the schema, -1 for kinds without layers."""
+        numbers = np.full(len(self.world.kinds) + 1, -1, np.int16)  # one more, so that a free page (-1) reads -1
+        for number, kind in enumerate(self._kinds):
+            numbers[self.world.kinds.index(kind)] = number
+        return numbers
+
+    def _list_specs(self) -> NDArray[np.int64]:
+        """Every (kind, channel, group) that is ever carried."""
+        tables = self.tables
+        specs = [
+            (k, c, j)
+            for k, c, j in np.ndindex(*tables.first_parameter.shape)
+            if tables.group_channels[k, j] >> c & 1 and tables.n_fields[k, j] > 0
+        ]
+        return np.array(specs, np.int64).reshape(-1, 3)
+
+    def _most_bits_an_entry(self) -> int:
+        """An upper bound of what one entry adds to a frame, the frame's fixed parts spread over 64 entries."""
+        structure = 8 + 32 + 63 + 8 + 2 * 21 + 8
+        widest = int(self.tables.n_fields.sum(axis=1).max(initial=1)) * 2 * 38
+        lists = 2 * int(self.tables.n_groups.max(initial=1)) * (21 + 1)
+        fixed = 512 + self.tables.n_parameters * 32 + self._records.shape[0] * 64
+        return structure + widest + lists + fixed // 64
+
+    # -- observers ---------------------------------------------------------------------------------------------
+
+    @property
+    def n_observers(self) -> int:
+        """How many observers there are."""
+        return int(np.count_nonzero(self._table.status[: self._table.n_used]))
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """uint8[max_observers]: FREE, LIVE, or HELD: nothing is framed for it while its interest is kept."""
+        return self._table.status
+
+    @property
+    def reset_tick(self) -> NDArray[np.uint32]:
+        """uint32[max_observers]: tick of the last reset frame, 0 before the first."""
+        return self._table.reset_tick
+
+    @property
+    def sent_tick(self) -> NDArray[np.uint32]:
+        """uint32[max_observers]: tick of the last frame."""
+        return self._table.sent_tick
+
+    @property
+    def entity(self) -> NDArray[np.uint64]:
+        """uint64[max_observers]: handle of the entity that the observer stands at, 0 for none."""
+        return self._table.entity
+
+    @property
+    def position(self) -> NDArray[np.float32]:
+        """float32[max_observers, 3]: where each observer stands; set it for those without an entity."""
+        return self._table.position
+
+    def phase(self, observer: int) -> int:
+        """The observer's phase: channel c is due at tick t where (t + phase) mod period is 0."""
+        self._check_observer(observer)
+        return int(self._table.phase[observer])
+
+    def followed(self, observer: int) -> NDArray[np.uint64]:
+        """The observer's list as stored, uint64[n] (see `systems.interest`): for tools and tests."""
+        self._check_observer(observer)
+        return self._table.lists[observer, : self._table.n_followed[observer]]
+
+    def _check_observer(self, observer: int) -> None:
+        if not 0 <= observer < self.max_observers or self._table.status[observer] == FREE:
+            raise ArgumentError(f"observer {observer!r} doesn't exist")
+
+    def add_observer(self, entity: int = 0, position: ArrayLike | None = None) -> int:
+        """Add an observer; the next step makes it a reset frame.
+
+        Parameters
+        ----------
+        entity : uint64 handle
+            It stands where this entity is; 0 for an observer that stands free.
+        position : float[2] or float[3], optional
+            Where it stands, if free; the origin by default.
+
+        Raises
+        ------
+        CapacityError, StaleHandleError, ArgumentError
+        """
+        table = self._table
+        free = np.flatnonzero(table.status[: table.n_used] == FREE)
+        observer = int(free[0]) if len(free) else table.n_used
+        if observer >= self.max_observers:
+            raise CapacityError(f"all {self.max_observers} observers are taken (max_observers)")
+        where = np.zeros(3, np.float32)
+        if position is not None:
+            given = np.asarray(position, np.float32)
+            if given.shape not in ((2,), (3,)) or not np.isfinite(given).all():
+                raise ArgumentError(f"position must be two or three finite numbers, not {position!r}")
+            where[: len(given)] = given
+        if entity:
+            self.world.slots_of(np.array([entity], np.uint64))
+        table.n_used = max(table.n_used, observer + 1)
+        table.status[observer], table.wants_reset[observer] = LIVE, 1
+        table.reset_tick[observer] = table.sent_tick[observer] = table.evaluated_tick[observer] = 0
+        table.entity[observer], table.position[observer] = entity, where
+        table.n_followed[observer] = 0
+        table.phase[observer] = self._emptiest_phase()
+        self._phase_counts[table.phase[observer]] += 1
+        return observer
+
+    def _emptiest_phase(self) -> int:
+        """The phase with the fewest observers; ties in golden steps, so that few observers lie far apart."""
+        n = self._n_phases
+        step = next(s for s in range(max(1, round(n * 0.618)), 2 * n + 2) if math.gcd(s, n) == 1)
+        order = np.arange(n) * step % n
+        return int(order[np.argmin(self._phase_counts[order])])
+
+    def remove_observer(self, observer: int) -> None:
+        """Forget an observer. Raises ArgumentError if there is no such."""
+        self._check_observer(observer)
+        table = self._table
+        self._phase_counts[table.phase[observer]] -= 1
+        table.status[observer], table.n_followed[observer], table.entity[observer] = FREE, 0, 0
+
+    def hold(self, observer: int) -> None:
+        """Frame nothing for an observer until `resume`; its interest is kept."""
+        self._check_observer(observer)
+        self._table.status[observer] = HELD
+
+    def resume(self, observer: int) -> None:
+        """Let the next step make one reset frame, which tells the observer all it missed."""
+        self._check_observer(observer)
+        self._table.status[observer], self._table.wants_reset[observer] = LIVE, 1
+
+    # -- the step ----------------------------------------------------------------------------------------------
+
+    def step(self) -> Frames:
+        """Replicate the world as it stands at `world.tick_count`; once after every tick.
+
+        Raises
+        ------
+        ArgumentError
+            The last step was not one tick ago: predictions would start from what was never quantised.
+        """
+        tick = self.world.tick_count
+        if self._first_tick and tick != self.stats.tick + 1:
+            raise ArgumentError(f"step() must follow every tick: the last was of tick {self.stats.tick}, the world is at {tick}")
+        self.stats = ReplicationStats(tick=tick)
+        pages = self._replicated_pages()
+        self._timed("quantise", lambda parallel: self._quantise(pages, tick))
+        self._timed("grid", lambda parallel: self._build_grid(pages, parallel))
+        self._timed("records", lambda parallel: self._encode(pages, tick, parallel))
+        frames: list[Frames] = []
+        self._timed("frames", lambda parallel: frames.append(self._serve(tick, parallel)))
+        self._first_tick = self._first_tick or tick
+        return frames[0]
+
+    def _timed(self, part: str, work: Callable[[bool], None]) -> None:
+        """Do one part of the step, on more than one thread where the last time showed that it pays."""
+        parallel = self._n_parts > 1 and self._last_ms.get(part, 0.0) > PARALLEL_MS
+        started = time.perf_counter_ns()
+        if parallel:
+            with kernel.parallel_lock:
+                work(True)
+        else:
+            work(False)
+        ms = (time.perf_counter_ns() - started) / 1e6
+        self.stats.ms[part] = ms
+        # Both threads' time, so that a stage doesn't fall back to one thread because two made it quick.
+        self._last_ms[part] = ms * (self._n_parts if parallel else 1)
+
+    def _replicated_pages(self) -> NDArray[np.uint32]:
+        """Pages of replicated kinds that hold anything; their kinds by the schema's numbers."""
+        world = self.world
+        used = world.n_pages_used
+        self._page_kind[:used] = self._kind_number[world.page_kind[:used]]
+        return np.flatnonzero((self._page_kind[:used] >= 0) & (world.page_live[:used] > 0)).astype(np.uint32)
+
+    def _quantise(self, pages: NDArray[np.uint32], tick: int) -> None:
+        for number, (column, codec, scale) in enumerate(self._columns):
+            rows = self._history[number * self._depth : (number + 1) * self._depth]
+            now, before = rows[tick % self._depth], rows[(tick - 1) % self._depth]
+            out, previous = now[: self.world.n_slots], before[: self.world.n_slots]
+            if codec == "quantised":
+                self.stats.non_finite += quantise.quantise_float(column, pages, 1.0 / scale, previous, out)
+            elif codec == "integer":
+                quantise.quantise_integer(column, pages, out)
+            else:
+                quantise.quantise_integer(column.view(np.int32), pages, out)
+            if not self._first_tick:
+                rows[:] = now
+
+    def _build_grid(self, pages: NDArray[np.uint32], parallel: bool) -> None:
+        g = self._grid
+        build = grid.build_grid_parallel if parallel else grid.build_grid
+        build(
+            pages, self._page_kind, self.world.born, self._x, self._y, self._z, g.inverse_size, g.shape, g.cell_start,
+            g.counts, g.cell_of, g.slot, g.x, g.y, g.z
+        )  # fmt: skip
+
+    def _encode(self, pages: NDArray[np.uint32], tick: int, parallel: bool) -> None:
+        tables, s = self.tables, self._scratch
+        self._tune(pages, tick)
+        encode = delta.encode_records_parallel if parallel else delta.encode_records
+        encode(
+            self._specs, pages, self._page_kind, s.followed, tick, self._history, self._depth, tables.track, tables.order,
+            self._rice, tables.period, tables.n_fields, self.world.born, self.world.structure_tick, tables.longest_period,
+            self._records, s.code, s.length, s.flags
+        )  # fmt: skip
+
+    def _tune(self, pages: NDArray[np.uint32], tick: int) -> None:
+        """Measure one (kind, channel, group) a tick anew and change a field's Rice parameter where another is clearly shorter."""
+        if not len(self._specs):
+            return
+        tables, cost = self.tables, self._scratch.cost
+        k, c, j = (int(v) for v in self._specs[tick % len(self._specs)])
+        for f in range(tables.n_fields[k, j]):
+            n = rice.measure_rice(
+                pages, self._page_kind, self._scratch.followed, tick - tables.longest_period, k, tick, self._history,
+                self._depth, tables.track[k, c, j, f], tables.order[k, c, j, f], tables.period[k, c], self.world.born, cost
+            )  # fmt: skip
+            best = int(np.argmin(cost))
+            if n and cost[best] < RICE_GAIN * cost[self._rice[k, c, j, f]]:
+                number = tables.first_parameter[k, c, j] + f
+                self._rice[k, c, j, f] = self._rice_flat[number] = best
+                self._rice_tick[number] = tick
+
+    def _serve(self, tick: int, parallel: bool) -> Frames:
+        table, world = self._table, self.world
+        observers.follow_entities(
+            table.n_used, table.entity, world.generation, world.born, self._x, self._y, self._z, table.position
+        )
+        n = observers.select_served(
+            table.n_used, table.status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
+            self._due_by_phase(tick), self.tables.kind_channels, table.served, table.served_reset, table.due
+        )  # fmt: skip
+        words = self._room(tick, n)
+        region = np.linspace(0, len(words), self._n_parts + 1).astype(np.int64)
+        self._run(tick, n, words, region, parallel)
+        reset = table.served[:n][table.served_reset[:n] != 0]
+        table.reset_tick[reset] = tick
+        table.wants_reset[reset] = 0
+        sent = table.span[:n, 2] > 0
+        start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
+        self._count(n, payload, stop)
+        return Frames(tick, table.served[:n][sent], start, payload, stop, memoryview(words).cast("B"))
+
+    def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
+        """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
+        period = self.tables.period
+        phases = np.arange(self._n_phases)[:, None, None]
+        due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
+        return (due << np.arange(period.shape[1])).sum(axis=2)
+
+    def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
+        """The buffer whose turn it is, surely large enough: it is reserved, and only what is written costs memory."""
+        most = min(self.max_followed, len(self.world)) + int(self._table.n_followed.max(initial=0)) + 64
+        needed = (n + self._n_parts) * (most * self._entry_bits // 64 + 8)
+        if len(self._words[tick & 1]) < needed:
+            self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
+        return self._words[tick & 1]
+
+    def _run(self, tick: int, n: int, words: NDArray[np.uint64], region: NDArray[np.int64], parallel: bool) -> None:
+        world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
+        s.tally[:] = 0
+        run = replicate.replicate_parallel if parallel else replicate.replicate
+        run(
+            tick, table.served[:n], table.served_reset[:n], table.due[:n], table.phase, table.position, table.evaluated_tick,
+            table.sent_tick, table.n_followed, table.lists, tables.period, self._reach, self._enter_sq, self._leave_sq,
+            tables.carrier, self._due_groups, tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice,
+            self._rice_flat, self._rice_tick, int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,
+            world.generation, world.structure_tick, self._max_silence, tables.bits,
+            g.inverse_size, g.shape, g.cell_start, g.slot, g.x, g.y, g.z,
+            s.near_slot, s.near_sq, s.near_used, s.where, s.stamp, s.first_of_kind, s.picked, s.leaves, s.moves,
+            s.counters, s.absolute, s.record, s.source, s.reference, s.followed, words, words.view(np.uint8), region, self._entry_bits,
+            table.span, s.tally
+        )  # fmt: skip
+
+    def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:
+        total = self._scratch.tally.sum(axis=0)
+        if total[replicate.OVERFLOWS]:
+            raise HorizonError(f"{total[replicate.OVERFLOWS]} frames had no room in the buffer: this is an error in Horizon ECS")
+        stats = self.stats
+        stats.n_frames, stats.bytes = len(stop), int((stop - payload).sum())
+        stats.followed_pairs = int(self._table.n_followed[: self._table.n_used].sum())
+        stats.updates, stats.enters = int(total[replicate.UPDATES]), int(total[replicate.ENTERS])
+        stats.leaves, stats.absolutes = int(total[replicate.LEAVES]), int(total[replicate.ABSOLUTES])
+        stats.refused = int(total[replicate.REFUSED])

@@ -1,0 +1,277 @@
+"""The schema of a stream: from kinds to plain data that is sent (docs/wire.md), and from that to the tables kernels read.
+
+Server and client build their tables by the same function from the same data, so that what one means is what the other reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.components import Component, Kind, Layer, fields_of
+from horizon_ecs.errors import DefinitionError, WireError
+from horizon_ecs.systems.bits import index_bits
+
+MAX_CHANNELS = 8  # a mask is one byte
+MAX_GROUPS = 8  # so are an entry's stale bits
+MAX_GROUP_FIELDS = 4  # four Rice codes usually fit the 56 bits of a shared record
+MAX_KINDS = 255  # an entry holds its kind in one byte
+MAX_HISTORY = 128  # ticks of quantised history kept: a longer period is sent absolute each time
+NO_CHANNEL = 255
+
+# A straight line predicts well over a quarter of a second; over longer steps it overshoots each turn and costs more than it saves.
+LINEAR_HORIZON_S = 0.25
+
+_CODES = {"f": "quantised", "i": "integer", "u": "integer", "b": "integer"}
+
+
+def period_of(layer: Layer, tick_rate: float) -> int:
+    """The layer's period in ticks: at least 1, the nearest to what its frequency asks for."""
+    return max(1, round(tick_rate / layer.frequency))
+
+
+def _predictor(codec: str, period: int, tick_rate: float) -> int:
+    """2 linear, 1 previous value, 0 none (docs/wire.md)."""
+    if codec == "quantised" and 2 * period < MAX_HISTORY and period <= LINEAR_HORIZON_S * tick_rate:
+        return 2
+    return 1 if period < MAX_HISTORY else 0
+
+
+def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequence[Layer], n_channels: int,
+                    tick_rate: float) -> dict[str, Any]:  # fmt: skip
+    """One field as the wire's schema has it: how it is coded, and on each channel its predictor and scale."""
+    dtype = np.dtype(field.dtype)
+    if dtype.itemsize > 4 and dtype.kind in "iu":
+        raise DefinitionError(
+            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; replicated integers have at most 32 bits"
+        )
+    precisions = {layer.channel: layer.precision_of(component) for layer in layers}
+    codec = _CODES[dtype.kind]
+    if dtype.kind == "f" and all(p is None for p in precisions.values()):
+        codec = "bits"
+    if dtype.kind == "f" and (dtype.itemsize == 8 or codec != "bits") and None in precisions.values():
+        raise DefinitionError(
+            f"kind {kind.name!r}: field {component.__name__}.{field.name} needs a precision in each of its layers "
+            f"(channels {sorted(precisions)}); only float32 fields may travel as they are, and then on every channel"
+        )
+    params: list[list[Any] | None] = [None] * n_channels
+    for layer in layers:
+        scale = float(precisions[layer.channel] or 1.0) if codec == "quantised" else 1.0
+        params[layer.channel] = [_predictor(codec, period_of(layer, tick_rate), tick_rate), scale]
+    return {"name": field.name, "type": dtype.str[1:], "codec": codec, "params": params}
+
+
+def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: float) -> dict[str, Any]:
+    channels: list[dict[str, Any] | None] = [None] * n_channels
+    for layer in kind.layers:
+        channels[layer.channel] = {
+            "period": period_of(layer, tick_rate),
+            "radius": float(layer.radius),
+            "frequency": float(layer.frequency),
+        }
+    groups = []
+    for component in kind.components:
+        layers = [layer for layer in kind.layers if component in layer.fields]
+        fields = [_describe_field(kind, component, f, layers, n_channels, tick_rate) for f in fields_of(component)]
+        for first in range(0, len(fields) if layers else 0, MAX_GROUP_FIELDS):
+            groups.append(
+                {
+                    "component": component.__name__,
+                    "channels": sum(1 << layer.channel for layer in layers),
+                    "fields": fields[first : first + MAX_GROUP_FIELDS],
+                }
+            )
+    if len(groups) > MAX_GROUPS:
+        raise DefinitionError(
+            f"kind {kind.name!r} replicates {len(groups)} groups of up to {MAX_GROUP_FIELDS} fields; at most {MAX_GROUPS} are possible"
+        )
+    return {"name": kind.name, "position": position.__name__, "channels": channels, "groups": groups}
+
+
+def describe(
+    kinds: Sequence[Kind], position: Component, *, tick_rate: float, n_slots: int, max_followed: int
+) -> dict[str, Any]:
+    """The schema of `kinds`, all of which have layers, as plain data (docs/wire.md, "schema").
+
+    Raises
+    ------
+    DefinitionError
+        A kind can't be replicated as declared; the message names kind and field.
+    """
+    if len(kinds) > MAX_KINDS:
+        raise DefinitionError(f"{len(kinds)} kinds have layers; at most {MAX_KINDS} can be replicated")
+    n_channels = 1 + max((layer.channel for kind in kinds for layer in kind.layers), default=0)
+    return {
+        "n_slots": n_slots,
+        "n_channels": n_channels,
+        "max_followed": max_followed,
+        "kinds": [_describe_kind(kind, position, n_channels, tick_rate) for kind in kinds],
+        "events": [],
+    }
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What kernels read of a schema: K kinds, C channels, G groups at most, 4 fields at most.
+
+    Attributes
+    ----------
+    period : int64[K, C]             ticks, 0 where the kind has no layer
+    radius : float64[K, C]           world units, -1 where the kind has no layer
+    kind_channels : int64[K]         bit mask
+    group_channels : int64[K, G]     bit mask of the channels that list the group
+    carrier : uint8[K, G, 256]       by mask: the lowest of them that is followed, or 255
+    n_groups : int64[K]
+    n_fields : int64[K, G]
+    order : uint8[K, C, G, 4]        predictor
+    scale : float64[K, C, G, 4]      world units a step
+    track : int32[K, C, G, 4]        index into `tracks`
+    tracks : list of (component, field, codec, scale): what is quantised once a tick
+    first_parameter : int64[K, C, G] number of the first field's Rice parameter
+    n_parameters : int
+    bits : int64[3]                  widths of a kind, a slot, a mask
+    """
+
+    period: NDArray[np.int64]
+    radius: NDArray[np.float64]
+    kind_channels: NDArray[np.int64]
+    group_channels: NDArray[np.int64]
+    carrier: NDArray[np.uint8]
+    n_groups: NDArray[np.int64]
+    n_fields: NDArray[np.int64]
+    order: NDArray[np.uint8]
+    scale: NDArray[np.float64]
+    track: NDArray[np.int32]
+    tracks: list[tuple[str, str, str, float]]
+    first_parameter: NDArray[np.int64]
+    n_parameters: int
+    bits: NDArray[np.int64]
+
+    @property
+    def longest_period(self) -> int:
+        """The longest period of any layer, in ticks."""
+        return int(self.period.max(initial=1))
+
+    @property
+    def depth(self) -> int:
+        """Rows of history that every predictor together needs, a power of two."""
+        reach = int((self.order.max(axis=(2, 3), initial=0).astype(np.int64) * self.period).max(initial=1))
+        return 1 << reach.bit_length()
+
+    def due_groups(self) -> NDArray[np.uint8]:
+        """uint8[K, 256, 256]: by due channels and mask, the groups that are carried on a due channel, as bits."""
+        due = np.arange(256)[:, None]
+        out = np.zeros((len(self.carrier), 256, 256), np.uint8)
+        for (k, j), n_fields in np.ndenumerate(self.n_fields):
+            if n_fields:
+                carrier = self.carrier[k, j].astype(np.int64)
+                carried = (due >> np.minimum(carrier, 8)) & 1
+                out[k] |= (carried << j).astype(np.uint8)
+        return out
+
+
+def _carriers(group_channels: int) -> NDArray[np.uint8]:
+    """For every mask the lowest channel that is both followed and lists the group."""
+    out = np.full(256, NO_CHANNEL, np.uint8)
+    for mask in range(256):
+        both = mask & group_channels
+        if both:
+            out[mask] = (both & -both).bit_length() - 1
+    return out
+
+
+def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[tuple[str, str, str, float], int]) -> None:
+    """Write one kind's part of the tables."""
+    for c, channel in enumerate(kind["channels"]):
+        if channel is not None:
+            tables.period[k, c] = int(channel["period"])
+            tables.radius[k, c] = float(channel["radius"])
+            tables.kind_channels[k] |= 1 << c
+    tables.n_groups[k] = len(kind["groups"])
+    for j, group in enumerate(kind["groups"]):
+        tables.n_fields[k, j] = len(group["fields"])
+        tables.group_channels[k, j] = int(group["channels"])
+        tables.carrier[k, j] = _carriers(int(group["channels"]))
+        for f, field in enumerate(group["fields"]):
+            for c, params in enumerate(field["params"]):
+                if params is None:
+                    continue
+                order, scale = int(params[0]), float(params[1])
+                tables.order[k, c, j, f] = order
+                tables.scale[k, c, j, f] = scale
+                key = (str(group["component"]), str(field["name"]), str(field["codec"]), scale)
+                tables.track[k, c, j, f] = numbers.setdefault(key, len(numbers))
+
+
+def _check(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema whose numbers no table can hold."""
+    n_channels = schema["n_channels"]
+    kinds = schema["kinds"]
+    sound = 1 <= n_channels <= MAX_CHANNELS and 1 <= schema["n_slots"] <= 2**32 and len(kinds) <= MAX_KINDS
+    sound = sound and 1 <= schema["max_followed"] <= 2**20
+    for kind in kinds:
+        present = sum(1 << c for c, channel in enumerate(kind["channels"]) if channel is not None)
+        sound = sound and len(kind["channels"]) == n_channels and len(kind["groups"]) <= MAX_GROUPS
+        sound = sound and all(1 <= c["period"] < 2**31 for c in kind["channels"] if c is not None)
+        for group in kind["groups"]:
+            sound = sound and 1 <= len(group["fields"]) <= MAX_GROUP_FIELDS and group["channels"] & ~present == 0
+            for field in group["fields"]:
+                listed = sum(1 << c for c, params in enumerate(field["params"]) if params is not None)
+                sound = sound and listed == group["channels"] and field["codec"] in ("quantised", "integer", "bits")
+    if not sound:
+        raise WireError("the schema has a number outside its limits, or channels that don't fit each other")
+
+
+def compile_tables(schema: Mapping[str, Any]) -> Tables:
+    """The tables of a schema.
+
+    Raises
+    ------
+    WireError
+        The schema isn't what docs/wire.md says.
+    """
+    try:
+        _check(schema)
+        return _compile(schema)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise WireError(f"the schema is malformed: {type(error).__name__}: {error}") from error
+
+
+def _compile(schema: Mapping[str, Any]) -> Tables:
+    kinds = schema["kinds"]
+    n_kinds, n_channels = max(1, len(kinds)), schema["n_channels"]
+    n_groups = max([1, *(len(kind["groups"]) for kind in kinds)])
+    shape = (n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS)
+    widths = [int(index_bits(len(kinds))), int(index_bits(schema["n_slots"])), n_channels]
+    first_parameter = np.full(shape[:3], -1, np.int64)
+    tracks: dict[tuple[str, str, str, float], int] = {}
+    n = 0
+    for k, kind in enumerate(kinds):
+        for c in range(n_channels):
+            for j, group in enumerate(kind["groups"]):
+                first_parameter[k, c, j] = n
+                n += len(group["fields"])
+    tables = Tables(
+        period=np.zeros((n_kinds, n_channels), np.int64),
+        radius=np.full((n_kinds, n_channels), -1.0),
+        kind_channels=np.zeros(n_kinds, np.int64),
+        group_channels=np.zeros((n_kinds, n_groups), np.int64),
+        carrier=np.full((n_kinds, n_groups, 256), NO_CHANNEL, np.uint8),
+        n_groups=np.zeros(n_kinds, np.int64),
+        n_fields=np.zeros((n_kinds, n_groups), np.int64),
+        order=np.zeros(shape, np.uint8),
+        scale=np.ones(shape, np.float64),
+        track=np.zeros(shape, np.int32),
+        tracks=[],
+        first_parameter=first_parameter,
+        n_parameters=n,
+        bits=np.array(widths, np.int64),
+    )
+    for k, kind in enumerate(kinds):
+        _fill(tables, k, kind, tracks)
+    tables.tracks.extend(tracks)
+    return tables

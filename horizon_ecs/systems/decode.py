@@ -1,0 +1,318 @@
+"""Decode: one state frame applied to what a client knows. The mirror of `frames`, and as wary as that is trusting.
+
+The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state` uint8[rows, 3] (kind, mask, stale)
+and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an error, and every loop is bounded by the list's limit or by bits
+already paid for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from horizon_ecs.kernel import helper, kernel
+from horizon_ecs.systems.bits import (
+    END,
+    ERROR,
+    POSITION,
+    fail,
+    get,
+    get_gamma,
+    get_rice,
+    get_wide,
+    index_bits,
+    unzigzag,
+)
+from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
+from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
+
+KIND, MASK, STALE = 0, 1, 2  # columns of `state`
+
+BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK = 16, 17, 18, 19, 20, 21, 22
+
+
+@helper
+def _get_parameters(data, reader, reset, rice):
+    """All Rice parameters, or some by number."""
+    if reset:
+        for p in range(len(rice)):
+            rice[p] = np.uint8(get(data, reader, 5))
+        return
+    n = get_gamma(data, reader)
+    width = np.int64(index_bits(len(rice)))
+    for _ in range(n):
+        p = np.int64(get(data, reader, width))
+        if p >= len(rice) or reader[ERROR] != 0:
+            fail(reader, BAD_INDEX)
+            return
+        rice[p] = np.uint8(get(data, reader, 5))
+
+
+@helper
+def _move_row(source, target, identity, state, q, d):
+    """Copy one row of the table."""
+    identity[target] = identity[source]
+    for a in range(3):
+        state[target, a] = state[source, a]
+    for j in range(q.shape[1]):
+        for f in range(4):
+            q[target, j, f] = q[source, j, f]
+            d[target, j, f] = d[source, j, f]
+
+
+@helper
+def _get_leaves(data, reader, n, identity, state, q, d, out_left):
+    """Close the table up over the rows that left; return its new length and how many did."""
+    n_leaves = get_gamma(data, reader)
+    if n_leaves > n:
+        fail(reader, TOO_MANY)
+        return n, 0
+    width = np.int64(index_bits(n))
+    kept, row = 0, 0
+    for a in range(n_leaves):
+        i = np.int64(get(data, reader, width))
+        if i < row or i >= n or reader[ERROR] != 0:
+            fail(reader, BAD_INDEX)
+            return n, 0
+        while row < i:
+            if kept != row:
+                _move_row(row, kept, identity, state, q, d)
+            kept += 1
+            row += 1
+        out_left[a] = identity[i]
+        row = i + 1
+    while row < n:
+        if kept != row:
+            _move_row(row, kept, identity, state, q, d)
+        kept += 1
+        row += 1
+    return kept, n_leaves
+
+
+@helper
+def _get_moves(data, reader, n, channel_bits, state, kind_channels, carrier, n_groups):
+    """New masks for some rows."""
+    n_moves = get_gamma(data, reader)
+    width = np.int64(index_bits(n))
+    previous = -1
+    for _ in range(n_moves):
+        i = np.int64(get(data, reader, width))
+        mask = np.int64(get(data, reader, channel_bits))
+        if i <= previous or i >= n or reader[ERROR] != 0:
+            fail(reader, BAD_INDEX)
+            return
+        kind = np.int64(state[i, KIND])
+        if mask == 0 or mask & ~kind_channels[kind] != 0:
+            fail(reader, BAD_MASK)
+            return
+        state[i, STALE] = stale_after(carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE]))
+        state[i, MASK] = mask
+        previous = i
+
+
+@helper
+def _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q, d, kind_channels):
+    """Append those who enter; return the new length."""
+    n_enters = get_gamma(data, reader)
+    if n + n_enters > max_followed:
+        fail(reader, TOO_MANY)
+        return n
+    for _ in range(n_enters):
+        kind = np.int64(get(data, reader, bits[0]))
+        slot = get(data, reader, bits[1])
+        generation = np.uint64(get_gamma(data, reader)) + np.uint64(1)
+        mask = np.int64(get(data, reader, bits[2]))
+        if reader[ERROR] != 0 or kind >= len(kind_channels) or np.int64(slot) >= n_slots:
+            fail(reader, BAD_KIND)
+            return n
+        if mask == 0 or mask & ~kind_channels[kind] != 0:
+            fail(reader, BAD_MASK)
+            return n
+        identity[n] = (generation << np.uint64(32)) | slot
+        state[n, KIND], state[n, MASK], state[n, STALE] = kind, mask, 0xFF
+        q[n] = 0
+        d[n] = 0
+        n += 1
+    return n
+
+
+@helper
+def _step_silent(tick, phase, n, state, q, d, carrier, n_groups, n_fields, period, order):
+    """Let every prediction of a tick without a frame come true."""
+    for i in range(n):
+        kind, mask, stale = np.int64(state[i, KIND]), np.int64(state[i, MASK]), np.int64(state[i, STALE])
+        for j in range(n_groups[kind]):
+            c = np.int64(carrier[kind, j, mask])
+            if c == NO_CHANNEL or (stale >> j) & 1 or (tick + phase) % period[kind, c] != 0:
+                continue
+            for f in range(n_fields[kind, j]):
+                if order[kind, c, j, f] == 2:
+                    q[i, j, f] += d[i, j, f]
+
+
+@helper
+def _get_absolute(data, reader, i, kind, c, j, q, d, n_fields, order, reference):
+    """One absolute record."""
+    for f in range(n_fields[kind, j]):
+        reference[kind, f] = np.int32(reference[kind, f] + unzigzag(get_wide(data, reader)))
+        q[i, j, f] = reference[kind, f]
+        d[i, j, f] = unzigzag(get_wide(data, reader)) if order[kind, c, j, f] == 2 else np.int32(0)
+
+
+@helper
+def _get_record(data, reader, i, kind, c, j, q, d, n_fields, order, rice, parameter):
+    """One record, or residuals of 0 where `rice` is empty; returns whether the value moved."""
+    moved = False
+    for f in range(n_fields[kind, j]):
+        r = np.int32(0)
+        if parameter >= 0:
+            r = unzigzag(get_rice(data, reader, rice[parameter + f]))
+        before = q[i, j, f]
+        if order[kind, c, j, f] == 2:
+            d[i, j, f] = np.int32(d[i, j, f] + r)
+            q[i, j, f] = np.int32(before + d[i, j, f])
+        elif order[kind, c, j, f] == 1:
+            q[i, j, f] = np.int32(before + r)
+        else:
+            q[i, j, f] = r
+        moved |= q[i, j, f] != before
+    return moved
+
+
+@helper
+def _get_block(data, reader, c, j, n_rows, rows, state, q, d, n_fields, order, rice, first_parameter, moved):
+    """The shared records of one block: `rows[:n_rows]` are those who have one, or a residual of 0."""
+    mode = np.int64(get(data, reader, 2))
+    width = np.int64(index_bits(n_rows))
+    left, at = 0, -1
+    if mode == MODE_LIST:
+        left = get_gamma(data, reader)
+        if left > n_rows:
+            fail(reader, TOO_MANY)
+            return
+    for a in range(n_rows):
+        if mode == MODE_LIST and at < a and left > 0:
+            following = np.int64(get(data, reader, width))
+            if following <= at or following < a or following >= n_rows:
+                fail(reader, BAD_INDEX)
+                return
+            at = following
+            left -= 1
+        present = mode == MODE_DENSE or (mode == MODE_LIST and at == a)
+        if mode == MODE_BITMAP:
+            present = get(data, reader, 1) != np.uint64(0)
+        if reader[ERROR] != 0:
+            return
+        i = np.int64(rows[a])
+        kind = np.int64(state[i, KIND])
+        parameter = first_parameter[kind, c, j] if present else np.int64(-1)
+        moved[i] |= _get_record(data, reader, i, kind, c, j, q, d, n_fields, order, rice, parameter)
+    if left > 0:
+        fail(reader, BAD_INDEX)
+
+
+@helper
+def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
+                first_parameter, n_channels, rows, reference, moved):  # fmt: skip
+    """Every block, in order of channel and group."""
+    for b in range(n_channels * carrier.shape[1]):
+        c, j = b // carrier.shape[1], b % carrier.shape[1]
+        reference[:] = 0
+        n_rows = 0
+        for i in range(n):
+            kind, mask = np.int64(state[i, KIND]), np.int64(state[i, MASK])
+            if j >= n_groups[kind] or np.int64(carrier[kind, j, mask]) != c:
+                continue
+            if reset or (tick + phase) % period[kind, c] == 0:
+                if (state[i, STALE] >> j) & 1:
+                    _get_absolute(data, reader, i, kind, c, j, q, d, n_fields, order, reference)
+                    state[i, STALE] &= ~(1 << j) & 0xFF
+                else:
+                    rows[n_rows] = i
+                    n_rows += 1
+        if n_rows > 0:
+            _get_block(data, reader, c, j, n_rows, rows, state, q, d, n_fields, order, rice, first_parameter, moved)
+        if reader[ERROR] != 0:
+            return
+
+
+@helper
+def _get_tick(data, reader, reset, last_tick):
+    """The frame's tick."""
+    if reset:
+        return np.int64(get(data, reader, 32))
+    step = np.int64(get(data, reader, 8))
+    if step == 0 or last_tick < 0:
+        fail(reader, BAD_TICK)
+    return last_tick + step
+
+
+@kernel(
+    "int64(uint8[::1], int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
+    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], int64[:, :, ::1], int64, "
+    "int32[::1], int32[:, ::1], uint8[::1], uint64[::1])"
+)
+def apply_frame(
+    data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
+    kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, max_silent_steps,
+    rows, reference, moved, out_left
+):  # fmt: skip
+    """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
+
+    Parameters
+    ----------
+    data : uint8[n]                              in      the frame
+    head : int64[8]                              in/out  0 last tick (-1: none), 1 rows, 2 entered, 3 left, 4 updates, 5 reset, 6 absolutes
+    phase : int64                                in
+    identity, state, q, d                        in/out  the table, `max_followed` rows
+    rice : uint8[P]                              in/out  Rice parameters
+    bits : int64[3]                              in      widths of a kind, a slot, a mask
+    kind_channels : int64[n_kinds]               in      the channels a kind has
+    carrier, n_groups, n_fields, period, order   in      as for `replicate`
+    first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
+    max_silent_steps : int64                     in      most ticks that may lie between two frames
+    rows int32[max_followed], reference int32[n_kinds, 4], moved uint8[max_followed]:  scratch
+    out_left : uint64[max_followed]              out     who left
+
+    Oracle: tests/naive.py::apply_frame. Cost: O(rows + frame), allocates nothing that grows.
+    """
+    reader = np.zeros(3, np.int64)
+    reader[END] = len(data) * 8
+    flags = np.int64(get(data, reader, 8))
+    reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
+    if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE) != 0 or (reset and not structure):
+        fail(reader, BAD_FLAGS)
+    tick = _get_tick(data, reader, reset, head[0])
+    if reader[ERROR] != 0:
+        return reader[ERROR]
+    n, n_left = head[1], 0
+    if reset:
+        n = 0
+    elif tick - head[0] > max_silent_steps:
+        return BAD_TICK
+    else:
+        for silent in range(head[0] + 1, tick):
+            _step_silent(silent, phase, n, state, q, d, carrier, n_groups, n_fields, period, order)
+    if flags & FLAG_PARAMETERS != 0:
+        _get_parameters(data, reader, reset, rice)
+    first = n
+    if structure and reader[ERROR] == 0:
+        if not reset:
+            n, n_left = _get_leaves(data, reader, n, identity, state, q, d, out_left)
+            _get_moves(data, reader, n, bits[2], state, kind_channels, carrier, n_groups)
+        first = n
+        n = _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q, d, kind_channels)
+    if reader[ERROR] != 0:
+        return reader[ERROR]
+    moved[:n] = 0
+    _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
+                first_parameter, n_channels, rows, reference, moved)  # fmt: skip
+    left_over = reader[END] - reader[POSITION]
+    if reader[ERROR] == 0 and (left_over > 7 or get(data, reader, left_over) != np.uint64(0)):
+        fail(reader, LEFT_OVER)
+    if reader[ERROR] != 0:
+        return reader[ERROR]
+    head[0], head[1], head[2], head[3], head[5] = tick, n, n - first, n_left, np.int64(reset)
+    head[4] = 0
+    for i in range(n):
+        head[4] += moved[i]
+    return 0

@@ -1,0 +1,79 @@
+"""Observers: where each stands, and who has something due this tick."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from horizon_ecs.kernel import kernel
+from horizon_ecs.systems.grid import DEAD
+
+FREE, LIVE, HELD = 0, 1, 2  # an observer's status
+_SLOT_BITS = np.uint64(32)
+
+
+@kernel("void(int64, uint64[::1], uint32[::1], uint32[::1], float32[::1], float32[::1], float32[::1], float32[:, ::1])")
+def follow_entities(n, entity, generation, born, x, y, z, position):
+    """Move each of the first `n` observers to its entity; one whose entity is gone, or stands nowhere, stays.
+
+    Parameters
+    ----------
+    entity : uint64[max_observers]        in      handle, 0 for an observer that stands free
+    generation, born : uint32[capacity]   in
+    x, y, z : float32[capacity]           in
+    position : float32[max_observers, 3]  in/out
+
+    Oracle: tests/naive.py::follow_entities.
+    """
+    for o in range(n):
+        if entity[o] == np.uint64(0):
+            continue
+        slot = np.int64(entity[o] & np.uint64(0xFFFFFFFF))
+        if born[slot] == DEAD or np.uint64(generation[slot]) != entity[o] >> _SLOT_BITS:
+            continue
+        total = x[slot] + y[slot] + z[slot]
+        if total - total == np.float32(0.0):
+            position[o, 0], position[o, 1], position[o, 2] = x[slot], y[slot], z[slot]
+
+
+@kernel(
+    "int64(int64, uint8[::1], int64[::1], uint8[::1], uint32[::1], int64, int64, int64[:, ::1], int64[::1], uint32[::1], "
+    "uint8[::1], int64[:, ::1])"
+)
+def select_served(
+    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, out_observer, out_reset, out_due
+):
+    """List the live observers that have a channel due, want a reset frame or have heard nothing for long.
+
+    Parameters
+    ----------
+    n : int64                                   in   observers in use
+    status, wants_reset : uint8[max_observers]  in
+    phase : int64[max_observers]                in
+    sent_tick : uint32[max_observers]           in
+    tick, max_silence : int64                   in   ticks
+    due_by_phase : int64[n_phases, n_kinds]     in   bit mask of the channels due at `tick`
+    all_channels : int64[n_kinds]               in   bit mask of the channels a kind has
+    out_observer : uint32[max_observers]        out
+    out_reset : uint8[max_observers]            out
+    out_due : int64[max_observers, n_kinds]     out
+
+    Returns
+    -------
+    int64 : how many.
+
+    Oracle: tests/naive.py::select_served.
+    """
+    m = 0
+    for o in range(n):
+        if status[o] != LIVE:
+            continue
+        some = 0
+        for k in range(len(all_channels)):
+            due = all_channels[k] if wants_reset[o] else due_by_phase[phase[o], k]
+            out_due[m, k] = due
+            some |= due
+        if some != 0 or wants_reset[o] or tick - np.int64(sent_tick[o]) >= max_silence:
+            out_observer[m] = o
+            out_reset[m] = wants_reset[o]
+            m += 1
+    return m

@@ -8,7 +8,6 @@ one without.)
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import linecache
 import os
@@ -28,9 +27,6 @@ import numpy as np
 from numba.core import config as numba_config
 
 MAX_CACHES = 6  # directories of older builds that are kept, so that switching between two versions stays quick
-
-parallel_lock = threading.RLock()
-"""Hold it around every parallel kernel: Numba's workqueue layer aborts the process when two threads enter."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -120,13 +116,13 @@ cache_directory: Path = _open_cache()
 _decorating = threading.Lock()
 
 
-def _njit_cached(function: Callable[..., Any], **options: Any) -> Any:
+def _njit_cached(function: Callable[..., Any]) -> Any:
     """njit with our cache; Numba reads the directory when it decorates, so that a user's own kernels keep theirs."""
     with _decorating:
         before = numba_config.CACHE_DIR
         numba_config.CACHE_DIR = str(cache_directory)
         try:
-            return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+            return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
         finally:
             numba_config.CACHE_DIR = before
 
@@ -141,19 +137,17 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
 
 
-def kernel(*signatures: str, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a kernel: a function over arrays, compiled for exactly these signatures by `warm_up`.
 
     Parameters
     ----------
     signatures : str
         Numba signatures such as `"void(float32[::1], int64)"`.
-    parallel : bool
-        Whether `prange` runs on several threads; then call it only under `parallel_lock`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = _njit_cached(function, parallel=parallel)
+        dispatcher = _njit_cached(function)
         if jit_enabled():
             _kernels.append(_Kernel(dispatcher, signatures))
         return dispatcher
@@ -178,8 +172,6 @@ def warm_up(*modules: str, progress: Progress | None = None) -> int:
     """
     waiting = [k for k in _kernels if not k.ready and (not modules or k.name.partition(".")[0] in modules)]
     report = progress or _reporter
-    if waiting:
-        set_threading_layer()
     for done, entry in enumerate(waiting):
         if report:
             report(done, len(waiting), entry.name)
@@ -257,48 +249,8 @@ def compile_errors() -> tuple[type[BaseException], ...]:
 
 
 def n_threads() -> int:
-    """How many threads parallel kernels use: HORIZON_THREADS, else the number of cores this process may use."""
+    """How many threads share a stage: HORIZON_THREADS, else the number of cores this process may use."""
     chosen = os.environ.get("HORIZON_THREADS")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = int(chosen) if chosen and chosen.isdigit() and int(chosen) > 0 else available
-    return max(1, min(wanted, int(numba_config.NUMBA_NUM_THREADS)))
-
-
-def _load_tbb() -> bool:
-    """Load pip's libtbb, which Numba looks for by name only."""
-    try:
-        ctypes.CDLL("libtbb.so.12", mode=ctypes.RTLD_GLOBAL)
-        return True
-    except OSError:
-        pass
-    for library in sorted(Path(sys.prefix, "lib").glob("libtbb.so.12*")):
-        try:
-            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-            return True
-        except OSError:
-            continue
-    return False
-
-
-_layer_lock = threading.Lock()
-_layer_set = False
-
-
-def set_threading_layer() -> None:
-    """Prefer TBB, which neither spins between ticks nor stalls when the cores are busy; else workqueue.
-
-    Only the first call acts.
-    """
-    global _layer_set
-    with _layer_lock:
-        if _layer_set or not jit_enabled():
-            return
-        _layer_set = True
-        if "NUMBA_THREADING_LAYER" not in os.environ:
-            numba_config.THREADING_LAYER = "tbb" if _load_tbb() else "workqueue"
-
-
-def threading_layer() -> str:
-    """The threading layer that is chosen."""
-    set_threading_layer()
-    return str(numba_config.THREADING_LAYER) if jit_enabled() else "none"
+    if chosen and chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

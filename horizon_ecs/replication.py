@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from horizon_ecs import kernel
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type, fields_of
+from horizon_ecs.crew import Crew
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, HorizonError
 from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables, compile_tables, describe
 from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
@@ -233,6 +234,7 @@ class Replicator:
         world, tables = self.world, self.tables
         n_kinds, n_channels, n_groups = tables.first_parameter.shape
         self._n_parts = n_parts
+        self._crew = Crew(n_parts)
         self._kind_number = self._number_kinds()
         radius_out = np.where(tables.radius > 0, tables.radius * (1.0 + self.hysteresis), -1.0)
         self._enter_sq = np.where(tables.radius > 0, tables.radius.astype(np.float32) ** 2, np.float32(-1)).astype(np.float32)
@@ -419,27 +421,23 @@ class Replicator:
             raise ArgumentError(f"step() must follow every tick: the last was of tick {self.stats.tick}, the world is at {tick}")
         self.stats = ReplicationStats(tick=tick)
         pages = self._replicated_pages()
-        self._timed("quantise", lambda parallel: self._quantise(pages, tick))
-        self._timed("grid", lambda parallel: self._build_grid(pages, parallel))
-        self._timed("records", lambda parallel: self._encode(pages, tick, parallel))
+        self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
+        self._timed("grid", lambda n_parts: self._build_grid(pages, n_parts))
+        self._timed("records", lambda n_parts: self._encode(pages, tick, n_parts))
         frames: list[Frames] = []
-        self._timed("frames", lambda parallel: frames.append(self._serve(tick, parallel)))
+        self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._first_tick = self._first_tick or tick
         return frames[0]
 
-    def _timed(self, part: str, work: Callable[[bool], None]) -> None:
-        """Do one part of the step, on more than one thread where the last time showed that it pays."""
-        parallel = self._n_parts > 1 and self._last_ms.get(part, 0.0) > PARALLEL_MS
+    def _timed(self, stage: str, work: Callable[[int], None]) -> None:
+        """Do one stage of the step, in more than one part where the last time showed that it pays."""
+        n_parts = self._n_parts if self._last_ms.get(stage, 0.0) > PARALLEL_MS else 1
         started = time.perf_counter_ns()
-        if parallel:
-            with kernel.parallel_lock:
-                work(True)
-        else:
-            work(False)
+        work(n_parts)
         ms = (time.perf_counter_ns() - started) / 1e6
-        self.stats.ms[part] = ms
-        # Both threads' time, so that a stage doesn't fall back to one thread because two made it quick.
-        self._last_ms[part] = ms * (self._n_parts if parallel else 1)
+        self.stats.ms[stage] = ms
+        # All threads' time, so that a stage doesn't fall back to one thread because two made it quick.
+        self._last_ms[stage] = ms * n_parts
 
     def _replicated_pages(self) -> NDArray[np.uint32]:
         """Pages of replicated kinds that hold anything; their kinds by the schema's numbers."""
@@ -462,22 +460,31 @@ class Replicator:
             if not self._first_tick:
                 rows[:] = now
 
-    def _build_grid(self, pages: NDArray[np.uint32], parallel: bool) -> None:
-        g = self._grid
-        build = grid.build_grid_parallel if parallel else grid.build_grid
-        build(
-            pages, self._page_kind, self.world.born, self._x, self._y, self._z, g.inverse_size, g.shape, g.cell_start,
-            g.counts, g.cell_of, g.slot, g.x, g.y, g.z
-        )  # fmt: skip
+    def _build_grid(self, pages: NDArray[np.uint32], n_parts: int) -> None:
+        g, x, y, z = self._grid, self._x, self._y, self._z
+        shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
+        self._crew.run(
+            lambda part: grid.count_cells(
+                shares[part], self._page_kind, self.world.born, x, y, z, g.inverse_size, g.shape, counts[part], g.cell_of
+            ),
+            n_parts,
+        )
+        grid.place_cells(counts, g.cell_start)
+        self._crew.run(
+            lambda part: grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.x, g.y, g.z), n_parts
+        )
 
-    def _encode(self, pages: NDArray[np.uint32], tick: int, parallel: bool) -> None:
+    def _encode(self, pages: NDArray[np.uint32], tick: int, n_parts: int) -> None:
         tables, s = self.tables, self._scratch
         self._tune(pages, tick)
-        encode = delta.encode_records_parallel if parallel else delta.encode_records
-        encode(
-            self._specs, pages, self._page_kind, s.followed, tick, self._history, self._depth, tables.track, tables.order,
-            self._rice, tables.period, tables.n_fields, self.world.born, self.world.structure_tick, tables.longest_period,
-            self._records, s.code, s.length, s.flags
+        shares = np.array_split(pages, n_parts)
+        self._crew.run(
+            lambda part: delta.encode_records(
+                self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._depth, tables.track,
+                tables.order, self._rice, tables.period, tables.n_fields, self.world.born, self.world.structure_tick,
+                tables.longest_period, self._records, s.code[part], s.length[part], s.flags[part]
+            ),
+            n_parts,
         )  # fmt: skip
 
     def _tune(self, pages: NDArray[np.uint32], tick: int) -> None:
@@ -497,7 +504,7 @@ class Replicator:
                 self._rice[k, c, j, f] = self._rice_flat[number] = best
                 self._rice_tick[number] = tick
 
-    def _serve(self, tick: int, parallel: bool) -> Frames:
+    def _serve(self, tick: int, n_parts: int) -> Frames:
         table, world = self._table, self.world
         observers.follow_entities(
             table.n_used, table.entity, world.generation, world.born, self._x, self._y, self._z, table.position
@@ -507,8 +514,9 @@ class Replicator:
             self._due_by_phase(tick), self.tables.kind_channels, table.served, table.served_reset, table.due
         )  # fmt: skip
         words = self._room(tick, n)
-        region = np.linspace(0, len(words), self._n_parts + 1).astype(np.int64)
-        self._run(tick, n, words, region, parallel)
+        region = np.linspace(0, len(words), n_parts + 1).astype(np.int64)
+        self._scratch.tally[:] = 0
+        self._crew.run(lambda part: self._run(part, n_parts, tick, n, words, region), n_parts)
         reset = table.served[:n][table.served_reset[:n] != 0]
         table.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
@@ -532,12 +540,12 @@ class Replicator:
             self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
         return self._words[tick & 1]
 
-    def _run(self, tick: int, n: int, words: NDArray[np.uint64], region: NDArray[np.int64], parallel: bool) -> None:
+    def _run(
+        self, part: int, n_parts: int, tick: int, n: int, words: NDArray[np.uint64], region: NDArray[np.int64]
+    ) -> None:
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
-        s.tally[:] = 0
-        run = replicate.replicate_parallel if parallel else replicate.replicate
-        run(
-            tick, table.served[:n], table.served_reset[:n], table.due[:n], table.phase, table.position, table.evaluated_tick,
+        replicate.replicate(
+            part, n_parts, tick, table.served[:n], table.served_reset[:n], table.due[:n], table.phase, table.position, table.evaluated_tick,
             table.sent_tick, table.n_followed, table.lists, tables.period, self._reach, self._enter_sq, self._leave_sq,
             tables.carrier, self._due_groups, tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice,
             self._rice_flat, self._rice_tick, int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,

@@ -8,7 +8,6 @@ baseline, bit 63 where the prediction missed. Length 63 marks a code that doesn'
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from horizon_ecs.kernel import helper, kernel
 from horizon_ecs.systems.bits import MAX_UNARY, zigzag
@@ -140,30 +139,10 @@ def _encode_page(
         out[first + i] = body | (np.uint64(flags[i]) << np.uint64(62))
 
 
-@helper
-def _encode_part(
-    part, n_parts, specs, pages, page_kind, followed, tick, history, depth, track, order, rice, period, n_fields, born,
-    structure_tick, longest_period, out, code, length, flags
-):  # fmt: skip
-    """Every record of the pages that fall to one part."""
-    for p in range(part, len(pages), n_parts):
-        page = np.int64(pages[p])
-        if last_followed(followed, page) + longest_period < tick:
-            continue
-        for s in range(specs.shape[0]):
-            k, c, j = specs[s, 0], specs[s, 1], specs[s, 2]
-            if k != page_kind[page]:
-                continue
-            _encode_page(
-                history, track[k, c, j], order[k, c, j], rice[k, c, j], n_fields[k, j], page, tick, period[k, c], depth,
-                born, structure_tick, out[c * track.shape[2] + j], code[part], length[part], flags[part]
-            )  # fmt: skip
-
-
 _ARGUMENTS = (
     "int64[:, ::1], uint32[::1], int16[::1], uint32[:, ::1], int64, int32[:, ::1], int64, int32[:, :, :, ::1], "
     "uint8[:, :, :, ::1], uint8[:, :, :, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], int64, int64, "
-    "uint64[:, ::1], uint64[:, ::1], uint16[:, ::1], uint8[:, ::1]"
+    "uint64[:, ::1], uint64[::1], uint16[::1], uint8[::1]"
 )
 
 
@@ -177,7 +156,7 @@ def encode_records(
     Parameters
     ----------
     specs : int64[n, 3]                       in   (kind, channel, group) to work on
-    pages : uint32[n_used]                    in   pages of replicated kinds
+    pages : uint32[n]                         in   a part of the pages of replicated kinds
     page_kind : int16[n_pages]                in
     followed : uint32[n_parts, n_pages]       in   last tick at which an observer was seen to follow an entity of the page
     tick : int64                              in
@@ -190,25 +169,18 @@ def encode_records(
     born : uint32[capacity]                   in
     structure_tick, longest_period : int64    in   last tick of any birth or death; the longest period of all
     out : uint64[C * G, stride]               out  records
-    code, length, flags                       scratch, [n_parts, 1024] each
+    code, length, flags                       scratch, [1024] each
 
     Cost: O(1024 pages specs), allocates nothing. Oracle: tests/naive.py::encode_record.
     """
-    for part in range(code.shape[0]):
-        _encode_part(
-            part, code.shape[0], specs, pages, page_kind, followed, tick, history, depth, track, order, rice, period,
-            n_fields, born, structure_tick, longest_period, out, code, length, flags
-        )  # fmt: skip
-
-
-@kernel(f"void({_ARGUMENTS})", parallel=True)
-def encode_records_parallel(
-    specs, pages, page_kind, followed, tick, history, depth, track, order, rice, period, n_fields, born,
-    structure_tick, longest_period, out, code, length, flags
-):  # fmt: skip
-    """`encode_records` with a thread for every row of the scratch; the same result."""
-    for part in prange(code.shape[0]):
-        _encode_part(
-            part, code.shape[0], specs, pages, page_kind, followed, tick, history, depth, track, order, rice, period,
-            n_fields, born, structure_tick, longest_period, out, code, length, flags
-        )  # fmt: skip
+    for page in pages:
+        if last_followed(followed, page) + longest_period < tick:
+            continue
+        for s in range(specs.shape[0]):
+            k, c, j = specs[s, 0], specs[s, 1], specs[s, 2]
+            if k != page_kind[page]:
+                continue
+            _encode_page(
+                history, track[k, c, j], order[k, c, j], rice[k, c, j], n_fields[k, j], page, tick, period[k, c], depth,
+                born, structure_tick, out[c * track.shape[2] + j], code, length, flags
+            )  # fmt: skip

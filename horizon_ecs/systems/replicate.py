@@ -1,9 +1,8 @@
-"""Replicate: interest and frame of every observer that has something due, each on its own, in parallel by observer."""
+"""Replicate: interest and frame of every observer that has something due, each on its own, so that parts of them can be shared out."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from horizon_ecs.kernel import helper, kernel
 from horizon_ecs.systems.bits import ACC, FILL, WORD, put
@@ -93,8 +92,20 @@ def _open_frame(words, writer, first_word, flags, reset, tick, sent_tick):
         put(words, writer, tick - sent_tick, 8)
 
 
-@helper
-def _serve_part(
+_ARGUMENTS = (
+    "int64, int64, int64, uint32[::1], uint8[::1], int64[:, ::1], int64[::1], float32[:, ::1], uint32[::1], uint32[::1], int32[::1], "
+    "uint64[:, ::1], int64[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], "
+    "int64[:, ::1], int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, "
+    "int32[:, ::1], int64, uint64[:, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], "
+    "float64[::1], int64[:, ::1], int32[::1], uint32[::1], float32[::1], float32[::1], float32[::1], "
+    "uint32[:, ::1], float32[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], int32[:, ::1], "
+    "int32[:, ::1], int32[:, ::1], int64[:, :, ::1], int32[:, :, ::1], uint64[:, :, ::1], int32[:, :, ::1], "
+    "int32[:, :, ::1], uint32[:, ::1], uint64[::1], uint8[::1], int64[::1], int64, int64[:, ::1], int64[:, ::1]"
+)
+
+
+@kernel(f"void({_ARGUMENTS})")
+def replicate(
     part, n_parts, tick, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed, lists,
     period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice, rice_flat, rice_tick,
     newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
@@ -102,7 +113,46 @@ def _serve_part(
     near_slot, near_sq, near_used, where, stamp, first_of_kind, picked, leaves, moves, counters, absolute, record, source,
     reference, followed, words, octets, region, entry_bits, out_span, tally
 ):  # fmt: skip
-    """Serve this part's share of the observers, their frames back to back in this part's region."""
+    """Evaluate interest and write the state frame of one part's share of the observers in `served`.
+
+    Parameters
+    ----------
+    part, n_parts : int64                          in
+    tick : int64                                   in
+    served : uint32[n]                             in      observers with something due
+    reset : uint8[n]                               in      1: a reset frame
+    observer_due : int64[n, n_kinds]               in      bit mask of due channels (all of the kind's in a reset frame)
+    phase : int64[max_observers]                   in
+    position : float32[max_observers, 3]           in      where each observer stands
+    evaluated_tick, sent_tick : uint32[max_observers]  in/out
+    n_followed : int32[max_observers]              in/out  length of each list
+    lists : uint64[max_observers, max_followed]    in/out  see `interest`
+    period : int64[n_kinds, C]                     in      ticks; 0 where the kind has no layer
+    reach : float64[n_kinds, C]                    in      distance that a scan must cover
+    enter_sq, leave_sq : float32[n_kinds, C]       in      squared radii, -1 where the kind has no layer
+    carrier : uint8[n_kinds, G, 256]               in      channel that carries a group, by mask; 255 for none
+    due_groups : uint8[n_kinds, 256, 256]          in      bit mask of the groups carried on a due channel, by due channels and mask
+    n_groups : int64[n_kinds];  n_fields : int64[n_kinds, G]
+    track : int32[n_kinds, C, G, 4];  order, rice : uint8 of that shape
+    rice_flat : uint8[P];  rice_tick : uint32[P]   in      `rice`, those fields that exist, and when each changed last
+    newest_rice_tick : int64                       in
+    history : int32[n_tracks * depth, stride];  records : uint64[C * G, stride]
+    born, generation : uint32[capacity];  structure_tick : int64
+    max_silence : int64                            in      ticks after which an empty frame goes out
+    bits : int64[3]                                in      widths of a kind, a slot, a mask
+    inverse_size, shape, cell_start, item_*        in      the grid (`build_grid`)
+    near_* [n_parts, capacity], where uint32[n_parts, capacity], stamp int64[n_parts], first_of_kind int64[n_parts, n_kinds + 1],
+    picked, leaves, moves int32[n_parts, max_followed], counters int64[n_parts, C * G, 4], absolute int32, record uint64,
+    source int32 [n_parts, C * G, max_followed], reference int32[n_parts, n_kinds, 4]:  scratch
+    followed : uint32[n_parts, n_pages]            in/out  last tick at which an entity of the page was followed
+    words : uint64[n], octets : uint8[8 n]         out     the same memory: the frames
+    region : int64[n_parts + 1]                    in      where each part's words begin
+    entry_bits : int64                             in      an upper bound of what one entry adds to a frame
+    out_span : int64[n, 3]                         out     start, payload, stop in bytes; stop 0 where nothing is sent
+    tally : int64[n_parts, 6]                      in/out  counts, see the names above
+
+    Cost: O(candidates + followed), allocates nothing that grows. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
+    """
     writer = np.zeros(3, np.uint64)
     at = region[part]
     kind_bits, slot_bits, channel_bits = np.uint64(bits[0]), np.uint64(bits[1]), np.uint64(bits[2])
@@ -152,95 +202,3 @@ def _serve_part(
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, writer, at)
         at = (out_span[s, 2] + 7) >> 3
         sent_tick[o] = tick
-
-
-_ARGUMENTS = (
-    "int64, uint32[::1], uint8[::1], int64[:, ::1], int64[::1], float32[:, ::1], uint32[::1], uint32[::1], int32[::1], "
-    "uint64[:, ::1], int64[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], "
-    "int64[:, ::1], int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, "
-    "int32[:, ::1], int64, uint64[:, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], "
-    "float64[::1], int64[:, ::1], int32[::1], uint32[::1], float32[::1], float32[::1], float32[::1], "
-    "uint32[:, ::1], float32[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], int32[:, ::1], "
-    "int32[:, ::1], int32[:, ::1], int64[:, :, ::1], int32[:, :, ::1], uint64[:, :, ::1], int32[:, :, ::1], "
-    "int32[:, :, ::1], uint32[:, ::1], uint64[::1], uint8[::1], int64[::1], int64, int64[:, ::1], int64[:, ::1]"
-)
-
-
-@kernel(f"void({_ARGUMENTS})")
-def replicate(
-    tick, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed, lists,
-    period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice, rice_flat, rice_tick,
-    newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
-    inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-    near_slot, near_sq, near_used, where, stamp, first_of_kind, picked, leaves, moves, counters, absolute, record, source,
-    reference, followed, words, octets, region, entry_bits, out_span, tally
-):  # fmt: skip
-    """Evaluate interest and write the state frame of each observer in `served`.
-
-    Parameters
-    ----------
-    tick : int64                                   in
-    served : uint32[n]                             in      observers with something due
-    reset : uint8[n]                               in      1: a reset frame
-    observer_due : int64[n, n_kinds]               in      bit mask of due channels (all of the kind's in a reset frame)
-    phase : int64[max_observers]                   in
-    position : float32[max_observers, 3]           in      where each observer stands
-    evaluated_tick, sent_tick : uint32[max_observers]  in/out
-    n_followed : int32[max_observers]              in/out  length of each list
-    lists : uint64[max_observers, max_followed]    in/out  see `interest`
-    period : int64[n_kinds, C]                     in      ticks; 0 where the kind has no layer
-    reach : float64[n_kinds, C]                    in      distance that a scan must cover
-    enter_sq, leave_sq : float32[n_kinds, C]       in      squared radii, -1 where the kind has no layer
-    carrier : uint8[n_kinds, G, 256]               in      channel that carries a group, by mask; 255 for none
-    due_groups : uint8[n_kinds, 256, 256]          in      bit mask of the groups carried on a due channel, by due channels and mask
-    n_groups : int64[n_kinds];  n_fields : int64[n_kinds, G]
-    track : int32[n_kinds, C, G, 4];  order, rice : uint8 of that shape
-    rice_flat : uint8[P];  rice_tick : uint32[P]   in      `rice`, those fields that exist, and when each changed last
-    newest_rice_tick : int64                       in
-    history : int32[n_tracks * depth, stride];  records : uint64[C * G, stride]
-    born, generation : uint32[capacity];  structure_tick : int64
-    max_silence : int64                            in      ticks after which an empty frame goes out
-    bits : int64[3]                                in      widths of a kind, a slot, a mask
-    inverse_size, shape, cell_start, item_*        in      the grid (`build_grid`)
-    near_* [n_parts, capacity], where uint32[n_parts, capacity], stamp int64[n_parts], first_of_kind int64[n_parts, n_kinds + 1],
-    picked, leaves, moves int32[n_parts, max_followed], counters int64[n_parts, C * G, 4], absolute int32, record uint64,
-    source int32 [n_parts, C * G, max_followed], reference int32[n_parts, n_kinds, 4]:  scratch
-    followed : uint32[n_parts, n_pages]            in/out  last tick at which an entity of the page was followed
-    words : uint64[n], octets : uint8[8 n]         out     the same memory: the frames
-    region : int64[n_parts + 1]                    in      where each part's words begin
-    entry_bits : int64                             in      an upper bound of what one entry adds to a frame
-    out_span : int64[n, 3]                         out     start, payload, stop in bytes; stop 0 where nothing is sent
-    tally : int64[n_parts, 6]                      in/out  counts, see the names above
-
-    Cost: O(candidates + followed), allocates nothing that grows. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
-    """
-    for part in range(tally.shape[0]):
-        _serve_part(
-            part, tally.shape[0], tick, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed, lists,
-            period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice, rice_flat, rice_tick,
-            newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
-            inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-            near_slot, near_sq, near_used, where, stamp, first_of_kind, picked, leaves, moves, counters, absolute, record, source,
-            reference, followed, words, octets, region, entry_bits, out_span, tally
-        )  # fmt: skip
-
-
-@kernel(f"void({_ARGUMENTS})", parallel=True)
-def replicate_parallel(
-    tick, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed, lists,
-    period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice, rice_flat, rice_tick,
-    newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
-    inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-    near_slot, near_sq, near_used, where, stamp, first_of_kind, picked, leaves, moves, counters, absolute, record, source,
-    reference, followed, words, octets, region, entry_bits, out_span, tally
-):  # fmt: skip
-    """`replicate` with a thread for every row of the scratch; the same bytes."""
-    for part in prange(tally.shape[0]):
-        _serve_part(
-            part, tally.shape[0], tick, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed, lists,
-            period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice, rice_flat, rice_tick,
-            newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
-            inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-            near_slot, near_sq, near_used, where, stamp, first_of_kind, picked, leaves, moves, counters, absolute, record, source,
-            reference, followed, words, octets, region, entry_bits, out_span, tally
-        )  # fmt: skip

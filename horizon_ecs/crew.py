@@ -1,0 +1,106 @@
+"""Crew: a few threads that share a stage's parts, since kernels hold no interpreter lock.
+
+Numba's own parallel loops compile every kernel a second time, and their threading layers either need a library or abort
+the process when two threads enter. Here the hand-over is two locks a worker: some 10 µs, and nobody spins in between.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+
+Work = Callable[[int], object]
+
+
+class _Worker:
+    """One thread, asleep until it is given parts of some work."""
+
+    def __init__(self, number: int) -> None:
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._work: Work | None = None
+        self._parts = range(0)
+        self._error: BaseException | None = None
+        threading.Thread(target=self._loop, name=f"horizon-crew-{number}", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            self._go.acquire()
+            if self._work is None:
+                return
+            try:
+                for part in self._parts:
+                    self._work(part)
+            except BaseException as error:
+                self._error = error
+            self._done.release()
+
+    def start(self, work: Work | None, parts: range) -> None:
+        """Hand over some parts; None ends the thread."""
+        self._work, self._parts, self._error = work, parts, None
+        self._go.release()
+
+    def wait(self) -> BaseException | None:
+        """Wait until the parts are done; what went wrong. An interrupt is held back until then: kernels are still writing."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._done.acquire()
+                return interrupt or self._error
+            except BaseException as error:
+                interrupt = error
+
+
+def _dismiss(workers: list[_Worker]) -> None:
+    while workers:
+        workers.pop().start(None, range(0))
+
+
+class Crew:
+    """The calling thread and `n_threads - 1` helpers, which are started when first needed.
+
+    Parameters
+    ----------
+    n_threads : int
+        With 1 every part runs in a plain loop.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = max(1, n_threads)
+        self._workers: list[_Worker] = []
+        self._lock = threading.Lock()
+        weakref.finalize(self, _dismiss, self._workers)
+
+    def run(self, work: Work, n_parts: int) -> None:
+        """Call `work(part)` for every part below `n_parts`, part 0 on the calling thread; return when all are done.
+
+        What a part raises is raised here, the calling thread's first. One caller at a time: others wait.
+        """
+        n = min(self.n_threads, n_parts)
+        if n <= 1:
+            for part in range(n_parts):
+                work(part)
+            return
+        with self._lock:
+            while len(self._workers) < n - 1:
+                self._workers.append(_Worker(len(self._workers) + 1))
+            busy = self._workers[: n - 1]
+            errors: list[BaseException | None] = []
+            for number, worker in enumerate(busy, 1):
+                worker.start(work, range(number, n_parts, n))
+            try:
+                for part in range(0, n_parts, n):
+                    work(part)
+            except BaseException as error:
+                errors.append(error)
+            errors += [worker.wait() for worker in busy]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def close(self) -> None:
+        """End the threads; `run` would start new ones."""
+        with self._lock:
+            _dismiss(self._workers)

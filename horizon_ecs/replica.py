@@ -67,6 +67,7 @@ class Replica:
         self._head = np.array([-1, 0, 0, 0, 0, 0, 0, 0], np.int64)
         self._rows = np.zeros(rows, np.int32)
         self._reference = np.zeros((len(self._tables.period), MAX_GROUP_FIELDS), np.int32)
+        self._reader = np.zeros(3, np.int64)
         self._moved = np.zeros(rows, np.uint8)
         self._left = np.zeros(rows, np.uint64)
         self.n_frames = self.n_bytes = self.n_updates = self.n_enters = self.n_leaves = 0
@@ -88,7 +89,7 @@ class Replica:
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels, t.carrier,
             t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, _MAX_SILENT_STEPS, self._rows, self._reference,
-            self._moved, self._left
+            self._reader, self._moved, self._left
         )  # fmt: skip
         if error:
             raise WireError(f"malformed state frame of {len(data)} bytes: {_REASONS.get(int(error), error)}")

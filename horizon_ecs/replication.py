@@ -101,6 +101,12 @@ def _position_component(world: World, kinds: list[Any], position: Any) -> Compon
     return component
 
 
+def _row_length(n: int) -> int:
+    """At least `n`, so that rows of 4 or 8 bytes an entry don't begin at equal offsets from a memory page: such compete
+    for the same cache sets, and most rows are used at their beginning only."""
+    return -(-n // 1024) * 1024 + 48
+
+
 class _Observers:
     """The observers' table: one row each, as arrays."""
 
@@ -116,9 +122,11 @@ class _Observers:
         self.position = np.zeros((n, 3), np.float32)
         self.phase = np.zeros(n, np.int64)
         self.n_followed = np.zeros(n, np.int32)
-        self.lists = reserve((n, max_followed), np.uint64)
+        self.lists = reserve((n, _row_length(max_followed)), np.uint64)
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
+        self.order = np.zeros(n, np.uint32)
+        self.in_tile = np.zeros(observers.N_TILES + 1, np.int32)
         self.due = np.zeros((n, n_kinds), np.int64)
         self.span = np.zeros((n, 3), np.int64)
 
@@ -126,27 +134,38 @@ class _Observers:
 class _Scratch:
     """Working memory of the kernels, a row a thread; reserved, so that what is never touched costs nothing."""
 
-    def __init__(self, n_parts: int, n_items: int, max_followed: int, n_kinds: int, n_blocks: int, n_pages: int) -> None:
+    def __init__(self, tables: Tables, n_parts: int, n_items: int, max_followed: int, n_pages: int) -> None:
+        n_kinds, n_channels, n_groups = tables.first_parameter.shape
+        n_blocks, n_entries = n_channels * n_groups, _row_length(max_followed)
         self.near_slot = reserve((n_parts, n_items), np.uint32)
         self.near_sq = reserve((n_parts, n_items), np.float32)
-        self.near_used = reserve((n_parts, n_items), np.uint8)
+        self.inside, self.held, self.used = (reserve((n_parts, n_items + 64), np.uint8) for _ in range(3))
         self.where = reserve((n_parts, n_items), np.uint32)
         self.stamp = np.ones(n_parts, np.int64)
         self.first_of_kind = np.zeros((n_parts, n_kinds + 1), np.int64)
-        self.picked = reserve((n_parts, max_followed), np.int32)
-        self.leaves = reserve((n_parts, max_followed), np.int32)
-        self.moves = reserve((n_parts, max_followed), np.int32)
-        self.counters = np.zeros((n_parts, n_blocks, 4), np.int64)
-        self.absolute = reserve((n_parts, n_blocks, max_followed), np.int32)
-        self.record = reserve((n_parts, n_blocks, max_followed), np.uint64)
-        self.source = reserve((n_parts, n_blocks, max_followed), np.int32)
+        self.picked, self.place, self.leaves, self.moves, self.due_index = (
+            reserve((n_parts, n_entries), np.int32) for _ in range(5)
+        )
+        self.entry_groups = reserve((n_parts, n_entries), np.uint8)
+        self.counters = np.zeros((n_parts, n_blocks, 2), np.int64)
+        self.absolute = reserve((n_parts, n_blocks, n_entries), np.int32)
+        self.record = reserve((n_parts, n_blocks, n_entries), np.uint64)
+        self.source = reserve((n_parts, n_blocks, n_entries), np.int32)
         self.reference = np.zeros((n_parts, n_kinds, MAX_GROUP_FIELDS), np.int32)
+        self.tokens = reserve((n_parts, _most_tokens(tables, max_followed)), np.uint64)
         self.followed = np.zeros((n_parts, n_pages), np.uint32)
         self.tally = np.zeros((n_parts, replicate.N_TALLIES), np.int64)
         self.code = np.zeros((n_parts, delta.PAGE), np.uint64)
         self.length = np.zeros((n_parts, delta.PAGE), np.uint16)
         self.flags = np.zeros((n_parts, delta.PAGE), np.uint8)
         self.cost = np.zeros(32, np.int64)
+
+
+def _most_tokens(tables: Tables, max_followed: int) -> int:
+    """An upper bound of the tokens in a frame: 5 an enter, 2 a field or position, and what every frame may have."""
+    n_kinds, n_channels, n_groups = tables.first_parameter.shape
+    an_entry = 5 + 2 * int(tables.n_fields.sum(axis=1).max(initial=1)) + 2 * n_groups
+    return 2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64
 
 
 class _Grid:
@@ -245,7 +264,7 @@ class Replicator:
         # Rows at equal offsets from a page fight for the same cache sets: stagger them by a line and a bit.
         self._stride = world.n_slots + 80
         self._history = reserve((max(1, len(tables.tracks)) * self._depth, self._stride), np.int32)
-        self._records = reserve((n_channels * n_groups, self._stride), np.uint64)
+        self._records = reserve((n_channels, self._stride, n_groups), np.uint64)
         self._rice = np.full((n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS), RICE_DEFAULT, np.uint8)
         self._rice_flat = np.full(tables.n_parameters, RICE_DEFAULT, np.uint8)
         self._rice_tick = np.zeros(tables.n_parameters, np.uint32)
@@ -258,9 +277,7 @@ class Replicator:
         self._x, self._y, self._z = axes
         self._grid = _Grid(tables, world.n_slots, n_parts)
         self._table = _Observers(self.max_observers, self.max_followed, n_kinds)
-        self._scratch = _Scratch(
-            n_parts, world.n_slots, self.max_followed, n_kinds, n_channels * n_groups, len(world.page_kind)
-        )
+        self._scratch = _Scratch(tables, n_parts, world.n_slots, self.max_followed, len(world.page_kind))
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
         self._n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._phase_counts = np.zeros(self._n_phases, np.int64)
@@ -297,7 +314,8 @@ class Replicator:
         structure = 8 + 32 + 63 + 8 + 2 * 21 + 8
         widest = int(self.tables.n_fields.sum(axis=1).max(initial=1)) * 2 * 38
         lists = 2 * int(self.tables.n_groups.max(initial=1)) * (21 + 1)
-        fixed = 512 + self.tables.n_parameters * 32 + self._records.shape[0] * 64
+        n_blocks = self._records.shape[0] * self._records.shape[2]
+        fixed = 512 + self.tables.n_parameters * 32 + n_blocks * 64
         return structure + widest + lists + fixed // 64
 
     # -- observers ---------------------------------------------------------------------------------------------
@@ -513,6 +531,9 @@ class Replicator:
             table.n_used, table.status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
             self._due_by_phase(tick), self.tables.kind_channels, table.served, table.served_reset, table.due
         )  # fmt: skip
+        observers.order_by_tile(
+            table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
+        )
         words = self._room(tick, n)
         region = np.linspace(0, len(words), n_parts + 1).astype(np.int64)
         self._scratch.tally[:] = 0
@@ -545,15 +566,16 @@ class Replicator:
     ) -> None:
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
         replicate.replicate(
-            part, n_parts, tick, table.served[:n], table.served_reset[:n], table.due[:n], table.phase, table.position, table.evaluated_tick,
-            table.sent_tick, table.n_followed, table.lists, tables.period, self._reach, self._enter_sq, self._leave_sq,
-            tables.carrier, self._due_groups, tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice,
-            self._rice_flat, self._rice_tick, int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,
-            world.generation, world.structure_tick, self._max_silence, tables.bits,
+            part, n_parts, tick, table.order, table.served[:n], table.served_reset, table.due, table.phase,
+            table.position, table.evaluated_tick, table.sent_tick, table.n_followed, table.lists, self.max_followed,
+            tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups, tables.n_groups,
+            tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,
+            int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born, world.generation,
+            world.structure_tick, self._max_silence, tables.bits,
             g.inverse_size, g.shape, g.cell_start, g.slot, g.x, g.y, g.z,
-            s.near_slot, s.near_sq, s.near_used, s.where, s.stamp, s.first_of_kind, s.picked, s.leaves, s.moves,
-            s.counters, s.absolute, s.record, s.source, s.reference, s.followed, words, words.view(np.uint8), region, self._entry_bits,
-            table.span, s.tally
+            s.near_slot, s.near_sq, s.inside, s.held, s.used, s.where, s.stamp, s.first_of_kind, s.picked, s.place,
+            s.leaves, s.moves, s.due_index, s.entry_groups, s.counters, s.absolute, s.record, s.source, s.reference,
+            s.tokens, s.followed, words, words.view(np.uint8), region, self._entry_bits, table.span, s.tally
         )  # fmt: skip
 
     def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:

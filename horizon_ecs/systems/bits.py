@@ -1,8 +1,8 @@
 """Bit streams: codes written to whole 64-bit words and read back with every bound checked.
 
-The writer's state is `uint64[3]`: the pending bits, how many they are (0–63), the index of the next word. The reader's
-is `int64[3]`: position in bits, end in bits, error (0 = none). Least significant bit first; the codes are those of
-docs/wire.md. Sources: Elias 1975 (gamma), Rice and Plaunt 1971.
+What is to be written is first listed as tokens: uint64 with the code in the lowest 56 bits and its length in the next 6;
+the topmost two are ignored. The reader's state is `int64[3]`: position in bits, end in bits, error (0 = none). Least
+significant bit first; the codes are those of docs/wire.md. Sources: Elias 1975 (gamma), Rice and Plaunt 1971.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import numpy as np
 
 from horizon_ecs.kernel import helper
 
-ACC, FILL, WORD = 0, 1, 2  # fields of the writer's state
 POSITION, END, ERROR = 0, 1, 2  # fields of the reader's state
+
+CODE_BITS = 56
+CODE_MASK = np.uint64((1 << CODE_BITS) - 1)
+LENGTH_SHIFT = np.uint64(CODE_BITS)
+LENGTH_MASK = np.uint64(63)
 
 # A quotient above this is sent raw: it bounds a code to 48 bits, and a decoder's work to 16 steps a value.
 MAX_UNARY = 15
 
 _1 = np.uint64(1)
-_64 = np.uint64(64)
+_63, _64 = np.uint64(63), np.uint64(64)
 _MAX_UNARY = np.uint64(MAX_UNARY)
 _ESCAPE = np.uint64((1 << (MAX_UNARY + 1)) - 1)
 _ESCAPE_BITS = np.uint64(MAX_UNARY + 1)
@@ -58,60 +62,59 @@ def unzigzag(value):
 
 
 @helper
-def put(words, writer, value, n):
-    """Append the `n` (0–64) lowest bits of `value`, all bits above which must be 0."""
-    fill = writer[FILL]
-    v = np.uint64(value)
-    count = np.uint64(n)
-    writer[ACC] |= v << fill
-    if fill + count >= _64:
-        words[np.int64(writer[WORD])] = writer[ACC]
-        writer[WORD] += _1
-        # A shift by 64 is undefined, and nothing remains in that case.
-        writer[ACC] = v >> (_64 - fill) if fill != np.uint64(0) else np.uint64(0)
-        writer[FILL] = fill + count - _64
-    else:
-        writer[FILL] = fill + count
+def token(value, n):
+    """The `n` (0–56) lowest bits of `value`, all bits above which must be 0."""
+    return np.uint64(value) | (np.uint64(n) << LENGTH_SHIFT)
 
 
 @helper
-def put_gamma(words, writer, value):
+def put_gamma(tokens, at, value):
     """Elias gamma of `value + 1`: short for small numbers. `value` is below 2**32 - 1."""
     v = np.uint64(value) + _1
     n = bit_length(v) - _1
-    put(words, writer, _1 << n, n + _1)
-    put(words, writer, v & ((_1 << n) - _1), n)
+    tokens[at] = token(_1 << n, n + _1)
+    tokens[at + 1] = token(v & ((_1 << n) - _1), n)
+    return at + 2
 
 
 @helper
-def put_wide(words, writer, value):
-    """A 6-bit length, then the bits below the leading one: for numbers of unknown size."""
+def wide_token(value):
+    """A 6-bit length, then the bits of a uint32 below the leading one: for numbers of unknown size."""
     v = np.uint64(value)
     n = bit_length(v)
-    put(words, writer, n, np.uint64(6))
-    if n > _1:
-        put(words, writer, v & ((_1 << (n - _1)) - _1), n - _1)
+    below = n - _1 if n != np.uint64(0) else np.uint64(0)
+    return token(n | ((v & ((_1 << below) - _1)) << np.uint64(6)), below + np.uint64(6))
 
 
 @helper
-def put_rice(words, writer, value, k):
-    """Rice code with parameter `k`; raw 32 bits behind 16 ones where the quotient exceeds MAX_UNARY."""
-    v = np.uint64(value)
-    shift = np.uint64(k)
+def rice_token(value, k):
+    """Rice code of a uint32 with parameter `k`; raw 32 bits behind 16 ones where the quotient exceeds MAX_UNARY."""
+    v, shift = np.uint64(value), np.uint64(k)
     quotient = v >> shift
     if quotient > _MAX_UNARY:
-        put(words, writer, _ESCAPE, _ESCAPE_BITS)
-        put(words, writer, v, np.uint64(32))
-    else:
-        put(words, writer, (_1 << quotient) - _1, quotient + _1)
-        put(words, writer, v & ((_1 << shift) - _1), shift)
+        return token(_ESCAPE | (v << _ESCAPE_BITS), _ESCAPE_BITS + np.uint64(32))
+    return token(((_1 << quotient) - _1) | ((v & ((_1 << shift) - _1)) << (quotient + _1)), quotient + _1 + shift)
 
 
 @helper
-def flush(words, writer):
-    """Write the pending bits as a last, zero-padded word."""
-    if writer[FILL] != np.uint64(0):
-        words[np.int64(writer[WORD])] = writer[ACC]
+def pack(words, first, tokens, n):
+    """Write `n` tokens back to back from word `first` on, zeros behind them; return their bits.
+
+    No branch depends on the data, and the state stays in registers: every byte that is sent goes through here.
+    """
+    acc, fill, at = np.uint64(0), np.uint64(0), np.int64(first)
+    for i in range(n):
+        code = tokens[i] & CODE_MASK
+        total = fill + ((tokens[i] >> LENGTH_SHIFT) & LENGTH_MASK)
+        acc |= code << fill
+        words[at] = acc
+        # In two steps: a shift by 64 is undefined, and where fill is 0 nothing crosses into the next word.
+        rest = (code >> _1) >> (_63 - fill)
+        acc = rest if total >= _64 else acc
+        at += np.int64(total >> np.uint64(6))
+        fill = total & _63
+    words[at] = acc
+    return (at - first) * 64 + np.int64(fill)
 
 
 @helper

@@ -249,12 +249,12 @@ def _get_tick(data, reader, reset, last_tick):
 @kernel(
     "int64(uint8[::1], int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
     "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], int64[:, :, ::1], int64, "
-    "int32[::1], int32[:, ::1], uint8[::1], uint64[::1])"
+    "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
     data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
     kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, max_silent_steps,
-    rows, reference, moved, out_left
+    rows, reference, reader, moved, out_left
 ):  # fmt: skip
     """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
 
@@ -270,12 +270,12 @@ def apply_frame(
     carrier, n_groups, n_fields, period, order   in      as for `replicate`
     first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
     max_silent_steps : int64                     in      most ticks that may lie between two frames
-    rows int32[max_followed], reference int32[n_kinds, 4], moved uint8[max_followed]:  scratch
+    rows int32[max_followed], reference int32[n_kinds, 4], reader int64[3], moved uint8[max_followed]:  scratch
     out_left : uint64[max_followed]              out     who left
 
-    Oracle: tests/naive.py::apply_frame. Cost: O(rows + frame), allocates nothing that grows.
+    Oracle: tests/naive.py::apply_frame. Cost: O(rows + frame), allocates nothing.
     """
-    reader = np.zeros(3, np.int64)
+    reader[POSITION], reader[ERROR] = 0, 0
     reader[END] = len(data) * 8
     flags = np.int64(get(data, reader, 8))
     reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0

@@ -1,7 +1,7 @@
 """Delta: difference and encode once per entity and channel, for all who follow it there.
 
 On an ordered stream everybody who follows an entity on a channel has the same baseline, so the coded residual is the same bits for all of
-them. A record is one uint64: the code in the lowest 56 bits, its length in the next 6, bit 62 set where the value moved since the
+them. A record is one uint64: a token (`bits`) with bit 62 set where the value moved since the
 baseline, bit 63 where the prediction missed. Length 63 marks a code that doesn't fit; `frames` writes those field by field.
 """
 
@@ -10,15 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper, kernel
-from horizon_ecs.systems.bits import MAX_UNARY, zigzag
+from horizon_ecs.systems.bits import CODE_BITS, LENGTH_MASK, LENGTH_SHIFT, MAX_UNARY, zigzag
 
 PAGE = 1024
 DEAD = np.uint32(0xFFFFFFFF)
 
-CODE_BITS = 56
-CODE_MASK = np.uint64((1 << CODE_BITS) - 1)
-LENGTH_SHIFT = np.uint64(CODE_BITS)
-LENGTH_MASK = np.uint64(63)
 LONG = np.uint64(63)
 MOVED = np.uint64(1 << 62)
 MISSED = np.uint64(1 << 63)
@@ -142,7 +138,7 @@ def _encode_page(
 _ARGUMENTS = (
     "int64[:, ::1], uint32[::1], int16[::1], uint32[:, ::1], int64, int32[:, ::1], int64, int32[:, :, :, ::1], "
     "uint8[:, :, :, ::1], uint8[:, :, :, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], int64, int64, "
-    "uint64[:, ::1], uint64[::1], uint16[::1], uint8[::1]"
+    "uint64[:, :, ::1], uint64[::1], uint16[::1], uint8[::1]"
 )
 
 
@@ -168,7 +164,7 @@ def encode_records(
     n_fields : int64[n_kinds, G]              in
     born : uint32[capacity]                   in
     structure_tick, longest_period : int64    in   last tick of any birth or death; the longest period of all
-    out : uint64[C * G, stride]               out  records
+    out : uint64[C, stride, G]                out  records
     code, length, flags                       scratch, [1024] each
 
     Cost: O(1024 pages specs), allocates nothing. Oracle: tests/naive.py::encode_record.
@@ -182,5 +178,5 @@ def encode_records(
                 continue
             _encode_page(
                 history, track[k, c, j], order[k, c, j], rice[k, c, j], n_fields[k, j], page, tick, period[k, c], depth,
-                born, structure_tick, out[c * track.shape[2] + j], code, length, flags
+                born, structure_tick, out[c, :, j], code, length, flags
             )  # fmt: skip

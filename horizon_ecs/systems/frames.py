@@ -1,7 +1,8 @@
 """Frames: one observer's list, leaves, enters and records as the bytes of a state frame (docs/wire.md).
 
-Every entity's record is coded once (`delta`); a frame only sorts the due ones by block, picks the shortest way to say which are
-present and appends their bits. The WebSocket header stands in front of the payload, so that what is written can be sent as it is.
+Every entity's record is coded once (`delta`); a frame only sorts the due ones by block, picks the shortest way to say
+which are present and lists the tokens (`bits`), which are then packed in one go. The WebSocket header stands in front of
+the payload, so that what is written can be sent as it is.
 """
 
 from __future__ import annotations
@@ -10,123 +11,119 @@ import numpy as np
 
 from horizon_ecs.kernel import helper
 from horizon_ecs.systems.bits import (
-    FILL,
-    WORD,
-    flush,
+    LENGTH_MASK,
+    LENGTH_SHIFT,
     index_bits,
-    put,
+    pack,
     put_gamma,
-    put_rice,
-    put_wide,
+    rice_token,
+    token,
+    wide_token,
     zigzag,
 )
-from horizon_ecs.systems.delta import CODE_MASK, LENGTH_MASK, LENGTH_SHIFT, LONG, MISSED, MOVED, history_row, residual
-from horizon_ecs.systems.interest import ALL_STALE, BYTE_MASK, KIND_SHIFT, MASK_SHIFT, SLOT_MASK, STALE_SHIFT
+from horizon_ecs.systems.delta import LONG, MISSED, MOVED, history_row, residual
+from horizon_ecs.systems.interest import BYTE_MASK, KIND_SHIFT, MASK_SHIFT, SLOT_MASK, STALE_SHIFT
 
 FLAG_RESET, FLAG_PARAMETERS, FLAG_STRUCTURE = 1, 2, 4
 MODE_NOTHING, MODE_DENSE, MODE_BITMAP, MODE_LIST = 0, 1, 2, 3
 
-# Columns of a block's counters.
-N_ABSOLUTE, N_RECORDS, N_CHANGED, UNCHANGED_BITS = 0, 1, 2, 3
+N_ABSOLUTE, N_RECORDS = 0, 1  # columns of a block's counters
 
 HEADER_WORDS = 2  # room for the longest WebSocket header of a server (10 bytes)
-_5 = np.uint64(5)
 _1 = np.uint64(1)
 
 
 @helper
-def sort_into_blocks(row, n, due, reset, carrier, due_groups, records, counters, absolute, record, source):
-    """Sort the due groups of every entry into blocks (channel * G + group).
+def sort_into_blocks(row, n_due, due_index, due_groups, carrier, records, counters, absolute, record, source):
+    """Sort the due groups of the due entries into blocks (channel * G + group).
 
-    Absolute ones are kept by index in the list and lose their stale bit; the others by their record and index. Returns how many
-    entries moved since their baseline, and how many blocks' entries have something to say.
+    Absolute ones are kept by index in the list and lose their stale bit; the others by their record and index. Returns
+    how many entries moved since their baseline, and how many records there are to say for sure.
     """
     n_per_channel = carrier.shape[1]
     counters[:] = 0
     n_moved, n_said = 0, 0
-    for i in range(n):
+    for d in range(n_due):
+        i = np.int64(due_index[d])
         entry = row[i]
+        slot = np.int64(entry & SLOT_MASK)
         kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
         mask = np.int64((entry >> MASK_SHIFT) & BYTE_MASK)
-        groups = np.int64(due_groups[kind, due[kind], mask])
-        if reset:
-            row[i] = entry | (ALL_STALE << STALE_SHIFT)
-        if groups == 0:
-            continue
-        slot = np.int64(entry & SLOT_MASK)
-        absolutes = groups if reset else groups & np.int64((entry >> STALE_SHIFT) & BYTE_MASK)
-        row[i] &= ~(np.uint64(absolutes) << STALE_SHIFT)
+        groups = np.int64(due_groups[d])
+        absolutes = groups & np.int64((entry >> STALE_SHIFT) & BYTE_MASK)
+        if absolutes != 0:
+            row[i] = entry & ~(np.uint64(absolutes) << STALE_SHIFT)
         flags = np.uint64(0)
         j = 0
         while groups >> j:
-            b = np.int64(carrier[kind, j, mask]) * n_per_channel + j
+            c = np.int64(carrier[kind, j, mask])
+            b = c * n_per_channel + j
             if (absolutes >> j) & 1:
                 absolute[b, counters[b, N_ABSOLUTE]] = i
                 counters[b, N_ABSOLUTE] += 1
                 n_said += 1
             elif (groups >> j) & 1:
-                coded = records[b, slot]
+                coded = records[c, slot, j]
                 at = counters[b, N_RECORDS]
                 record[b, at] = coded
                 source[b, at] = i
                 counters[b, N_RECORDS] = at + 1
-                missed = np.int64(coded >> np.uint64(63))
-                counters[b, N_CHANGED] += missed
-                counters[b, UNCHANGED_BITS] += (1 - missed) * np.int64((coded >> LENGTH_SHIFT) & LENGTH_MASK)
-                n_said += missed
+                n_said += np.int64(coded >> np.uint64(63))
                 flags |= coded
             j += 1
-        n_moved += np.int64(flags & MOVED != np.uint64(0))
+        n_moved += np.int64((flags & MOVED) != np.uint64(0))
     return n_moved, n_said
 
 
 @helper
-def put_parameters(words, writer, reset, rice, rice_tick, sent_tick):
+def put_parameters(tokens, at, reset, rice, rice_tick, sent_tick):
     """All Rice parameters, or those changed since the observer's last frame."""
-    if reset:
-        for p in range(len(rice)):
-            put(words, writer, rice[p], _5)
-        return
     changed = 0
     for p in range(len(rice)):
         changed += rice_tick[p] > sent_tick
-    put_gamma(words, writer, changed)
-    width = index_bits(len(rice))
+    width = np.int64(index_bits(len(rice)))
+    if not reset:
+        at = put_gamma(tokens, at, changed)
     for p in range(len(rice)):
-        if rice_tick[p] > sent_tick:
-            put(words, writer, p, width)
-            put(words, writer, rice[p], _5)
+        if reset:
+            tokens[at] = token(rice[p], 5)
+            at += 1
+        elif rice_tick[p] > sent_tick:
+            tokens[at] = token(p | (np.int64(rice[p]) << width), width + 5)
+            at += 1
+    return at
 
 
 @helper
-def put_structure(words, writer, reset, row, n_before, n_kept, n, leaves, n_leaves, moves, n_moves, generation,
-                  kind_bits, slot_bits, channel_bits):  # fmt: skip
-    """Leaves, moves and enters; in a reset frame the whole list enters."""
-    first = n_kept
-    if reset:
-        first = 0
-    else:
-        put_gamma(words, writer, n_leaves)
-        width = index_bits(n_before)
+def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves, moves, n_moves, generation, bits):
+    """Leaves, moves and enters; in a reset frame the whole list enters. `bits` are the widths of kind, slot and mask."""
+    first = 0 if reset else n_kept
+    if not reset:
+        at = put_gamma(tokens, at, n_leaves)
+        width = np.int64(index_bits(n_before))
         for i in range(n_leaves):
-            put(words, writer, leaves[i], width)
-        put_gamma(words, writer, n_moves)
-        width = index_bits(n_kept)
+            tokens[at] = token(leaves[i], width)
+            at += 1
+        at = put_gamma(tokens, at, n_moves)
+        width = np.int64(index_bits(n_kept))
         for i in range(n_moves):
-            put(words, writer, moves[i], width)
-            put(words, writer, (row[moves[i]] >> MASK_SHIFT) & BYTE_MASK, channel_bits)
-    put_gamma(words, writer, n - first)
+            mask = np.int64((row[moves[i]] >> MASK_SHIFT) & BYTE_MASK)
+            tokens[at] = token(moves[i] | (mask << width), width + bits[2])
+            at += 1
+    at = put_gamma(tokens, at, n - first)
     for i in range(first, n):
         entry = row[i]
-        slot = entry & SLOT_MASK
-        put(words, writer, (entry >> KIND_SHIFT) & BYTE_MASK, kind_bits)
-        put(words, writer, slot, slot_bits)
-        put_gamma(words, writer, generation[np.int64(slot)] - np.uint32(1))
-        put(words, writer, (entry >> MASK_SHIFT) & BYTE_MASK, channel_bits)
+        slot = np.int64(entry & SLOT_MASK)
+        kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
+        tokens[at] = token(kind | (slot << bits[0]), bits[0] + bits[1])
+        at = put_gamma(tokens, at + 1, generation[slot] - np.uint32(1))
+        tokens[at] = token((entry >> MASK_SHIFT) & BYTE_MASK, bits[2])
+        at += 1
+    return at
 
 
 @helper
-def _put_absolute(words, writer, entry, c, j, tick, phase, reset, history, depth, track, order, period, n_fields, born,
+def _put_absolute(tokens, at, entry, c, j, tick, phase, reset, history, depth, track, order, period, n_fields, born,
                   reference):  # fmt: skip
     """One absolute record: the baseline and, for a linear predictor, its last difference."""
     slot = np.int64(entry & SLOT_MASK)
@@ -135,31 +132,50 @@ def _put_absolute(words, writer, entry, c, j, tick, phase, reset, history, depth
     span = period[kind, c]
     baseline = tick
     if reset and order[kind, c, j, 0] != 0:
-        # What one who was always there knows: the state at the channel's last due tick. (The history doesn't reach a baseline that no
-        # predictor uses.)
+        # What one who was always there knows: the state at the channel's last due tick. (The history doesn't reach a
+        # baseline that no predictor uses.)
         baseline = max(tick - (tick + phase) % span, birth)
     for f in range(n_fields[kind, j]):
         t = track[kind, c, j, f]
         q = history[history_row(t, baseline, depth), slot]
-        put_wide(words, writer, zigzag(np.int32(q - reference[kind, f])))
+        tokens[at] = wide_token(zigzag(np.int32(q - reference[kind, f])))
+        at += 1
         reference[kind, f] = q
         if order[kind, c, j, f] == 2:
             before = history[history_row(t, max(baseline - span, birth), depth), slot]
-            put_wide(words, writer, zigzag(np.int32(q - before)))
+            tokens[at] = wide_token(zigzag(np.int32(q - before)))
+            at += 1
+    return at
 
 
 @helper
-def _put_record(words, writer, coded, entry, c, j, tick, history, depth, track, order, rice, period, n_fields, born):
-    """One record: the shared bits, or field by field where they didn't fit a word."""
-    length = (coded >> LENGTH_SHIFT) & LENGTH_MASK
-    if length != LONG:
-        put(words, writer, coded & CODE_MASK, length)
-        return
+def _put_record(tokens, at, coded, entry, c, j, tick, history, depth, track, order, rice, period, n_fields, born):
+    """One record: the shared bits, or field by field where they didn't fit a token."""
+    if (coded >> LENGTH_SHIFT) & LENGTH_MASK != LONG:
+        tokens[at] = coded
+        return at + 1
     slot = np.int64(entry & SLOT_MASK)
     kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
     for f in range(n_fields[kind, j]):
-        r, _ = residual(history, track[kind, c, j, f], order[kind, c, j, f], slot, tick, period[kind, c], born[slot], depth)
-        put_rice(words, writer, zigzag(r), rice[kind, c, j, f])
+        r, _ = residual(
+            history, track[kind, c, j, f], order[kind, c, j, f], slot, tick, period[kind, c], born[slot], depth
+        )
+        tokens[at] = rice_token(zigzag(r), rice[kind, c, j, f])
+        at += 1
+    return at
+
+
+@helper
+def _sum_up(record, n):
+    """How many records missed, the bits of the others, and whether any doesn't fit a token."""
+    n_changed, unchanged_bits, long = np.uint64(0), np.uint64(0), False
+    for i in range(n):
+        missed = record[i] >> np.uint64(63)
+        length = (record[i] >> LENGTH_SHIFT) & LENGTH_MASK
+        n_changed += missed
+        unchanged_bits += (missed - _1) & length
+        long |= length == LONG
+    return np.int64(n_changed), np.int64(unchanged_bits), long
 
 
 @helper
@@ -175,35 +191,7 @@ def _shortest_mode(n, n_changed, unchanged_bits, width):
 
 
 @helper
-def _put_dense(words, writer, record, n):
-    """Records that all fit a word, back to back: the loop that most bytes go through, its state in registers."""
-    acc, fill, at = writer[0], writer[1], np.int64(writer[2])
-    for i in range(n):
-        coded = record[i]
-        code = coded & CODE_MASK
-        length = (coded >> LENGTH_SHIFT) & LENGTH_MASK
-        acc |= code << fill
-        fill += length
-        if fill >= np.uint64(64):
-            words[at] = acc
-            at += 1
-            fill -= np.uint64(64)
-            # The bits that didn't fit; a code is shorter than 57 bits, so at least 8 of the word were taken before.
-            acc = code >> (length - fill)
-    writer[0], writer[1], writer[2] = acc, fill, np.uint64(at)
-
-
-@helper
-def _has_long(record, n):
-    """Whether any record needs the long way."""
-    long = False
-    for i in range(n):
-        long |= (record[i] >> LENGTH_SHIFT) & LENGTH_MASK == LONG
-    return long
-
-
-@helper
-def put_blocks(words, writer, row, tick, phase, reset, counters, absolute, record, source, history, depth, track, order,
+def put_blocks(tokens, at, row, tick, phase, reset, counters, absolute, record, source, history, depth, track, order,
                rice, period, n_fields, born, reference):  # fmt: skip
     """Every block that has entries: absolute records first, then the shared ones."""
     n_per_channel = track.shape[2]
@@ -212,38 +200,44 @@ def put_blocks(words, writer, row, tick, phase, reset, counters, absolute, recor
         if counters[b, N_ABSOLUTE] > 0:
             reference[:] = 0
         for a in range(counters[b, N_ABSOLUTE]):
-            _put_absolute(words, writer, row[absolute[b, a]], c, j, tick, phase, reset, history, depth, track, order, period,
-                          n_fields, born, reference)  # fmt: skip
+            at = _put_absolute(tokens, at, row[absolute[b, a]], c, j, tick, phase, reset, history, depth, track, order,
+                               period, n_fields, born, reference)  # fmt: skip
         n = counters[b, N_RECORDS]
         if n == 0:
             continue
-        width = index_bits(n)
-        mode = _shortest_mode(n, counters[b, N_CHANGED], counters[b, UNCHANGED_BITS], np.int64(width))
-        put(words, writer, mode, 2)
+        width = np.int64(index_bits(n))
+        n_changed, unchanged_bits, long = _sum_up(record[b], n)
+        mode = _shortest_mode(n, n_changed, unchanged_bits, width)
+        tokens[at] = token(mode, 2)
+        at += 1
         if mode == MODE_NOTHING:
             continue
-        if mode == MODE_DENSE and not _has_long(record[b], n):
-            _put_dense(words, writer, record[b], n)
+        if mode == MODE_DENSE and not long:
+            for i in range(n):
+                tokens[at + i] = record[b, i]
+            at += n
             continue
         if mode == MODE_LIST:
-            put_gamma(words, writer, counters[b, N_CHANGED])
+            at = put_gamma(tokens, at, n_changed)
         for i in range(n):
             changed = record[b, i] & MISSED != np.uint64(0)
             if mode == MODE_BITMAP:
-                put(words, writer, np.uint64(changed), _1)
+                tokens[at] = token(changed, 1)
+                at += 1
             elif mode == MODE_LIST and changed:
-                put(words, writer, i, width)
+                tokens[at] = token(i, width)
+                at += 1
             if changed or mode == MODE_DENSE:
-                _put_record(words, writer, record[b, i], row[source[b, i]], c, j, tick, history, depth, track, order, rice,
-                            period, n_fields, born)  # fmt: skip
+                at = _put_record(tokens, at, record[b, i], row[source[b, i]], c, j, tick, history, depth, track, order,
+                                 rice, period, n_fields, born)  # fmt: skip
+    return at
 
 
 @helper
-def finish(words, octets, writer, first_word):
-    """Close the bit stream and write the WebSocket header in front of it; return start, payload and stop in bytes."""
+def finish(words, octets, tokens, n_tokens, first_word):
+    """Pack the tokens and write the WebSocket header in front of them; return start, payload and stop in bytes."""
     payload = (first_word + HEADER_WORDS) * 8
-    n = ((np.int64(writer[WORD]) * 64 + np.int64(writer[FILL])) + 7) // 8 - payload
-    flush(words, writer)
+    n = (pack(words, first_word + HEADER_WORDS, tokens, n_tokens) + 7) >> 3
     if n < 126:
         start = payload - 2
         octets[start + 1] = n

@@ -81,15 +81,6 @@ def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot
 
 
 @helper
-def channels_within(distance_sq, radius_sq):
-    """Bit mask of the channels of one kind whose radius covers the distance; a channel without a layer has radius -1."""
-    mask = 0
-    for c in range(len(radius_sq)):
-        mask |= np.int64(distance_sq <= radius_sq[c]) << c
-    return mask
-
-
-@helper
 def stale_after(carrier, n_groups, before, after, stale):
     """The stale bits after a change of mask: a group whose carrier changes needs an absolute record."""
     for j in range(n_groups):
@@ -99,18 +90,82 @@ def stale_after(carrier, n_groups, before, after, stale):
 
 
 @helper
-def _pick(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked):
-    """Indices of the entries that may change: found by the scan, followed on a due channel, or dead. Without a branch: few are."""
+def classify(near_sq, first, last, due, enter_sq, leave_sq, out_inside, out_held, out_used):
+    """Which due channels each find of one kind enters, and on which it stays: bit masks."""
+    for m in range(first, last):
+        out_inside[m], out_held[m], out_used[m] = 0, 0, 0
+    for c in range(len(enter_sq)):
+        if (due >> c) & 1:
+            bit = np.uint8(1 << c)
+            for m in range(first, last):
+                out_inside[m] |= bit if near_sq[m] <= enter_sq[c] else np.uint8(0)
+                out_held[m] |= bit if near_sq[m] <= leave_sq[c] else np.uint8(0)
+
+
+@helper
+def _pick(row, n, due, picked):
+    """Indices of the entries followed on a due channel. Without a branch: few are."""
     m = 0
     for i in range(n):
-        entry = row[i]
-        slot = np.int64(entry & SLOT_MASK)
-        kind_due = due[np.int64((entry >> KIND_SHIFT) & BYTE_MASK)]
+        picked[m] = i
+        kind_due = due[np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)]
+        m += np.int64((np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK) & kind_due) != 0)
+    return m
+
+
+@helper
+def _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked):
+    """Indices of all entries that may change: followed on a due channel, found by the scan, or dead."""
+    m = 0
+    for i in range(n):
+        slot = np.int64(row[i] & SLOT_MASK)
+        kind_due = due[np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)]
         found = np.uint64(np.int64(where[slot]) - base) < np.uint64(n_near)
         dead = check_deaths and np.int64(born[slot]) > evaluated_tick
         picked[m] = i
-        m += np.int64(found | dead | ((np.int64((entry >> MASK_SHIFT) & BYTE_MASK) & kind_due) != 0))
+        m += np.int64(found | dead | ((np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK) & kind_due) != 0))
     return m
+
+
+@helper
+def _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, out_place, out_used):
+    """Where among the finds each picked entry stands: `n_near` for nowhere, one more for the dead."""
+    for p in range(n_picked):
+        slot = np.int64(row[picked[p]] & SLOT_MASK)
+        found = np.int64(where[slot]) - base
+        place = found if np.uint64(found) < np.uint64(n_near) else n_near
+        if check_deaths and np.int64(born[slot]) > evaluated_tick:
+            place = n_near + 1
+        out_place[p] = place
+        out_used[place] = 1
+
+
+@helper
+def _any_enters(n_near, inside, used):
+    """Whether a find that no picked entry accounts for is within a due channel."""
+    some = np.uint8(0)
+    for m in range(n_near):
+        some |= inside[m] & (used[m] - np.uint8(1))
+    return some != 0
+
+
+@helper
+def pick(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, inside, held, used, picked, place):
+    """List the entries that may change, and where among the finds each stands; returns how many.
+
+    An entry that isn't followed on a due channel changes only by entering one, and few ticks see that: only then, or
+    where somebody may have died, the whole list is compared with what was found.
+    """
+    inside[n_near : n_near + 2] = 0
+    held[n_near : n_near + 2] = 0
+    n_picked = 0
+    if not check_deaths:
+        n_picked = _pick(row, n, due, picked)
+        _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, place, used)
+    if check_deaths or _any_enters(n_near, inside, used):
+        n_picked = _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked)
+        _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, place, used)
+    return n_picked
 
 
 @helper
@@ -127,64 +182,60 @@ def _close_up(row, n, leaves, n_leaves):
 
 
 @helper
-def refresh(row, n, due, evaluated_tick, check_deaths, born, where, base, near_sq, near_used, n_near, enter_sq, leave_sq,
-            carrier, n_groups, picked, leaves, moves):  # fmt: skip
-    """Bring the entries of one observer's list up to date; return the list's new length, leaves and moves.
+def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, due_groups, leaves, moves,
+            out_due, out_groups):  # fmt: skip
+    """Bring the picked entries of one observer's list up to date; return its new length, leaves, moves, entries due.
 
     Parameters
     ----------
     row : uint64[max_followed]               in/out  the list; it closes up in place
     due : int64[n_kinds]                     in      bit mask of due channels
-    evaluated_tick : int64                   in      when this was last done: what was born later is a stranger
-    where : uint32[capacity]                 in      base + index into near_sq for what the scan found
-    near_sq, near_used                       in/out  squared distances; used is set to 1 where the list has the entity
-    picked : int32[max_followed]             scratch
+    picked, place : int32[n_picked]          in      what `pick` wrote
+    inside, held : uint8[n_near + 2]         in      what `classify` wrote, 0 for those not found
     leaves, moves : int32[max_followed]      out     indices before, respectively after, the leaves
+    out_due, out_groups                      out     entries, after the leaves, with groups carried on a due channel
     """
-    n_leaves, n_moves = 0, 0
-    for p in range(_pick(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked)):
-        i = np.int64(picked[p])
-        entry = row[i]
-        slot = np.int64(entry & SLOT_MASK)
-        kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
-        mask = np.int64((entry >> MASK_SHIFT) & BYTE_MASK)
-        after = mask
-        if check_deaths and np.int64(born[slot]) > evaluated_tick:
-            after = 0
-        elif due[kind] != 0:
-            found = np.int64(where[slot]) - base
-            inside, held = 0, 0
-            if 0 <= found < n_near:
-                near_used[found] = 1
-                inside = channels_within(near_sq[found], enter_sq[kind])
-                held = mask & channels_within(near_sq[found], leave_sq[kind])
-            after = (mask & ~due[kind]) | ((inside | held) & due[kind])
-        if after == 0:
-            leaves[n_leaves] = i
-            n_leaves += 1
-        elif after != mask:
-            stale = np.int64((entry >> STALE_SHIFT) & BYTE_MASK)
+    n_leaves, n_moves, n_due = 0, 0, 0
+    for p in range(n_picked):
+        i, f = np.int64(picked[p]), np.int64(place[p])
+        kind = np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)
+        mask = np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK)
+        after = (mask & ~due[kind]) | np.int64(inside[f]) | (mask & np.int64(held[f]))
+        if after != mask or f > n_near:
+            if after == 0 or f > n_near:
+                leaves[n_leaves] = i
+                n_leaves += 1
+                continue
+            slot = np.int64(row[i] & SLOT_MASK)
+            stale = np.int64((row[i] >> STALE_SHIFT) & BYTE_MASK)
             row[i] = make_entry(slot, after, stale_after(carrier[kind], n_groups[kind], mask, after, stale), kind)
             moves[n_moves] = i - n_leaves
             n_moves += 1
+        groups = due_groups[kind, due[kind], after]
+        out_due[n_due] = i - n_leaves
+        out_groups[n_due] = groups
+        n_due += np.int64(groups != 0)
     if n_leaves > 0:
         n = _close_up(row, n, leaves, n_leaves)
-    return n, n_leaves, n_moves
+    return n, n_leaves, n_moves, n_due
 
 
 @helper
-def admit(row, n, kind, due, near_slot, near_sq, near_used, first, last, enter_sq):
-    """Append what the scan found of one kind and the list lacks; return the new length and how many found no room."""
+def admit(row, n, max_followed, kind, due, near_slot, inside, used, first, last, due_groups, n_due, out_due, out_groups):
+    """Append what the scan found of one kind and the list lacks; return the new length, entries due, and how many found
+    no room."""
     refused = 0
     for m in range(first, last):
-        if near_used[m] != 0:
+        mask = np.int64(inside[m])
+        if used[m] != 0 or mask == 0:
             continue
-        mask = channels_within(near_sq[m], enter_sq) & due
-        if mask == 0:
-            continue
-        if n == len(row):
+        if n == max_followed:
             refused += 1
             continue
         row[n] = make_entry(near_slot[m], mask, ALL_STALE, kind)
+        groups = due_groups[kind, due, mask]
+        out_due[n_due] = n
+        out_groups[n_due] = groups
+        n_due += np.int64(groups != 0)
         n += 1
-    return n, refused
+    return n, n_due, refused

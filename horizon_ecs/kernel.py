@@ -22,9 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
+import llvmlite.ir
 import numba
+import numba.extending
 import numpy as np
+from numba.core import cgutils
 from numba.core import config as numba_config
+from numba.np.arrayobj import make_array
 
 MAX_CACHES = 6  # directories of older builds that are kept, so that switching between two versions stays quick
 
@@ -135,6 +139,29 @@ def helper(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Decorate a function of scalars that is to vanish in the loop around it, so that the loop can be vectorised."""
     return numba.njit(nogil=True, error_model="numpy", forceinline=True, _nrt=False)(function)
+
+
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.bitcast(builder.gep(view.data, [arguments[1]]), cgutils.voidptr_t)
+        kinds = [cgutils.voidptr_t, cgutils.int32_t, cgutils.int32_t, cgutils.int32_t]
+        function_type = llvmlite.ir.FunctionType(llvmlite.ir.VoidType(), kinds)
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0i8")
+        reading, every_level, data = (cgutils.int32_t(n) for n in (0, 3, 1))
+        builder.call(function, [address, reading, every_level, data])
+        return context.get_dummy_value()
+
+    return numba.types.void(array, numba.types.intp), generate
+
+
+def _prefetch_nothing(array: Any, index: int) -> None:
+    """What `prefetch` is where nothing is compiled."""
+
+
+prefetch = _prefetch if jit_enabled() else _prefetch_nothing
+"""`prefetch(array, i)` in a kernel: bring the cache line of a contiguous array's i-th element (in memory order) nearer."""
 
 
 def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:

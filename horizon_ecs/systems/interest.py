@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper
+from horizon_ecs.kernel import helper, prefetch
 from horizon_ecs.systems.grid import cell_coordinate
 
 DEAD = np.uint32(0xFFFFFFFF)
@@ -182,8 +182,19 @@ def _close_up(row, n, leaves, n_leaves):
 
 
 @helper
-def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, due_groups, leaves, moves,
-            out_due, out_groups):  # fmt: skip
+def prefetch_records(records, entry, groups, carrier):
+    """Have an entry's records fetched: they lie anywhere in memory, and will be wanted in a moment."""
+    kind, mask = np.int64((entry >> KIND_SHIFT) & BYTE_MASK), np.int64((entry >> MASK_SHIFT) & BYTE_MASK)
+    first = 0
+    while not (groups >> first) & 1:
+        first += 1
+    c = np.int64(carrier[kind, first, mask])
+    prefetch(records, (c * records.shape[1] + np.int64(entry & SLOT_MASK)) * records.shape[2])
+
+
+@helper
+def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, due_groups, records, leaves,
+            moves, out_due, out_groups):  # fmt: skip
     """Bring the picked entries of one observer's list up to date; return its new length, leaves, moves, entries due.
 
     Parameters
@@ -212,6 +223,8 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
             moves[n_moves] = i - n_leaves
             n_moves += 1
         groups = due_groups[kind, due[kind], after]
+        if groups != 0:
+            prefetch_records(records, row[i], groups, carrier)
         out_due[n_due] = i - n_leaves
         out_groups[n_due] = groups
         n_due += np.int64(groups != 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper, kernel
+from horizon_ecs.kernel import helper, kernel, prefetch
 from horizon_ecs.systems.bits import token
 from horizon_ecs.systems.frames import (
     FLAG_PARAMETERS,
@@ -23,6 +23,7 @@ from horizon_ecs.systems.interest import ALL_STALE, SLOT_MASK, STALE_SHIFT, admi
 UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
 
 _PAGE_SHIFT = 10
+_AHEAD = 2  # observers
 
 
 @helper
@@ -72,6 +73,14 @@ def _admit_all(row, n, max_followed, due, near_slot, inside, used, first_of_kind
                                    first_of_kind[k + 1], due_groups, n_due, due_index, groups)  # fmt: skip
             refused += over
     return n, n_due, refused
+
+
+@helper
+def _prefetch_list(lists, o, n_followed):
+    """Have an observer's list fetched: nobody has looked at it for ticks."""
+    first = o * lists.shape[1]
+    for i in range(0, np.int64(n_followed[o]), 8):
+        prefetch(lists, first + i)
 
 
 @helper
@@ -166,6 +175,8 @@ def replicate(
     lost, moved, indices, groups = leaves[part], moves[part], due_index[part], entry_groups[part]
     count, out = counters[part], tokens[part]
     for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
+        if q + _AHEAD < len(served):
+            _prefetch_list(lists, np.int64(served[sequence[q + _AHEAD]]), n_followed)
         s = np.int64(sequence[q])
         o = np.int64(served[s])
         row, due, is_reset = lists[o], observer_due[s], reset[s] != 0
@@ -178,8 +189,8 @@ def replicate(
         n_picked = pick(row, n_before, due, np.int64(evaluated_tick[o]), structure_tick > np.int64(evaluated_tick[o]),
                         born, index, base, n_found, enters, stays, known, picked[part], place[part])  # fmt: skip
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[part], place[part], n_found,
-                                                 enters, stays, carrier, n_groups, due_groups, lost, moved, indices,
-                                                 groups)  # fmt: skip
+                                                 enters, stays, carrier, n_groups, due_groups, records, lost,
+                                                 moved, indices, groups)  # fmt: skip
         n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known, firsts, due_groups, n_due,
                                        indices, groups)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n

@@ -74,20 +74,21 @@ def _old_page(history, tracks, orders, ks, n_fields, first, tick, period, depth,
     """A page whose entities were all born early enough: straight loops over rows of the history."""
     for f in range(n_fields):
         k = np.uint64(ks[f])
-        now = history[history_row(tracks[f], tick, depth)]
-        before = history[history_row(tracks[f], tick - period, depth)]
+        # Views of the page: with the page's first slot as a signed offset, every load would become a gather.
+        now = history[history_row(tracks[f], tick, depth), first : first + PAGE]
+        before = history[history_row(tracks[f], tick - period, depth), first : first + PAGE]
         if orders[f] == 2:
-            earlier = history[history_row(tracks[f], tick - 2 * period, depth)]
+            earlier = history[history_row(tracks[f], tick - 2 * period, depth), first : first + PAGE]
             for i in range(PAGE):
-                a, b, c = now[first + i], before[first + i], earlier[first + i]
+                a, b, c = now[i], before[i], earlier[i]
                 _accumulate(np.int32(a - b - np.int32(b - c)), a != b, k, i, code, length, flags)
         elif orders[f] == 1:
             for i in range(PAGE):
-                a, b = now[first + i], before[first + i]
+                a, b = now[i], before[i]
                 _accumulate(np.int32(a - b), a != b, k, i, code, length, flags)
         else:
             for i in range(PAGE):
-                _accumulate(now[first + i], True, k, i, code, length, flags)
+                _accumulate(now[i], True, k, i, code, length, flags)
                 flags[i] |= np.uint8(2)
 
 
@@ -120,6 +121,7 @@ def _encode_page(
 ):
     """The records of one page for one channel and group."""
     first = np.int64(page) * PAGE
+    records = out[first : first + PAGE]
     code[:] = 0
     length[:] = 0
     flags[:] = 0
@@ -132,7 +134,7 @@ def _encode_page(
         used = np.uint64(length[i])
         short = code[i] | (used << LENGTH_SHIFT)
         body = short if used <= np.uint64(CODE_BITS) else LONG << LENGTH_SHIFT
-        out[first + i] = body | (np.uint64(flags[i]) << np.uint64(62))
+        records[i] = body | (np.uint64(flags[i]) << np.uint64(62))
 
 
 _ARGUMENTS = (

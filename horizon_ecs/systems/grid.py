@@ -51,16 +51,18 @@ def count_cells(pages, page_kind, born, x, y, z, inverse_size, shape, out_count,
         inverse = inverse_size[kind]
         base, log_w, log_h = shape[kind, 0], shape[kind, 1], shape[kind, 2]
         mask_x, mask_y = (1 << log_w) - 1, (1 << log_h) - 1
-        for i in range(page * PAGE, page * PAGE + PAGE):
-            where = x[i] + y[i] + z[i]
-            if born[i] == DEAD or where - where != np.float32(0.0):
-                out_cell[i] = NO_CELL
-                continue
-            cx = cell_coordinate(x[i], inverse) & mask_x
-            cy = cell_coordinate(y[i], inverse) & mask_y
-            cell = base + (cy << log_w) + cx
-            out_cell[i] = np.int32(cell)
-            out_count[cell] += 1
+        first = page * PAGE
+        px, py, pz = x[first : first + PAGE], y[first : first + PAGE], z[first : first + PAGE]
+        page_born, cells = born[first : first + PAGE], out_cell[first : first + PAGE]
+        for i in range(PAGE):
+            where = px[i] + py[i] + pz[i]
+            lives = (page_born[i] != DEAD) & (where - where == np.float32(0.0))
+            cx = cell_coordinate(px[i] if lives else np.float32(0.0), inverse) & mask_x
+            cy = cell_coordinate(py[i] if lives else np.float32(0.0), inverse) & mask_y
+            cells[i] = np.int32(base + (cy << log_w) + cx) if lives else NO_CELL
+        for i in range(PAGE):
+            if cells[i] != NO_CELL:
+                out_count[np.uint32(cells[i])] += 1
 
 
 @kernel("void(int32[:, ::1], int32[::1])")
@@ -102,11 +104,11 @@ def fill_cells(pages, x, y, z, cell_of, cursor, out_slot, out_x, out_y, out_z):
     for p in range(len(pages)):
         first = np.int64(pages[p]) * PAGE
         for i in range(first, first + PAGE):
-            cell = cell_of[i]
-            if cell == NO_CELL:
+            if cell_of[i] == NO_CELL:
                 continue
-            at = cursor[cell]
-            cursor[cell] = at + 1
+            cell = np.uint32(cell_of[i])
+            at = np.uint32(cursor[cell])
+            cursor[cell] += 1
             out_slot[at] = np.uint32(i)
             out_x[at] = x[i]
             out_y[at] = y[i]

@@ -14,10 +14,10 @@ _HIGHEST = 2147483647.0
 
 
 @helper
-def _quantise_page(column, first, inverse, previous, out):
+def _quantise_page(column, inverse, previous, out):
     """One page; a value that is not finite keeps what it was. Returns how many such there are."""
     held = 0
-    for i in range(first, first + PAGE):
+    for i in range(PAGE):
         scaled = np.rint(np.float64(column[i]) * inverse)
         finite = scaled - scaled == 0.0
         bounded = min(max(scaled, _LOWEST), _HIGHEST) if finite else np.float64(previous[i])
@@ -49,12 +49,19 @@ def quantise_float(column, pages, inverse, previous, out):
     """
     held = 0
     for page in pages:
-        held += _quantise_page(column, np.int64(page) * PAGE, inverse, previous, out)
+        first = np.int64(page) * PAGE
+        held += _quantise_page(
+            column[first : first + PAGE], inverse, previous[first : first + PAGE], out[first : first + PAGE]
+        )
     return held
 
 
-@kernel(*(f"void({dtype}[::1], uint32[::1], int32[::1])" for dtype in
-          ("int8", "int16", "int32", "uint8", "uint16", "uint32", "boolean")))
+@kernel(
+    *(
+        f"void({dtype}[::1], uint32[::1], int32[::1])"
+        for dtype in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "boolean")
+    )
+)
 def quantise_integer(column, pages, out):
     """Widen integers of up to 32 bits to int32, bit for bit (uint32 wraps).
 
@@ -64,5 +71,3 @@ def quantise_integer(column, pages, out):
         first = np.int64(page) * PAGE
         for i in range(first, first + PAGE):
             out[i] = np.int32(column[i])
-
-

@@ -22,7 +22,7 @@ from horizon_ecs.systems.bits import (
     zigzag,
 )
 from horizon_ecs.systems.delta import LONG, MISSED, MOVED, history_row, residual
-from horizon_ecs.systems.interest import BYTE_MASK, KIND_SHIFT, MASK_SHIFT, SLOT_MASK, STALE_SHIFT
+from horizon_ecs.systems.interest import STALE_SHIFT, kind_of, mask_of, slot_of, stale_of
 
 FLAG_RESET, FLAG_PARAMETERS, FLAG_STRUCTURE = 1, 2, 4
 MODE_NOTHING, MODE_DENSE, MODE_BITMAP, MODE_LIST = 0, 1, 2, 3
@@ -44,33 +44,31 @@ def sort_into_blocks(row, n_due, due_index, due_groups, carrier, records, counte
     counters[:] = 0
     n_moved, n_said = 0, 0
     for d in range(n_due):
-        i = np.int64(due_index[d])
+        i = due_index[d]
         entry = row[i]
-        slot = np.int64(entry & SLOT_MASK)
-        kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
-        mask = np.int64((entry >> MASK_SHIFT) & BYTE_MASK)
-        groups = np.int64(due_groups[d])
-        absolutes = groups & np.int64((entry >> STALE_SHIFT) & BYTE_MASK)
+        slot, kind, mask = slot_of(entry), kind_of(entry), mask_of(entry)
+        groups = np.uint32(due_groups[d])
+        absolutes = groups & stale_of(entry)
         if absolutes != 0:
             row[i] = entry & ~(np.uint64(absolutes) << STALE_SHIFT)
         flags = np.uint64(0)
-        j = 0
+        j = np.uint32(0)
         while groups >> j:
-            c = np.int64(carrier[kind, j, mask])
-            b = c * n_per_channel + j
+            c = np.uint32(carrier[kind, j, mask])
+            b = np.uint32(c * n_per_channel + j)
             if (absolutes >> j) & 1:
                 absolute[b, counters[b, N_ABSOLUTE]] = i
-                counters[b, N_ABSOLUTE] += 1
+                counters[b, N_ABSOLUTE] += np.uint32(1)
                 n_said += 1
             elif (groups >> j) & 1:
                 coded = records[c, slot, j]
                 at = counters[b, N_RECORDS]
                 record[b, at] = coded
                 source[b, at] = i
-                counters[b, N_RECORDS] = at + 1
+                counters[b, N_RECORDS] = at + np.uint32(1)
                 n_said += np.int64(coded >> np.uint64(63))
                 flags |= coded
-            j += 1
+            j += np.uint32(1)
         n_moved += np.int64((flags & MOVED) != np.uint64(0))
     return n_moved, n_said
 
@@ -107,17 +105,15 @@ def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves,
         at = put_gamma(tokens, at, n_moves)
         width = np.int64(index_bits(n_kept))
         for i in range(n_moves):
-            mask = np.int64((row[moves[i]] >> MASK_SHIFT) & BYTE_MASK)
-            tokens[at] = token(moves[i] | (mask << width), width + bits[2])
+            mask = np.int64(mask_of(row[moves[i]]))
+            tokens[at] = token(np.int64(moves[i]) | (mask << width), width + bits[2])
             at += 1
     at = put_gamma(tokens, at, n - first)
     for i in range(first, n):
-        entry = row[i]
-        slot = np.int64(entry & SLOT_MASK)
-        kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
-        tokens[at] = token(kind | (slot << bits[0]), bits[0] + bits[1])
+        slot = slot_of(row[i])
+        tokens[at] = token(np.int64(kind_of(row[i])) | (np.int64(slot) << bits[0]), bits[0] + bits[1])
         at = put_gamma(tokens, at + 1, generation[slot] - np.uint32(1))
-        tokens[at] = token((entry >> MASK_SHIFT) & BYTE_MASK, bits[2])
+        tokens[at] = token(mask_of(row[i]), bits[2])
         at += 1
     return at
 
@@ -126,8 +122,7 @@ def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves,
 def _put_absolute(tokens, at, entry, c, j, tick, phase, reset, history, depth, track, order, period, n_fields, born,
                   reference):  # fmt: skip
     """One absolute record: the baseline and, for a linear predictor, its last difference."""
-    slot = np.int64(entry & SLOT_MASK)
-    kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
+    slot, kind = slot_of(entry), kind_of(entry)
     birth = np.int64(born[slot])
     span = period[kind, c]
     baseline = tick
@@ -154,8 +149,7 @@ def _put_record(tokens, at, coded, entry, c, j, tick, history, depth, track, ord
     if (coded >> LENGTH_SHIFT) & LENGTH_MASK != LONG:
         tokens[at] = coded
         return at + 1
-    slot = np.int64(entry & SLOT_MASK)
-    kind = np.int64((entry >> KIND_SHIFT) & BYTE_MASK)
+    slot, kind = slot_of(entry), kind_of(entry)
     for f in range(n_fields[kind, j]):
         r, _ = residual(
             history, track[kind, c, j, f], order[kind, c, j, f], slot, tick, period[kind, c], born[slot], depth
@@ -196,13 +190,13 @@ def put_blocks(tokens, at, row, tick, phase, reset, counters, absolute, record, 
     """Every block that has entries: absolute records first, then the shared ones."""
     n_per_channel = track.shape[2]
     for b in range(counters.shape[0]):
-        c, j = b // n_per_channel, b % n_per_channel
+        c, j = np.uint32(b // n_per_channel), np.uint32(b % n_per_channel)
         if counters[b, N_ABSOLUTE] > 0:
             reference[:] = 0
         for a in range(counters[b, N_ABSOLUTE]):
             at = _put_absolute(tokens, at, row[absolute[b, a]], c, j, tick, phase, reset, history, depth, track, order,
                                period, n_fields, born, reference)  # fmt: skip
-        n = counters[b, N_RECORDS]
+        n = np.int64(counters[b, N_RECORDS])
         if n == 0:
             continue
         width = np.int64(index_bits(n))

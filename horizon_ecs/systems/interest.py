@@ -24,6 +24,30 @@ ALL_STALE = np.uint64(0xFF)
 
 
 @helper
+def slot_of(entry):
+    """An entry's slot. Parts of an entry are unsigned: an index that might be negative costs a select for every use."""
+    return np.uint32(entry & SLOT_MASK)
+
+
+@helper
+def mask_of(entry):
+    """The channels an entry is followed on."""
+    return np.uint32((entry >> MASK_SHIFT) & BYTE_MASK)
+
+
+@helper
+def stale_of(entry):
+    """The groups of an entry that wait for an absolute record."""
+    return np.uint32((entry >> STALE_SHIFT) & BYTE_MASK)
+
+
+@helper
+def kind_of(entry):
+    """An entry's kind."""
+    return np.uint32((entry >> KIND_SHIFT) & BYTE_MASK)
+
+
+@helper
 def make_entry(slot, mask, stale, kind):
     """Pack one entry of a list."""
     return (
@@ -108,8 +132,7 @@ def _pick(row, n, due, picked):
     m = 0
     for i in range(n):
         picked[m] = i
-        kind_due = due[np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)]
-        m += np.int64((np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK) & kind_due) != 0)
+        m += np.int64((mask_of(row[i]) & due[kind_of(row[i])]) != 0)
     return m
 
 
@@ -118,12 +141,11 @@ def _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_ne
     """Indices of all entries that may change: followed on a due channel, found by the scan, or dead."""
     m = 0
     for i in range(n):
-        slot = np.int64(row[i] & SLOT_MASK)
-        kind_due = due[np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)]
+        slot = slot_of(row[i])
         found = np.uint64(np.int64(where[slot]) - base) < np.uint64(n_near)
         dead = check_deaths and np.int64(born[slot]) > evaluated_tick
         picked[m] = i
-        m += np.int64(found | dead | ((np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK) & kind_due) != 0))
+        m += np.int64(found | dead | ((mask_of(row[i]) & due[kind_of(row[i])]) != 0))
     return m
 
 
@@ -131,11 +153,11 @@ def _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_ne
 def _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, out_place, out_used):
     """Where among the finds each picked entry stands: `n_near` for nowhere, one more for the dead."""
     for p in range(n_picked):
-        slot = np.int64(row[picked[p]] & SLOT_MASK)
+        slot = slot_of(row[picked[p]])
         found = np.int64(where[slot]) - base
-        place = found if np.uint64(found) < np.uint64(n_near) else n_near
+        place = np.uint32(found if np.uint64(found) < np.uint64(n_near) else n_near)
         if check_deaths and np.int64(born[slot]) > evaluated_tick:
-            place = n_near + 1
+            place = np.uint32(n_near + 1)
         out_place[p] = place
         out_used[place] = 1
 
@@ -184,12 +206,11 @@ def _close_up(row, n, leaves, n_leaves):
 @helper
 def prefetch_records(records, entry, groups, carrier):
     """Have an entry's records fetched: they lie anywhere in memory, and will be wanted in a moment."""
-    kind, mask = np.int64((entry >> KIND_SHIFT) & BYTE_MASK), np.int64((entry >> MASK_SHIFT) & BYTE_MASK)
-    first = 0
+    first = np.uint32(0)
     while not (groups >> first) & 1:
-        first += 1
-    c = np.int64(carrier[kind, first, mask])
-    prefetch(records, (c * records.shape[1] + np.int64(entry & SLOT_MASK)) * records.shape[2])
+        first += np.uint32(1)
+    c = np.int64(carrier[kind_of(entry), first, mask_of(entry)])
+    prefetch(records, (c * records.shape[1] + np.int64(slot_of(entry))) * records.shape[2])
 
 
 @helper
@@ -201,28 +222,26 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
     ----------
     row : uint64[max_followed]               in/out  the list; it closes up in place
     due : int64[n_kinds]                     in      bit mask of due channels
-    picked, place : int32[n_picked]          in      what `pick` wrote
+    picked, place : uint32[n_picked]          in      what `pick` wrote
     inside, held : uint8[n_near + 2]         in      what `classify` wrote, 0 for those not found
-    leaves, moves : int32[max_followed]      out     indices before, respectively after, the leaves
+    leaves, moves : uint32[max_followed]      out     indices before, respectively after, the leaves
     out_due, out_groups                      out     entries, after the leaves, with groups carried on a due channel
     """
     n_leaves, n_moves, n_due = 0, 0, 0
     for p in range(n_picked):
-        i, f = np.int64(picked[p]), np.int64(place[p])
-        kind = np.int64((row[i] >> KIND_SHIFT) & BYTE_MASK)
-        mask = np.int64((row[i] >> MASK_SHIFT) & BYTE_MASK)
-        after = (mask & ~due[kind]) | np.int64(inside[f]) | (mask & np.int64(held[f]))
+        i, f = picked[p], place[p]
+        kind, mask = kind_of(row[i]), mask_of(row[i])
+        after = np.uint32((mask & ~due[kind]) | inside[f] | (mask & held[f]))
         if after != mask or f > n_near:
             if after == 0 or f > n_near:
                 leaves[n_leaves] = i
                 n_leaves += 1
                 continue
-            slot = np.int64(row[i] & SLOT_MASK)
-            stale = np.int64((row[i] >> STALE_SHIFT) & BYTE_MASK)
-            row[i] = make_entry(slot, after, stale_after(carrier[kind], n_groups[kind], mask, after, stale), kind)
+            stale = stale_after(carrier[kind], n_groups[kind], mask, after, np.int64(stale_of(row[i])))
+            row[i] = make_entry(slot_of(row[i]), after, stale, kind)
             moves[n_moves] = i - n_leaves
             n_moves += 1
-        groups = due_groups[kind, due[kind], after]
+        groups = due_groups[kind, np.uint32(due[kind]), after]
         if groups != 0:
             prefetch_records(records, row[i], groups, carrier)
         out_due[n_due] = i - n_leaves
@@ -239,14 +258,14 @@ def admit(row, n, max_followed, kind, due, near_slot, inside, used, first, last,
     no room."""
     refused = 0
     for m in range(first, last):
-        mask = np.int64(inside[m])
+        mask = np.uint32(inside[m])
         if used[m] != 0 or mask == 0:
             continue
         if n == max_followed:
             refused += 1
             continue
         row[n] = make_entry(near_slot[m], mask, ALL_STALE, kind)
-        groups = due_groups[kind, due, mask]
+        groups = due_groups[np.uint32(kind), np.uint32(due), mask]
         out_due[n_due] = n
         out_groups[n_due] = groups
         n_due += np.int64(groups != 0)

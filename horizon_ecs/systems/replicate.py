@@ -17,12 +17,12 @@ from horizon_ecs.systems.frames import (
     put_structure,
     sort_into_blocks,
 )
-from horizon_ecs.systems.interest import ALL_STALE, SLOT_MASK, STALE_SHIFT, admit, classify, pick, refresh, scan
+from horizon_ecs.systems.interest import ALL_STALE, STALE_SHIFT, admit, classify, pick, refresh, scan, slot_of
 
 # Columns of `tally`, what one thread counts in one tick.
 UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
 
-_PAGE_SHIFT = 10
+_PAGE_SHIFT = np.uint32(10)
 _AHEAD = 2  # observers
 
 
@@ -78,7 +78,7 @@ def _admit_all(row, n, max_followed, due, near_slot, inside, used, first_of_kind
 @helper
 def _prefetch_list(lists, o, n_followed):
     """Have an observer's list fetched: nobody has looked at it for ticks."""
-    first = o * lists.shape[1]
+    first = np.int64(o) * lists.shape[1]
     for i in range(0, np.int64(n_followed[o]), 8):
         prefetch(lists, first + i)
 
@@ -87,7 +87,7 @@ def _prefetch_list(lists, o, n_followed):
 def _mark(row, n, followed, tick):
     """Remember that somebody follows an entity of these pages: their records will be wanted."""
     for i in range(n):
-        followed[np.int64((row[i] & SLOT_MASK) >> np.uint64(_PAGE_SHIFT))] = tick
+        followed[slot_of(row[i]) >> _PAGE_SHIFT] = tick
 
 
 @helper
@@ -112,9 +112,9 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
     "uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, int32[:, ::1], int64, "
     "uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], float64[::1], int64[:, ::1], int32[::1], "
     "uint32[::1], float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[:, ::1], uint8[:, ::1], "
-    "uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], int32[:, ::1], int32[:, ::1], "
-    "int32[:, ::1], int32[:, ::1], int32[:, ::1], uint8[:, ::1], int64[:, :, ::1], int32[:, :, ::1], "
-    "uint64[:, :, ::1], int32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], uint64[::1], uint8[::1], "
+    "uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], uint32[:, ::1], uint32[:, ::1], "
+    "uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint8[:, ::1], uint32[:, :, ::1], uint32[:, :, ::1], "
+    "uint64[:, :, ::1], uint32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], uint64[::1], uint8[::1], "
     "int64[::1], int64, int64[:, ::1], int64[:, ::1])"
 )
 def replicate(
@@ -176,9 +176,9 @@ def replicate(
     count, out = counters[part], tokens[part]
     for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
         if q + _AHEAD < len(served):
-            _prefetch_list(lists, np.int64(served[sequence[q + _AHEAD]]), n_followed)
-        s = np.int64(sequence[q])
-        o = np.int64(served[s])
+            _prefetch_list(lists, served[sequence[q + _AHEAD]], n_followed)
+        s = sequence[q]
+        o = served[s]
         row, due, is_reset = lists[o], observer_due[s], reset[s] != 0
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
@@ -217,7 +217,7 @@ def replicate(
         if structure:
             m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation, bits)
         for b in range(count.shape[0]):
-            tally[part, ABSOLUTES] += count[b, N_ABSOLUTE]
+            tally[part, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
         m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[part], record[part], source[part], history,
                        depth, track, order, rice, period, n_fields, born, reference[part])  # fmt: skip
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)

@@ -61,15 +61,16 @@ def make_entry(slot, mask, stale, kind):
 @helper
 def _scan_run(first, last, ox, oy, oz, limit_sq, item_slot, item_x, item_y, item_z, out_slot, out_sq, n):
     """Append the items of one run of cells that lie within the limit; without a branch, since half of them don't."""
-    for a in range(first, last):
+    at = np.uint64(n)
+    for a in range(np.uint64(first), np.uint64(last)):
         dx = item_x[a] - ox
         dy = item_y[a] - oy
         dz = item_z[a] - oz
         distance_sq = (dx * dx + dy * dy) + dz * dz
-        out_slot[n] = item_slot[a]
-        out_sq[n] = distance_sq
-        n += np.int64(distance_sq <= limit_sq)
-    return n
+        out_slot[at] = item_slot[a]
+        out_sq[at] = distance_sq
+        at += np.uint64(distance_sq <= limit_sq)
+    return np.int64(at)
 
 
 @helper
@@ -116,24 +117,26 @@ def stale_after(carrier, n_groups, before, after, stale):
 @helper
 def classify(near_sq, first, last, due, enter_sq, leave_sq, out_inside, out_held, out_used):
     """Which due channels each find of one kind enters, and on which it stays: bit masks."""
-    for m in range(first, last):
-        out_inside[m], out_held[m], out_used[m] = 0, 0, 0
+    distances, inside, held = near_sq[first:last], out_inside[first:last], out_held[first:last]
+    inside[:] = 0
+    held[:] = 0
+    out_used[first:last] = 0
     for c in range(len(enter_sq)):
         if (due >> c) & 1:
-            bit = np.uint8(1 << c)
-            for m in range(first, last):
-                out_inside[m] |= bit if near_sq[m] <= enter_sq[c] else np.uint8(0)
-                out_held[m] |= bit if near_sq[m] <= leave_sq[c] else np.uint8(0)
+            enter, leave, bit = enter_sq[c], leave_sq[c], np.uint8(1 << c)
+            for m in range(len(distances)):
+                inside[m] |= np.uint8(distances[m] <= enter) * bit
+                held[m] |= np.uint8(distances[m] <= leave) * bit
 
 
 @helper
 def _pick(row, n, due, picked):
     """Indices of the entries followed on a due channel. Without a branch: few are."""
-    m = 0
+    m = np.uint64(0)
     for i in range(n):
         picked[m] = i
-        m += np.int64((mask_of(row[i]) & due[kind_of(row[i])]) != 0)
-    return m
+        m += np.uint64((mask_of(row[i]) & due[kind_of(row[i])]) != 0)
+    return np.int64(m)
 
 
 @helper

@@ -32,7 +32,7 @@ _MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
 FREE, LIVE, HELD = observers.FREE, observers.LIVE, observers.HELD
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
-PARALLEL_MS = 0.3  # below this a stage is quicker than waking a thread for half of it
+PARALLEL_MS = 1.0  # below this a stage is about as quick as handing half of it over
 MAX_PHASES = 240  # more than this, and observers couldn't spread any more evenly
 RICE_DEFAULT = 4
 RICE_GAIN = 0.98  # a new parameter must save this much, else each change would cost more than it brings

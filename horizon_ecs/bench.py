@@ -232,7 +232,8 @@ def bench_tick(
 
     Returns
     -------
-    dict : entities, observers, density, ticks, threads; tick_ms_median, tick_ms_p99, tick_ms_max; stages_ms (medians);
+    dict : entities, observers, density, ticks, threads; tick_ms_median, tick_ms_p99, tick_ms_max; systems_ms,
+        quantise_ms, grid_ms, records_ms, frames_ms (medians);
         followed_pairs, updates, bytes, bytes_per_update (state frames over all timed ticks; pairs of the last);
         ns_per_pair; missed_ticks (longer than 1/60 s); late_ms_p99 (how late ticks would begin at 60 Hz);
         checked_observers, checked_values, mismatches (all ticks); peak_memory_mib.
@@ -261,7 +262,7 @@ def bench_tick(
         "tick_ms_median": median,
         "tick_ms_p99": float(np.percentile(tick_ms, 99)),
         "tick_ms_max": float(tick_ms.max()),
-        "stages_ms": {stage: float(np.median([row[stage] for row in rows])) for stage in stages},
+        **{f"{stage}_ms": float(np.median([row[stage] for row in rows])) for stage in stages},
         "followed_pairs": pairs,
         "updates": updates,
         "bytes": n_bytes,

@@ -11,6 +11,8 @@ import numpy as np
 
 from horizon_ecs.kernel import helper
 from horizon_ecs.systems.bits import (
+    CODE_BITS,
+    CODE_MASK,
     LENGTH_MASK,
     LENGTH_SHIFT,
     index_bits,
@@ -161,15 +163,15 @@ def _put_record(tokens, at, coded, entry, c, j, tick, history, depth, track, ord
 
 @helper
 def _sum_up(record, n):
-    """How many records missed, the bits of the others, and whether any doesn't fit a token."""
-    n_changed, unchanged_bits, long = np.uint64(0), np.uint64(0), False
+    """How many records missed, the bits of the others, and the greatest length."""
+    n_changed, unchanged_bits, widest = np.uint64(0), np.uint64(0), np.uint64(0)
     for i in range(n):
         missed = record[i] >> np.uint64(63)
         length = (record[i] >> LENGTH_SHIFT) & LENGTH_MASK
         n_changed += missed
         unchanged_bits += (missed - _1) & length
-        long |= length == LONG
-    return np.int64(n_changed), np.int64(unchanged_bits), long
+        widest = max(widest, length)
+    return np.int64(n_changed), np.int64(unchanged_bits), np.int64(widest)
 
 
 @helper
@@ -182,6 +184,46 @@ def _shortest_mode(n, n_changed, unchanged_bits, width):
     if unchanged_bits <= n and unchanged_bits <= in_list:
         return MODE_DENSE
     return MODE_BITMAP if n <= in_list else MODE_LIST
+
+
+@helper
+def _put_short(tokens, at, mode, record, n, width):
+    """Records that fit a token together with what says that they are present: without a branch, since half of them are."""
+    if mode == MODE_DENSE:
+        for i in range(n):
+            tokens[at + i] = record[i]
+        return at + n
+    if mode == MODE_BITMAP:
+        for i in range(n):
+            missed = record[i] >> np.uint64(63)
+            code = ((record[i] & CODE_MASK) << _1) | _1
+            length = (record[i] >> LENGTH_SHIFT) & LENGTH_MASK
+            tokens[at + i] = (code * missed) | ((length * missed + _1) << LENGTH_SHIFT)
+        return at + n
+    end, index_width = np.uint64(at), np.uint64(width)
+    for i in range(n):
+        length = (record[i] >> LENGTH_SHIFT) & LENGTH_MASK
+        tokens[end] = np.uint64(i) | ((record[i] & CODE_MASK) << index_width) | ((length + index_width) << LENGTH_SHIFT)
+        end += record[i] >> np.uint64(63)
+    return np.int64(end)
+
+
+@helper
+def _put_long(tokens, at, mode, record, source, n, width, row, c, j, tick, history, depth, track, order, rice, period,
+              n_fields, born):  # fmt: skip
+    """Records of which some are too long for that."""
+    for i in range(n):
+        changed = record[i] & MISSED != np.uint64(0)
+        if mode == MODE_BITMAP:
+            tokens[at] = token(changed, 1)
+            at += 1
+        elif mode == MODE_LIST and changed:
+            tokens[at] = token(i, width)
+            at += 1
+        if changed or mode == MODE_DENSE:
+            at = _put_record(tokens, at, record[i], row[source[i]], c, j, tick, history, depth, track, order, rice, period,
+                             n_fields, born)  # fmt: skip
+    return at
 
 
 @helper
@@ -200,30 +242,20 @@ def put_blocks(tokens, at, row, tick, phase, reset, counters, absolute, record, 
         if n == 0:
             continue
         width = np.int64(index_bits(n))
-        n_changed, unchanged_bits, long = _sum_up(record[b], n)
+        n_changed, unchanged_bits, widest = _sum_up(record[b], n)
         mode = _shortest_mode(n, n_changed, unchanged_bits, width)
         tokens[at] = token(mode, 2)
         at += 1
         if mode == MODE_NOTHING:
             continue
-        if mode == MODE_DENSE and not long:
-            for i in range(n):
-                tokens[at + i] = record[b, i]
-            at += n
-            continue
+        prefix = width if mode == MODE_LIST else np.int64(mode == MODE_BITMAP)
         if mode == MODE_LIST:
             at = put_gamma(tokens, at, n_changed)
-        for i in range(n):
-            changed = record[b, i] & MISSED != np.uint64(0)
-            if mode == MODE_BITMAP:
-                tokens[at] = token(changed, 1)
-                at += 1
-            elif mode == MODE_LIST and changed:
-                tokens[at] = token(i, width)
-                at += 1
-            if changed or mode == MODE_DENSE:
-                at = _put_record(tokens, at, record[b, i], row[source[b, i]], c, j, tick, history, depth, track, order,
-                                 rice, period, n_fields, born)  # fmt: skip
+        if widest + prefix <= CODE_BITS:
+            at = _put_short(tokens, at, mode, record[b], n, width)
+        else:
+            at = _put_long(tokens, at, mode, record[b], source[b], n, width, row, c, j, tick, history, depth, track,
+                           order, rice, period, n_fields, born)  # fmt: skip
     return at
 
 

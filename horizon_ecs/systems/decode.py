@@ -1,8 +1,8 @@
 """Decode: one state frame applied to what a client knows. The mirror of `frames`, and as wary as that is trusting.
 
-The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state` uint8[rows, 3] (kind, mask, stale)
-and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an error, and every loop is bounded by the list's limit or by bits
-already paid for.
+The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state`
+uint8[rows, 3] (kind, mask, stale) and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an
+error, and every loop is bounded by the list's limit or by bits already paid for.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def _get_moves(data, reader, n, channel_bits, state, kind_channels, carrier, n_g
         if mask == 0 or mask & ~kind_channels[kind] != 0:
             fail(reader, BAD_MASK)
             return
-        state[i, STALE] = stale_after(carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE]))
+        state[i, STALE] = stale_after(
+            carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE])
+        )
         state[i, MASK] = mask
         previous = i
 
@@ -247,8 +249,10 @@ def _get_tick(data, reader, reset, last_tick):
 
 
 @kernel(
-    "int64(uint8[::1], int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
-    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], int64[:, :, ::1], int64, "
+    "int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], "
+    "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
+    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], "
+    "int64[:, :, ::1], int64, "
     "int32[::1], int32[:, ::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
@@ -261,7 +265,7 @@ def apply_frame(
     Parameters
     ----------
     data : uint8[n]                              in      the frame
-    head : int64[8]                              in/out  0 last tick (-1: none), 1 rows, 2 entered, 3 left, 4 updates, 5 reset, 6 absolutes
+    head : int64[8]                              in/out  0 last tick (-1: none), 1 rows, 2 entered, 3 left, 4 updates, 5 reset
     phase : int64                                in
     identity, state, q, d                        in/out  the table, `max_followed` rows
     rice : uint8[P]                              in/out  Rice parameters

@@ -78,7 +78,7 @@ class Replica:
         Raises
         ------
         WireError
-            The frame is malformed; until the next reset frame the table means nothing.
+            The frame is malformed; until the next reset frame the table means nothing, and every other frame is refused.
         """
         data = np.frombuffer(frame, np.uint8)
         if len(data) == 0:
@@ -91,6 +91,8 @@ class Replica:
             self._moved, self._left
         )  # fmt: skip
         if error:
+            # There is nothing left to build on: whatever follows but a reset frame is refused as well.
+            self._head[_TICK] = -1
             raise WireError(f"malformed state frame of {len(data)} bytes: {_REASONS.get(int(error), error)}")
         self.n_frames += 1
         self.n_bytes += len(data)
@@ -100,7 +102,7 @@ class Replica:
 
     @property
     def tick(self) -> int:
-        """The last frame's tick, -1 before the first."""
+        """The last frame's tick; -1 before the first, and after a malformed one."""
         return int(self._head[_TICK])
 
     @property

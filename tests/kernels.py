@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def max_silence(replicator: Any) -> int:
 
 def set_phase(replicator: Any, observer: int, phase: int) -> None:
     """Give an observer that hasn't been served yet another phase."""
-    replicator._table.phase[observer] = phase
+    replicator._table.phase[observer] = phase % replicator._n_phases
 
 
 def observer_position(replicator: Any, observer: int) -> list[np.float32]:
@@ -48,6 +49,15 @@ def entries_of(replicator: Any, observer: int) -> list[tuple[int, int, int, int]
     """(slot, mask, stale, kind) of what an observer follows."""
     packed = replicator.followed(observer).tolist()
     return [(e & 0xFFFFFFFF, e >> 32 & 255, e >> 40 & 255, e >> 48 & 255) for e in packed]
+
+
+def clone(replica: Any) -> Any:
+    """A replica that knows the same and shares nothing."""
+    twin = copy.copy(replica)
+    for name, value in vars(replica).items():
+        if isinstance(value, np.ndarray):
+            setattr(twin, name, value.copy())
+    return twin
 
 
 # -- bits --------------------------------------------------------------------------------------------------------

@@ -153,6 +153,7 @@ class Client:
                         self.number[kind, c, j, f] = len(self.number)
         self.k = [0] * len(self.number)
         self.n_updates = 0
+        self.n_modes = [0, 0, 0, 0]
 
     def carrier(self, entry: Entry, j: int, mask: int | None = None) -> int | None:
         """The lowest channel in mask & group.channels."""
@@ -286,7 +287,10 @@ def _residuals(client: Client, reader: Reader, shared: list[Entry], c: int, j: i
         return [unzz(reader.rice(client.k[client.number[kind, c, j, f]])) for f in range(n_fields)]
 
     n = len(shared)
-    mode = reader.b(2) if n else NOTHING
+    if n == 0:
+        return {}
+    mode = reader.b(2)
+    client.n_modes[mode] += 1
     if mode == DENSE:
         return {at: record(at) for at in range(n)}
     if mode == BITMAP:

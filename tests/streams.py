@@ -146,7 +146,8 @@ class Stage:
     def __init__(
         self, kinds: list[hz.Kind], *, seed: int = 1, n_threads: int = 1, tick_rate: float = 60.0, **options: Any
     ) -> None:
-        self.rng = np.random.default_rng(seed)
+        # Its numbers are the same in every version of NumPy, and take no library's logarithm.
+        self.rng = np.random.RandomState(seed)
         self.world = hz.World(capacity=1024, tick_rate=tick_rate, kinds=kinds)
         self.kinds = kinds
         self.place = kinds[0].components[0]
@@ -166,7 +167,7 @@ class Stage:
         where = {axis: self.rng.uniform(-spread, spread, n).astype(np.float32) for axis in axes}
         handles = self.world.spawn(self.kinds[kind], n, **{self.place.__name__: where}).tolist()
         for handle in handles:
-            self.velocity[handle & 0xFFFFFFFF] = self.rng.normal(0, 0.5, 3) * self.rng.integers(0, 2)
+            self.velocity[handle & 0xFFFFFFFF] = self.rng.uniform(-1, 1, 3) * self.rng.randint(0, 2)
         self.living += handles
         return handles
 
@@ -197,7 +198,7 @@ class Stage:
         return bool(self.rng.random() < probability)
 
     def one_of(self, options: list[Any]) -> Any:
-        return options[int(self.rng.integers(len(options)))]
+        return options[int(self.rng.randint(len(options)))]
 
     def move(self) -> None:
         """Everything goes on in a straight line; some turn, jump, or change in other ways."""
@@ -207,7 +208,7 @@ class Stage:
             for axis, column in enumerate(axes):
                 column[slots] += self.velocity[slots, axis]
         for slot in slots[self.rng.random(len(slots)) < 0.05].tolist():
-            self.velocity[slot] = self.rng.normal(0, 1, 3) * self.rng.integers(0, 2)
+            self.velocity[slot] = self.rng.uniform(-2, 2, 3) * self.rng.randint(0, 2)
         for slot in slots[self.rng.random(len(slots)) < 0.03].tolist():
             for column in axes:
                 column[slot] = self.rng.uniform(-100, 100)
@@ -221,7 +222,7 @@ class Stage:
                 column = self.world.column(component, f.name)
                 for slot in slots[self.rng.random(len(slots)) < 0.1].tolist():
                     with np.errstate(all="ignore"):
-                        column[slot] += np.array(self.rng.integers(-2, 3)).astype(f.dtype)
+                        column[slot] += np.array(self.rng.randint(-2, 3)).astype(f.dtype)
                 for slot in old[self.rng.random(len(old)) < 0.01].tolist():
                     column[slot] = np.frombuffer(self.rng.bytes(8), f.dtype)[0]
 
@@ -240,7 +241,7 @@ class Stage:
         if self.living and self.chance(0.3):
             self.despawn([self.one_of(self.living)])
         if len(self.living) < 60 and self.chance(0.4):
-            self.spawn(int(self.rng.integers(len(self.kinds))), int(self.rng.integers(1, 4)))
+            self.spawn(int(self.rng.randint(len(self.kinds))), int(self.rng.randint(1, 4)))
 
     def come_and_go(self) -> None:
         """Observers join, leave, fall behind and come back, and walk about."""

@@ -42,6 +42,8 @@ class Replay:
         By the order of `tracks.ids`: the entity that is this id now, 0 where it isn't there.
     frame : int
         The frame that the world shows; one less than the first before the first tick.
+    paused : bool
+        Set it to have ticks show the same frame again.
     done : bool
         Without `loop`: the recording is over, and the world empty.
     """
@@ -50,6 +52,7 @@ class Replay:
         self.tracks, self.world, self.kind, self.loop = tracks, world, kind, loop
         self.handle = np.zeros(tracks.n_ids, np.uint64)
         self.frame = tracks.first_frame - 1
+        self.paused = False
         self.done = False
         self._person = np.searchsorted(tracks.ids, tracks.id)
         self._here = np.zeros(0, np.intp)  # persons of the frame that the world shows
@@ -61,7 +64,7 @@ class Replay:
 
     def show_next(self) -> None:
         """Turn to the next frame; what the world's system calls once a tick."""
-        if self.done:
+        if self.done or self.paused:
             return
         self.frame += 1
         if self.frame > self.tracks.last_frame:

@@ -164,3 +164,15 @@ def test_bad_layers_are_refused():
         replay_world(make_tracks(), radius=-1.0)
     with pytest.raises(DefinitionError, match="precision must be a positive number"):
         replay_world(make_tracks(), precision=0.0)
+
+
+def test_a_paused_recording_stands_still():
+    replay = replay_world(make_tracks())
+    replay.world.run(3)
+    before = shown(replay)
+    replay.paused = True
+    replay.world.run(5)
+    assert shown(replay) == before
+    replay.paused = False
+    replay.world.tick()
+    assert shown(replay) == recorded(replay.tracks, replay.frame)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker, shared_memory
 from typing import TYPE_CHECKING, Any
@@ -201,14 +201,15 @@ class _Ring:
         # Views must be gone before the memory can be unmapped, also where nobody calls close().
         self.close = weakref.finalize(self, _release, memory, self.__dict__, unlink)
 
-    def wait(self, waits: Any, timeout_s: float) -> bool:
-        """Whether `waits()` turned false in time."""
-        until = time.monotonic() + timeout_s
-        while waits():
-            if time.monotonic() >= until:
-                return False
-            time.sleep(_POLL_S)
-        return True
+
+def _wait_while(waits: Callable[[], Any], timeout_s: float) -> bool:
+    """Whether `waits()` turned false in time."""
+    until = time.monotonic() + timeout_s
+    while waits():
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _release(memory: shared_memory.SharedMemory, views: dict[str, Any], unlink: bool) -> None:
@@ -292,7 +293,7 @@ class RecordWriter(_Side):
         header[_READY] = _MAGIC
 
     def write(self, record: Record) -> None:
-        """Append a record; waits while the ring is full.
+        """Append a record; waits, and holds up its thread, while the ring is full.
 
         Raises
         ------
@@ -303,7 +304,7 @@ class RecordWriter(_Side):
         n_observers, n_records = len(record.observers), ring.about["n_records"]
         if n_observers > ring.about["max_observers"]:
             raise CapacityError(f"{n_observers} observers exceed max_observers, {ring.about['max_observers']}")
-        if not ring.wait(lambda: header[_WRITTEN] - header[_READ] >= n_records, self.timeout_s):
+        if not _wait_while(lambda: header[_WRITTEN] - header[_READ] >= n_records, self.timeout_s):
             raise CapacityError(f"the ring is full: nobody read any of {n_records} records for {self.timeout_s:g} s")
         place, n = ring.places[int(header[_WRITTEN]) % n_records], len(record.born)
         for name, column in record.columns.items():
@@ -356,7 +357,7 @@ class RecordReader(_Side):
     def read(self, timeout_s: float = 0.0) -> Record | None:
         """The next record, a copy; None if none came in time (see `ended`)."""
         header, ring = self._header(), self._ring
-        if not ring.wait(lambda: header[_READ] == header[_WRITTEN] and not header[_CLOSED], timeout_s) or self.ended:
+        if not _wait_while(lambda: header[_READ] == header[_WRITTEN] and not header[_CLOSED], timeout_s) or self.ended:
             return None
         place = ring.places[int(header[_READ]) % ring.about["n_records"]]
         tick, n, n_observers = (int(v) for v in place["head"])

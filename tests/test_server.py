@@ -491,6 +491,8 @@ def test_run_serves_for_so_long(capsys):
     server.run(started=lambda s: urls.append(s.url), seconds=0.2)
     assert urls[0].startswith("http://127.0.0.1:")
     assert server.report()["ticks"] > 5
+    with pytest.raises(ArgumentError, match="started once"):
+        server.run()
     with pytest.raises(ArgumentError, match="isn't listening"):
         hz.Server(make_world()).port
 

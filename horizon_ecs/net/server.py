@@ -138,7 +138,17 @@ class Server:
                 loop.add_signal_handler(number, self._stop.set)
 
     async def start(self) -> None:
-        """Listen, and begin to tick."""
+        """Listen, and begin to tick; once in a server's life.
+
+        Raises
+        ------
+        ArgumentError
+            It has been started before.
+        OSError
+            The address can't be listened on.
+        """
+        if self._loop is not None:
+            raise ArgumentError("a server can be started once; make another for the same world")
         self._loop = asyncio.get_running_loop()
         config = self.config
         self._listener = await listen(

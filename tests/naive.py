@@ -94,7 +94,7 @@ def rounds(commands: list[tuple[int, int, int]]) -> list[list[int]]:
 
 def quantise_float(value: float, precision: float, previous: int) -> int:
     """Twin of `quantise.quantise_float`, one value: ties to even, saturated; what is not finite keeps what it was."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         scaled = float(np.float64(value) * (1.0 / np.float64(precision)))
     if not math.isfinite(scaled):
         return previous

@@ -45,8 +45,7 @@ def test_both_clients_read_them(name):
         assert {str(e.handle): {"mask": e.mask, "q": e.q} for e in client.entries} == table
 
 
-@pytest.mark.skipif(not kernel.jit_enabled(), reason="too long without compiling")
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", STREAMS if kernel.jit_enabled() else ["crowd", "herd"])
 def test_todays_server_writes_the_same_bytes(name):
     stream, again = load(name), golden(name)
     assert [bytes.fromhex(frame) for frame in again["frames"]] == stream["frames"]

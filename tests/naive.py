@@ -188,7 +188,7 @@ class Observer:
         self.list: list[Followed] = []
         self.evaluated = 0
         self.sent = 0
-        self.updates = self.refused = 0
+        self.updates = self.refused = self.enters = self.leaves = 0
 
     def due(self, kind: int, tick: int, reset: bool) -> list[int]:
         """The due channels of a kind, ascending."""
@@ -239,7 +239,8 @@ class Observer:
                 for j in range(len(self.schema["kinds"][kind]["groups"])):
                     if self.carrier(kind, j, before) != self.carrier(kind, j, followed.mask):
                         followed.stale |= 1 << j
-        changed |= len(kept) < len(self.list)
+        self.leaves = len(self.list) - len(kept)
+        changed |= self.leaves > 0
         self.list = kept
         return changed
 
@@ -261,7 +262,8 @@ class Observer:
         found.sort(key=lambda pair: pair[0])
         self.list += [followed for _, followed in found[:room]]
         self.refused = max(0, len(found) - room)
-        return bool(found[:room])
+        self.enters = len(found) - self.refused
+        return self.enters > 0
 
     def _update(self, followed: Followed, tick: int, reset: bool) -> bool:
         """Bring the due groups of one entry up to date; whether that takes any bits."""

@@ -10,7 +10,7 @@ import numpy as np
 import horizon_ecs as hz
 from horizon_ecs import f4, f8, i1, i2, u4
 from horizon_ecs.replica import Replica
-from horizon_ecs.replication import Replicator
+from horizon_ecs.replication import Frames, Replicator
 from tests import kernels, naive
 
 
@@ -306,25 +306,31 @@ class Stage:
             int(o): bytes(frames.buffer[frames.payload[i] : frames.stop[i]]) for i, o in enumerate(frames.observers)
         }
         where = {handle: living.position for handle, living in scene.items()}
-        updates = refused = 0
         for watcher in self.watchers:
             (watcher.position,) = naive.follow_entities([watcher.entity], [watcher.position], where)
             frame = sent.pop(watcher.number, None)
+            watcher.twin.updates = watcher.twin.refused = watcher.twin.enters = watcher.twin.leaves = 0
             if watcher.held:
                 assert frame is None
                 continue
             self._check(watcher, tick, scene, frame)
-            updates, refused = updates + watcher.twin.updates, refused + watcher.twin.refused
         assert not sent
-        assert self.replicator.stats.refused == refused
-        assert self.replicator.stats.updates == updates or not self.counts_updates
-        assert self.replicator.stats.n_frames == frames.n
+        self._check_stats(frames)
+
+    def _check_stats(self, frames: Frames) -> None:
+        """What was counted is what the twins counted."""
+        stats, twins = self.replicator.stats, [watcher.twin for watcher in self.watchers]
+        assert (stats.tick, stats.n_frames) == (frames.tick, frames.n)
+        assert stats.bytes == int((frames.stop - frames.payload).sum())
+        assert stats.followed_pairs == sum(len(twin.list) for twin in twins)
+        assert (stats.enters, stats.leaves) == (sum(t.enters for t in twins), sum(t.leaves for t in twins))
+        assert stats.refused == sum(twin.refused for twin in twins)
+        assert stats.updates == sum(twin.updates for twin in twins) or not self.counts_updates
 
     def _check(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living], frame: bytes | None) -> None:
         twin, reset = watcher.twin, watcher.wants_reset
         silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
         due = any(twin.due(kind, tick, reset) for kind in range(len(self.kinds)))
-        twin.updates = twin.refused = 0
         needed = twin.step(tick, reset, watcher.position, scene) if due or reset or silent_too_long else False
         assert (frame is not None) == (needed or silent_too_long or reset)
         if frame is None:

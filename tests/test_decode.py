@@ -283,3 +283,15 @@ def test_a_length_beyond_32_bits_is_refused():
 def test_a_schema_that_is_none_is_refused(change):
     with pytest.raises(hz.WireError, match="schema"):
         Replica({**SCHEMA, **change}, phase=0)
+
+
+@pytest.mark.xfail(strict=True, reason="predictors and names of a schema aren't checked")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("params", [[-1, 0.25], None]), ("params", [[300, 0.25], None]), ("name", ["x"]), ("name", None)],
+)
+def test_a_field_that_is_none_is_refused(field, value):
+    schema = copy.deepcopy(SCHEMA)
+    schema["kinds"][0]["groups"][0]["fields"][0][field] = value
+    with pytest.raises(hz.WireError, match="schema"):
+        Replica(schema, phase=0).column("Position", "x")

@@ -340,6 +340,14 @@ def test_wrong_use_is_refused_by_name():
         replicator.step()
 
 
+@pytest.mark.xfail(strict=True, reason="tick 0 counts as no step")
+def test_a_second_step_at_tick_0_is_refused_as_at_any_other():
+    replicator = Replicator(hz.World(capacity=1024, kinds=kinds_of(Position)))
+    replicator.step()
+    with pytest.raises(hz.ArgumentError, match="must follow every tick"):
+        replicator.step()
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [

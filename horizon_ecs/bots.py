@@ -214,11 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--record", required=True, help="name of the shared memory that the server writes")
     options = parser.parse_args(arguments)
-    url = options.url.replace("http", "ws", 1).rstrip("/") + wire.PATH
     with contextlib.suppress(KeyboardInterrupt):
         kernel.warm_up("decode")
         try:
-            result = asyncio.run(_play(url, options.clients, options.record))
+            result = asyncio.run(_play(options.url, options.clients, options.record))
         except (HorizonError, OSError, TimeoutError) as error:
             result = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(result), flush=True)

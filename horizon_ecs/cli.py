@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _in_words(error: Exception, options: argparse.Namespace) -> str:
     if isinstance(error, OSError) and getattr(options, "port", None) is not None and error.errno is not None:
-        return f"can't listen on {options.host} port {options.port}: {error.strerror or error}; choose another with --port (0: any)"
+        reason = error.strerror or error
+        return f"can't listen on {options.host} port {options.port}: {reason}; choose another with --port (0: any)"
     return str(error)
 
 
@@ -80,70 +81,45 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int],
 
 
 def _add_serving(parser: argparse.ArgumentParser, seconds: str) -> None:
-    parser.add_argument("--clients", type=_number(int, 0, MAX_CLIENTS), default=0, metavar="N",
-                        help="simulated clients over real sockets, each of which checks every value it decodes")  # fmt: skip
-    parser.add_argument("--seconds", type=_number(float, 0.1, 1e7), metavar="S", help=seconds)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument(
-        "--port", type=_number(int, 0, 65_535), default=8080, metavar="P", help="0 lets the system pick one"
-    )
+    add = parser.add_argument
+    add("--clients", type=_number(int, 0, MAX_CLIENTS), default=0, metavar="N",
+        help="simulated clients over real sockets, each of which checks every value it decodes")  # fmt: skip
+    add("--seconds", type=_number(float, 0.1, 1e7), metavar="S", help=seconds)
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_number(int, 0, 65_535), default=8080, metavar="P", help="0 lets the system pick one")
 
 
 def _add_demo(commands: Any) -> None:
-    parser = _command(
-        commands, "demo", _demo, "Serve the demo world: ships that drift, and one for each client to steer."
-    )
-    parser.add_argument(
-        "--entities", type=_number(int, 10, 1_000_000), default=10_000, metavar="N", help="ships and stations"
-    )
-    parser.add_argument("--seed", type=_number(int, 0, 2**63 - 1), default=1, help="of where they are")
+    text = "Serve the demo world: ships that drift, and one for each client to steer."
+    parser = _command(commands, "demo", _demo, text)
+    add = parser.add_argument
+    add("--entities", type=_number(int, 10, 1_000_000), default=10_000, metavar="N", help="ships and stations")
+    add("--seed", type=_number(int, 0, 2**63 - 1), default=1, metavar="N", help="of where they are")
     _add_serving(parser, "serve so long; without, until Ctrl+C")
 
 
 def _add_replay(commands: Any) -> None:
     parser = _command(commands, "replay", _replay, "Play recorded tracks as a world, and serve it.")
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "tracks", type=Path, metavar="TRACKS", help=".npz or .csv with id, frame, x, y[, z] and a rate (docs/tracks.md)"
     )
-    parser.add_argument(
-        "--rate", type=_number(float, 0.01, 10_000), metavar="HZ", help="frames a second, where the file doesn't say"
-    )
-    parser.add_argument(
-        "--speed", type=_number(float, 0.01, 100), default=1.0, metavar="X", help="times the recording's own rate"
-    )
-    parser.add_argument(
-        "--precision",
-        type=_number(float, 1e-6, 1e3),
-        default=1 / 512,
-        metavar="M",
-        help="of positions, in the file's units",
-    )
-    parser.add_argument(
-        "--radius", type=_number(float, 1e-3, 1e12), metavar="R", help="who is so near is seen; without, everybody is"
-    )
+    add("--rate", type=_number(float, 0.01, 10_000), metavar="HZ", help="frames a second, if the file doesn't say")
+    add("--speed", type=_number(float, 0.01, 100), default=1.0, metavar="X", help="times the recording's own rate")
+    add("--precision", type=_number(float, 1e-6, 1e3), default=1 / 512, metavar="M", help="in the file's units")
+    add("--radius", type=_number(float, 1e-3, 1e12), metavar="R", help="who is so near is seen; without, everybody is")
     _add_serving(parser, "serve so long; without, loop until Ctrl+C, or with --clients play the recording once")
 
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="Measure.", description="Measure.")
-    parser = _command(
-        bench.add_subparsers(required=True, metavar="WHAT"), "tick", _bench_tick, "The whole tick, without sockets."
-    )
-    parser.add_argument(
-        "--entities", type=_number(int, 100, 10_000_000), default=100_000, metavar="N", help="all of them moving"
-    )
-    parser.add_argument(
-        "--observers", type=_number(int, 1, 1_000_000), default=10_000, metavar="N", help="each at an entity of its own"
-    )
-    parser.add_argument(
-        "--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit"
-    )
-    parser.add_argument(
-        "--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed"
-    )
-    parser.add_argument(
-        "--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default all cores"
-    )
+    what = bench.add_subparsers(required=True, metavar="WHAT")
+    add = _command(what, "tick", _bench_tick, "Time the whole tick, without sockets.").add_argument
+    add("--entities", type=_number(int, 100, 10_000_000), default=100_000, metavar="N", help="all of them moving")
+    add("--observers", type=_number(int, 1, 1_000_000), default=10_000, metavar="N", help="each at its own entity")
+    add("--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit")
+    add("--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed")
+    add("--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default one a core")
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

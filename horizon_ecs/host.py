@@ -59,7 +59,7 @@ async def _host(
     try:
         announce(server)
         if n_clients:
-            return await _with_bots(server, Bots(server.url, n_clients, record), seconds, ready)
+            return await _with_bots(server, Bots(server.ws_url, n_clients, record), seconds, ready)
         ready()
         await server.wait(seconds)
         return {**server.report(), "checked_values": 0, "mismatches": 0, "first_mismatch": ""}

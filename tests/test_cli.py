@@ -25,7 +25,12 @@ KEYS = {
 
 def run(*arguments: str, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "horizon_ecs", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, cwd=ROOT, **options
+        [sys.executable, "-m", "horizon_ecs", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=ROOT,
+        **options,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done

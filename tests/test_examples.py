@@ -53,7 +53,7 @@ def test_a_served_world(capsys):
 
     def follow(server):
         async def look():
-            async with hz.connect(f"ws://127.0.0.1:{server.port}/ws") as client:
+            async with hz.connect(server.ws_url) as client:
                 replica = await client.next_frame()
                 told.append((client.entity in replica.handle, replica.n))
                 server.request_stop()

@@ -100,8 +100,7 @@ def _follow_with_node(seconds: float) -> tuple[list[dict[str, Any]], list[Any], 
         config = ServerConfig(host="127.0.0.1", port=0, max_followed=4_096)
         server = demo.make_server(world, config, after_tick=keep)
         await server.start()
-        url = f"ws://127.0.0.1:{server.port}/ws"
-        command = [_node(), str(ROOT / "tests/js/verify.mjs"), url, str(seconds), "--steer"]
+        command = [_node(), str(ROOT / "tests/js/verify.mjs"), server.ws_url, str(seconds), "--steer"]
         node = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         try:
             out, _ = await asyncio.wait_for(node.communicate(), TIMEOUT_S)
@@ -148,7 +147,9 @@ def test_types() -> None:
     """The JSDoc types hold, where a TypeScript compiler is at hand."""
     compiler = shutil.which("tsc")
     if compiler is None:
-        pytest.skip("tsc is not installed (npx -p typescript tsc --checkJs --noEmit in horizon_ecs/net/web does the same)")
+        pytest.skip(
+            "tsc is not installed (npx -p typescript tsc --checkJs --noEmit in horizon_ecs/net/web does the same)"
+        )
     run = _run(compiler, "--checkJs", "--noEmit", cwd=WEB)
     assert run.returncode == 0, run.stdout
 

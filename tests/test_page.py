@@ -190,7 +190,9 @@ def test_arrow_keys_steer_and_the_view_changes(page: Any, demo: Demo) -> None:
     page.wait_for_function(f"{place}.x > {before['x'] + 30}")
     page.wait_for_function(f"horizon.camera.x > {camera + 20}")
     # Others have come into view, which only the server could tell.
-    page.wait_for_function("Array.from({ length: horizon.replica.n }, (_, i) => horizon.replica.handle(i)).some((h) => !known.has(h))")
+    page.wait_for_function(
+        "Array.from({ length: horizon.replica.n }, (_, i) => horizon.replica.handle(i)).some((h) => !known.has(h))"
+    )
     page.keyboard.up("ArrowRight")
     after = _own_place(page)
     assert after["x"] > before["x"] + 20
@@ -199,11 +201,27 @@ def test_arrow_keys_steer_and_the_view_changes(page: Any, demo: Demo) -> None:
 
 def test_the_panel_tells_numbers(page: Any, demo: Demo) -> None:
     _open(page, demo)
-    names = ["tick_ms", "tick_ms_p99", "in_view", "entities", "observers", "updates", "bytes", "bytes_per_update", "ping", "tick", "fps"]
+    names = [
+        "tick_ms",
+        "tick_ms_p99",
+        "in_view",
+        "entities",
+        "observers",
+        "updates",
+        "bytes",
+        "bytes_per_update",
+        "ping",
+        "tick",
+        "fps",
+    ]
     for name in names:
-        page.wait_for_function(f"/^[\\d.,]+( k?M?B)?$/.test(document.querySelector('[data-number={name}]').textContent)")
+        page.wait_for_function(
+            f"/^[\\d.,]+( k?M?B)?$/.test(document.querySelector('[data-number={name}]').textContent)"
+        )
     shown = {name: page.locator(f"[data-number={name}]").text_content() for name in names}
-    assert int(shown["entities"].replace(",", "")) == pytest.approx(N_ENTITIES, rel=0.05)  # ships wear out and are replaced
+    assert int(shown["entities"].replace(",", "")) == pytest.approx(
+        N_ENTITIES, rel=0.05
+    )  # ships wear out and are replaced
     assert 0.3 < float(shown["bytes_per_update"]) < 12
     assert page.locator("#legend li").count() >= 2
     assert page.locator("#status").text_content().strip() == "Live"
@@ -261,7 +279,9 @@ def test_everything_comes_from_the_server_itself(page: Any, demo: Demo) -> None:
 
 
 def test_a_small_screen(browser: Any, demo: Demo) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 760}, has_touch=True, is_mobile=True, bypass_csp=True)
+    context = browser.new_context(
+        viewport={"width": 390, "height": 760}, has_touch=True, is_mobile=True, bypass_csp=True
+    )
     page = context.new_page()
     _open(page, demo)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -23,9 +23,8 @@ def test_the_program_serves_its_world(monkeypatch, tmp_path):
 
     def serve(world, **settings):
         async def look():
-            async with serving(world, hz.ServerConfig.of(**settings)) as server:
-                async with hz.connect(f"ws://127.0.0.1:{server.port}/ws") as client:
-                    served.append((await client.next_frame()).n)
+            async with serving(world, hz.ServerConfig.of(**settings)) as server, hz.connect(server.ws_url) as client:
+                served.append((await client.next_frame()).n)
 
         asyncio.run(asyncio.wait_for(look(), 60))
 

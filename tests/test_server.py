@@ -71,10 +71,6 @@ def run(work) -> None:
     asyncio.run(asyncio.wait_for(work, TIMEOUT_S))
 
 
-def socket_url(server) -> str:
-    return f"ws://127.0.0.1:{server.port}{wire.PATH}"
-
-
 def spawn_ball(world, player) -> int:
     return int(world.spawn(Ball, 1, Position=(500.0, 500.0))[0])
 
@@ -86,7 +82,7 @@ def despawn_ball(world, player) -> None:
 @asynccontextmanager
 async def witnessed(world=None, config=None, **options):
     """A server with a neighbour on it, who must go on getting frames whatever the test does."""
-    async with serving(world or make_world(), config, **options) as server, hz.connect(socket_url(server)) as witness:
+    async with serving(world or make_world(), config, **options) as server, hz.connect(server.ws_url) as witness:
         await witness.next_frame()
         yield server
         first = witness.replica.tick
@@ -109,7 +105,7 @@ async def close_of(link) -> tuple[int, str]:
 
 
 def raw(server):
-    return open_socket(socket_url(server), compression=None)
+    return open_socket(server.ws_url, compression=None)
 
 
 def hello(**more) -> bytes:
@@ -122,7 +118,7 @@ def hello(**more) -> bytes:
 def test_a_client_follows_the_world():
     async def work():
         world = make_world()
-        async with serving(world, about={"title": "T"}) as server, hz.connect(socket_url(server), name="Ada") as client:
+        async with serving(world, about={"title": "T"}) as server, hz.connect(server.ws_url, name="Ada") as client:
             assert client.welcome["about"] == {"title": "T"}
             assert client.welcome["schema_hash"] == wire.schema_hash(client.welcome["schema"])
             assert client.entity == 0
@@ -145,8 +141,8 @@ def test_who_joins_steers_its_entity_and_takes_it_along():
     async def work():
         world = make_world()
         hooks = {"on_join": spawn_ball, "on_leave": despawn_ball}
-        async with serving(world, events=[Push], **hooks) as server, hz.connect(socket_url(server)) as other:
-            async with hz.connect(socket_url(server)) as client:
+        async with serving(world, events=[Push], **hooks) as server, hz.connect(server.ws_url) as other:
+            async with hz.connect(server.ws_url) as client:
                 assert client.entity != other.entity
                 await client.send("push", x=100.0)
                 replica = await client.next_frame()
@@ -168,7 +164,7 @@ def test_clients_come_and_go_at_any_time():
     async def work():
         async with witnessed(on_join=spawn_ball, on_leave=despawn_ball) as server:
             for round_ in range(5):
-                clients = await asyncio.gather(*(hz.connect(socket_url(server)) for _ in range(6)))
+                clients = await asyncio.gather(*(hz.connect(server.ws_url) for _ in range(6)))
                 assert len({client.observer for client in clients}) == 6
                 await asyncio.gather(*(client.next_frame() for client in clients))
                 assert all(client.replica.n >= 50 for client in clients)
@@ -189,7 +185,7 @@ def test_a_free_observer_looks_from_where_it_is_put():
         near = hz.Kind("Near", Position, layers=[hz.Layer(0, 3.0, 60.0, [Position], 1 / 64)])
         world = hz.World(capacity=100, kinds=[near])
         world.spawn(near, 10, Position=np.arange(20.0).reshape(10, 2))
-        async with serving(world, on_join=look) as server, hz.connect(socket_url(server)) as client:
+        async with serving(world, on_join=look) as server, hz.connect(server.ws_url) as client:
             assert (await client.next_frame()).n == 1
 
     run(work())
@@ -223,7 +219,7 @@ def test_the_page_comes_from_the_same_port():
 
 def test_the_client_can_measure_and_read_what_the_server_says_of_itself():
     async def work():
-        async with serving(make_world()) as server, hz.connect(socket_url(server)) as client:
+        async with serving(make_world()) as server, hz.connect(server.ws_url) as client:
             await client.ping()
             while not client.stats or client._pongs.empty():
                 await client.next_frame()
@@ -319,12 +315,12 @@ def test_a_flood_is_closed():
 def test_more_than_may_come_are_turned_away():
     async def work():
         async with witnessed(config=ServerConfig(max_connections=2)) as server:
-            async with hz.connect(socket_url(server)):
+            async with hz.connect(server.ws_url):
                 with pytest.raises(ConnectionClosed, match="at capacity") as caught:
-                    await hz.connect(socket_url(server))
+                    await hz.connect(server.ws_url)
                 assert caught.value.code == Close.FULL
             await until(server, lambda: server.n_clients == 1)
-            async with hz.connect(socket_url(server)) as client:
+            async with hz.connect(server.ws_url) as client:
                 await client.next_frame()
 
     run(work())
@@ -345,7 +341,7 @@ def test_a_join_that_fails_is_refused(error, code, caplog):
         options = {"on_join": join, "on_leave": lambda world, player: left.append(player.name)}
         async with witnessed(**options) as server:
             with pytest.raises(ConnectionClosed) as caught:
-                await hz.connect(socket_url(server), name="unlucky")
+                await hz.connect(server.ws_url, name="unlucky")
             assert caught.value.code == code
             assert left == []
 
@@ -364,7 +360,7 @@ def test_a_player_without_an_observer_is_let_go_again():
         options = {"on_join": join, "on_leave": lambda world, player: left.append(player.name)}
         async with witnessed(**options) as server:
             with pytest.raises(ConnectionClosed):
-                await hz.connect(socket_url(server), name="nowhere")
+                await hz.connect(server.ws_url, name="nowhere")
             assert left == ["nowhere"]
 
     logging.getLogger("horizon_ecs.server").setLevel(logging.CRITICAL)
@@ -380,7 +376,7 @@ def test_a_player_without_an_observer_is_let_go_again():
 def test_one_that_stops_reading_is_held_and_made_whole_by_one_reset_frame():
     async def work():
         config = ServerConfig(window_s=0.25, stall_timeout_s=20.0)
-        async with witnessed(config=config) as server, hz.connect(socket_url(server)) as client:
+        async with witnessed(config=config) as server, hz.connect(server.ws_url) as client:
             await client.next_frame()
             client._acknowledge = lambda: None  # from here on it looks as if it had stopped reading
             await until(server, lambda: server.report()["holds"] == 1)
@@ -457,7 +453,7 @@ def test_one_that_never_acknowledges_is_given_up():
 def test_clients_are_told_that_the_server_stops():
     async def work():
         async with serving(make_world()) as server:
-            client = await hz.connect(socket_url(server))
+            client = await hz.connect(server.ws_url)
             await client.next_frame()
         async for replica in client:  # ends without an error, since the server said goodbye
             assert replica.n == 50
@@ -511,7 +507,7 @@ def test_what_can_not_be_served_is_said_at_once():
 
 def test_what_a_client_may_send_is_checked_before_it_goes_out():
     async def work():
-        async with serving(make_world(), events=[Push]) as server, hz.connect(socket_url(server)) as client:
+        async with serving(make_world(), events=[Push]) as server, hz.connect(server.ws_url) as client:
             with pytest.raises(ArgumentError, match="no event 'pusch'; did you mean 'push'"):
                 await client.send("pusch", x=1.0)
             with pytest.raises(ArgumentError, match="no field 'z'"):
@@ -534,7 +530,7 @@ def test_a_client_refuses_what_is_no_server():
             with pytest.raises(WireError, match="no such server"):
                 await hz.connect(f"ws://127.0.0.1:{server.port}/elsewhere")
             with pytest.raises(ConnectionClosed) as caught:
-                await hz.connect(socket_url(server), schema="another")
+                await hz.connect(server.ws_url, schema="another")
             assert caught.value.code == Close.SCHEMA
             port = server.port
         with pytest.raises(OSError, match="."):

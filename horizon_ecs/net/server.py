@@ -188,11 +188,16 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where the page is; clients connect to the same with `ws` and the path `/ws`."""
+        """Where the page is."""
         host = self.config.host
         if host in ("0.0.0.0", "::", ""):
             host = "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    @property
+    def ws_url(self) -> str:
+        """Where clients connect to."""
+        return self.url.replace("http", "ws", 1).rstrip("/") + wire.PATH
 
     # -- what it costs -----------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from horizon_ecs.components import u2 as u2
     from horizon_ecs.components import u4 as u4
     from horizon_ecs.components import u8 as u8
+    from horizon_ecs.config import ServerConfig as ServerConfig
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
     from horizon_ecs.errors import CompileError as CompileError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import WireError as WireError
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
+    from horizon_ecs.net.players import Player as Player
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.query import Query as Query
@@ -57,11 +59,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "commands": "Commands",
     "components": "Kind Layer Tag Time b1 component event f4 f8 i1 i2 i4 i8 resource u1 u2 u4 u8",
+    "config": "ServerConfig",
     "errors": (
         "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError StaleHandleError "
         "SystemFailure WireError"
     ),
     "net.client": "Client connect",
+    "net.players": "Player",
     "net.server": "Server serve",
     "query": "Query",
     "replica": "Replica",

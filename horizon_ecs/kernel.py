@@ -94,7 +94,11 @@ def _cache_base() -> Path:
     """Where caches live: $NUMBA_CACHE_DIR, the user's cache directory, or a temporary one."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horizon_ecs"
-    return base if _writable(base) else Path(tempfile.gettempdir()) / f"horizon_ecs-{getattr(os, 'getuid', int)()}"
+    return base if _writable(base) else _temporary_base()
+
+
+def _temporary_base() -> Path:
+    return Path(tempfile.gettempdir()) / f"horizon_ecs-{getattr(os, 'getuid', int)()}"
 
 
 def _prune(base: Path, keep: Path) -> None:
@@ -271,6 +275,21 @@ def scalar_type(dtype: np.dtype[Any]) -> Any:
 def is_jitted(function: Any) -> bool:
     """Whether `function` is something that Numba compiled."""
     return isinstance(function, numba.core.dispatcher.Dispatcher)
+
+
+def cpu_name() -> str:
+    """The processor that machine code is made for, as LLVM calls it."""
+    return str(llvmlite.binding.get_host_cpu_name())
+
+
+def cpu_features() -> list[str]:
+    """What the processor can do, as LLVM calls it."""
+    return sorted(name for name, has in llvmlite.binding.get_host_cpu_features().items() if has)
+
+
+def cache_is_temporary() -> bool:
+    """Whether no directory that lasts could be written, so that machine code is kept in a temporary one."""
+    return cache_directory.parent == _temporary_base()
 
 
 def compile_errors() -> tuple[type[BaseException], ...]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.errors import ArgumentError, WireError
-from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables
+from horizon_ecs.schema import MAX_GROUP_FIELDS, NO_CHANNEL, compile_tables
 from horizon_ecs.systems import decode
 
-_TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET, _ABSOLUTES = range(7)
+_TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET = range(6)
 _MAX_SILENT_STEPS = 255
 
 _REASONS = {
@@ -44,7 +44,8 @@ class Replica:
     Attributes
     ----------
     n_frames, n_bytes, n_updates, n_enters, n_leaves : int
-        Counted over all frames applied. An update is an entity due in a frame whose quantised value changed, whether by bits or by prediction.
+        Counted over all frames applied. An update is an entity due in a frame whose quantised value changed, whether by
+        bits or by prediction.
 
     Raises
     ------
@@ -60,7 +61,7 @@ class Replica:
         n_groups = self._tables.first_parameter.shape[2]
         # np.zeros leaves large arrays untouched until used, so that a short list costs little memory.
         self._identity = np.zeros(rows, np.uint64)
-        self._state = np.zeros((rows, 3), np.uint8)
+        self._state = np.zeros((rows, decode.UNIT + n_groups), np.uint8)
         self._q = np.zeros((rows, n_groups, MAX_GROUP_FIELDS), np.int32)
         self._d = np.zeros_like(self._q)
         self._rice = np.zeros(self._tables.n_parameters, np.uint8)
@@ -79,7 +80,7 @@ class Replica:
         Raises
         ------
         WireError
-            The frame is malformed; until the next reset frame the table means nothing.
+            The frame is malformed; until the next reset frame the table means nothing and every other frame is refused.
         """
         data = np.frombuffer(frame, np.uint8)
         if len(data) == 0:
@@ -87,11 +88,13 @@ class Replica:
         t = self._tables
         error = decode.apply_frame(
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
-            int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels, t.carrier,
-            t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, _MAX_SILENT_STEPS, self._rows, self._reference,
-            self._reader, self._moved, self._left
+            int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
+            t.carrier, t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, _MAX_SILENT_STEPS, self._rows,
+            self._reference, self._reader, self._moved, self._left
         )  # fmt: skip
         if error:
+            # There is nothing left to build on: whatever follows but a reset frame is refused as well.
+            self._head[_TICK] = -1
             raise WireError(f"malformed state frame of {len(data)} bytes: {_REASONS.get(int(error), error)}")
         self.n_frames += 1
         self.n_bytes += len(data)
@@ -101,7 +104,7 @@ class Replica:
 
     @property
     def tick(self) -> int:
-        """The last frame's tick, -1 before the first."""
+        """The last frame's tick; -1 before the first, and after a malformed one."""
         return int(self._head[_TICK])
 
     @property
@@ -151,7 +154,7 @@ class Replica:
         return self._q[: self.n, group]
 
     def column(self, component: str, name: str) -> NDArray[np.float64]:
-        """float64[n]: a field's value of every followed entity, NaN where its kind lacks the field or nothing has told it yet.
+        """float64[n]: a field's last value of every followed entity, NaN where its kind lacks it or none has come yet.
 
         Raises
         ------
@@ -170,9 +173,9 @@ class Replica:
             raise ArgumentError(f"no kind replicates a field {component}.{name}")
         for k, j, f, field in places:
             rows = np.flatnonzero(self.kind == k)
-            carrier = self._tables.carrier[k, j, self.mask[rows]]
-            rows, carrier = rows[carrier != decode.NO_CHANNEL], carrier[carrier != decode.NO_CHANNEL]
-            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, carrier, j, f])
+            unit = self._state[rows, decode.UNIT + j]
+            rows, unit = rows[unit != NO_CHANNEL], unit[unit != NO_CHANNEL]
+            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, unit, j, f])
         return out
 
     def to_dict(self) -> dict[int, dict[str, Any]]:

@@ -331,6 +331,11 @@ class Replicator:
         return self._table.status
 
     @property
+    def max_silence_ticks(self) -> int:
+        """After so many ticks without a frame an observer gets an empty one."""
+        return self._max_silence
+
+    @property
     def reset_tick(self) -> NDArray[np.uint32]:
         """uint32[max_observers]: tick of the last reset frame, 0 before the first."""
         return self._table.reset_tick

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+
+from tests.naive_wire import Client, Entry, Malformed, Reader, Writer, apply_frame, wrap, zz
+
+__all__ = ["Client", "Entry", "Malformed", "Reader", "Writer", "apply_frame", "wrap", "zz"]
 
 PAGE = 1024
 
@@ -79,3 +87,274 @@ def rounds(commands: list[tuple[int, int, int]]) -> list[list[int]]:
         nth = seen[handle] = seen.get(handle, -1) + 1
         groups.setdefault((nth, operation, component), []).append(i)
     return [groups[key] for key in sorted(groups)]
+
+
+# -- quantise and grid -------------------------------------------------------------------------------------------
+
+
+def quantise_float(value: float, precision: float, previous: int) -> int:
+    """Twin of `quantise.quantise_float`, one value: ties to even, saturated; what is not finite keeps what it was."""
+    with np.errstate(all="ignore"):
+        scaled = float(np.float64(value) * (1.0 / np.float64(precision)))
+    if not math.isfinite(scaled):
+        return previous
+    return min(max(round(scaled), -(2**31)), 2**31 - 1)
+
+
+def quantise_integer(value: int) -> int:
+    """Twin of `quantise.quantise_integer`: the same 32 bits, read as signed."""
+    return wrap(int(value))
+
+
+def stands_somewhere(position: Sequence[np.float32]) -> bool:
+    """Whether a position is one: a sum of its coordinates that leaves float32 makes it none."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.float32(position[0]) + np.float32(position[1]) + np.float32(position[2])))
+
+
+def cell_coordinate(value: float, inverse_size: float) -> int:
+    return math.floor(min(max(float(value) * inverse_size, -1e15), 1e15))
+
+
+def cell_of(x: float, y: float, inverse_size: float, shape: Sequence[int]) -> int:
+    """The cell on the torus of one kind; `shape` is its first cell and the logarithms of its width and height."""
+    base, log_w, log_h = shape
+    column, line = cell_coordinate(x, inverse_size) % 2**log_w, cell_coordinate(y, inverse_size) % 2**log_h
+    return base + line * 2**log_w + column
+
+
+def build_grid(
+    slots: Iterable[int], kind_of: Any, position_of: Any, inverse_size: Sequence[float], shape: Any
+) -> dict[int, list[int]]:
+    """Twin of `grid.build_grid`: from cell to the slots in it, ascending."""
+    cells: dict[int, list[int]] = {}
+    for slot in sorted(slots):
+        x, y, _ = position_of(slot)
+        if stands_somewhere(position_of(slot)):
+            cells.setdefault(cell_of(x, y, inverse_size[kind_of(slot)], shape[kind_of(slot)]), []).append(slot)
+    return cells
+
+
+# -- interest ----------------------------------------------------------------------------------------------------
+
+
+def distance_sq(a: Sequence[np.float32], b: Sequence[np.float32]) -> np.float32:
+    """Squared, in float32 and in this order, as the kernels have it."""
+    with np.errstate(all="ignore"):
+        dx, dy, dz = (np.float32(p) - np.float32(q) for p, q in zip(a, b, strict=True))
+        return np.float32(np.float32(dx * dx + dy * dy) + dz * dz)
+
+
+def walk(centre: Sequence[float], reach: float, inverse_size: float, shape: Sequence[int]) -> Any:
+    """The order in which cells around a point are looked through, as a key for (x, y): by row, then column, of the torus."""
+
+    def ring(value: float, centre: float, log2: int) -> int:
+        first = cell_coordinate(centre - reach, inverse_size) if reach * inverse_size < 2**log2 else 0
+        return (cell_coordinate(value, inverse_size) - first) % 2**log2
+
+    return lambda x, y: (ring(y, centre[1], shape[2]), ring(x, centre[0], shape[1]))
+
+
+@dataclass
+class Living:
+    """What an observer could see of one entity at one tick; position as float32[3]."""
+
+    handle: int
+    kind: int
+    born: int
+    position: Any
+
+
+@dataclass
+class Followed:
+    """One entry of an observer's list; `q` and `d` by group: what the observer has."""
+
+    living: Living
+    mask: int
+    stale: int = 0xFF
+    q: dict[int, list[int]] = field(default_factory=dict)
+    d: dict[int, list[int]] = field(default_factory=dict)
+
+
+class Observer:
+    """Twin of `interest` and `replicate`: an observer's list, and what its client must have after each tick.
+
+    `value(handle, kind, channel, group, tick)` gives the quantised fields of a group as of a tick; `grid` is `inverse_size`
+    and `shape` of every kind, which only the order of those who enter depends on.
+    """
+
+    def __init__(self, schema: Any, phase: int, hysteresis: float, grid: Any, value: Any) -> None:
+        self.schema, self.phase, self.hysteresis, self.grid, self.value = schema, phase, hysteresis, grid, value
+        self.list: list[Followed] = []
+        self.evaluated = 0
+        self.sent = 0
+        self.updates = self.refused = self.enters = self.leaves = 0
+
+    def due(self, kind: int, tick: int, reset: bool) -> list[int]:
+        """The due channels of a kind, ascending."""
+        channels = enumerate(self.schema["kinds"][kind]["channels"])
+        return [c for c, layer in channels if layer and (reset or (tick + self.phase) % layer["period"] == 0)]
+
+    def within(self, kind: int, distance: np.float32, channels: list[int], stretch: float) -> int:
+        """Bit mask of those channels whose radius, stretched, covers the squared distance."""
+        mask = 0
+        for c in channels:
+            radius = np.float32(self.schema["kinds"][kind]["channels"][c]["radius"] * stretch)
+            mask |= int(distance <= radius * radius) << c
+        return mask
+
+    def carrier(self, kind: int, j: int, mask: int) -> int | None:
+        both = mask & self.schema["kinds"][kind]["groups"][j]["channels"]
+        return (both & -both).bit_length() - 1 if both else None
+
+    def step(self, tick: int, reset: bool, position: Any, scene: dict[int, Living]) -> bool:
+        """One tick in which it is served; whether a frame must be sent. `scene` has every replicated entity by handle."""
+        changed = self._leave_and_move(tick, reset, position, scene)
+        changed |= self._enter(tick, reset, position, scene)
+        self.evaluated = tick
+        self.updates = 0
+        said = [self._update(f, tick, reset) for f in self.list]
+        return reset or changed or any(said)
+
+    def _leave_and_move(self, tick: int, reset: bool, position: Any, scene: dict[int, Living]) -> bool:
+        kept, changed = [], False
+        for followed in self.list:
+            kind, before = followed.living.kind, followed.mask
+            now = scene.get(followed.living.handle)
+            due = self.due(kind, tick, reset)
+            if now is None or now.born > self.evaluated:
+                continue
+            followed.living = now
+            if due:
+                inside = held = 0
+                if stands_somewhere(now.position):
+                    distance = distance_sq(now.position, position)
+                    inside = self.within(kind, distance, due, 1.0)
+                    held = before & self.within(kind, distance, due, 1.0 + self.hysteresis)
+                followed.mask = before & ~sum(1 << c for c in due) | inside | held
+            if followed.mask:
+                kept.append(followed)
+            if followed.mask != before:
+                changed = True
+                for j in range(len(self.schema["kinds"][kind]["groups"])):
+                    if self.carrier(kind, j, before) != self.carrier(kind, j, followed.mask):
+                        followed.stale |= 1 << j
+        self.leaves = len(self.list) - len(kept)
+        changed |= self.leaves > 0
+        self.list = kept
+        return changed
+
+    def _enter(self, tick: int, reset: bool, position: Any, scene: dict[int, Living]) -> bool:
+        known = {f.living.handle for f in self.list}
+        found = []
+        for one in scene.values():
+            due = self.due(one.kind, tick, reset)
+            if one.handle in known or not due or not stands_somewhere(one.position):
+                continue
+            mask = self.within(one.kind, distance_sq(one.position, position), due, 1.0)
+            if mask:
+                radius = self.schema["kinds"][one.kind]["channels"][due[-1]]["radius"]
+                reach = radius * (1.0 + self.hysteresis) * (1.0 + 1e-6) + 1e-6
+                key = walk([float(p) for p in position], reach, self.grid[0][one.kind], self.grid[1][one.kind])
+                place = key(float(one.position[0]), float(one.position[1]))
+                found.append(((one.kind, place, one.handle & 0xFFFFFFFF), Followed(one, mask)))
+        room = self.schema["max_followed"] - len(self.list)
+        found.sort(key=lambda pair: pair[0])
+        self.list += [followed for _, followed in found[:room]]
+        self.refused = max(0, len(found) - room)
+        self.enters = len(found) - self.refused
+        return self.enters > 0
+
+    def _update(self, followed: Followed, tick: int, reset: bool) -> bool:
+        """Bring the due groups of one entry up to date; whether that takes any bits."""
+        one = followed.living
+        said = moved = False
+        if reset:
+            followed.stale, followed.q, followed.d = 0xFF, {}, {}
+        for j, group in enumerate(self.schema["kinds"][one.kind]["groups"]):
+            c = self.carrier(one.kind, j, followed.mask)
+            if c is None or c not in self.due(one.kind, tick, reset):
+                continue
+            period = self.schema["kinds"][one.kind]["channels"][c]["period"]
+            orders = [f["params"][c][0] for f in group["fields"]]
+            absolute = followed.stale >> j & 1
+            baseline = max(tick - (tick + self.phase) % period, one.born) if reset and orders[0] else tick
+            now = self.value(one.handle, one.kind, c, j, baseline)
+            before = (
+                self.value(one.handle, one.kind, c, j, max(baseline - period, one.born)) if absolute else followed.q[j]
+            )
+            d = [wrap(a - b) for a, b in zip(now, before, strict=True)]
+            if absolute:
+                said = True
+            else:
+                moved |= now != before
+                missed = [residual(o, a, b, e) for o, a, b, e in zip(orders, now, before, followed.d[j], strict=True)]
+                said |= any(missed) or 0 in orders
+            followed.q[j], followed.d[j] = now, d
+            followed.stale &= ~(1 << j)
+        self.updates += moved
+        return said
+
+
+def order_by_tile(positions: list[tuple[float, float]], cell: float) -> list[int]:
+    """Twin of `observers.order_by_tile`: by rows of 32 x 32 tiles of 8 cells, over and over; as they came within one."""
+    def tile(i: int) -> tuple[int, int]:
+        x, y = (math.floor(float(np.float32(p)) * (1 / cell)) // 8 % 32 for p in positions[i])
+        return y, x
+
+    return sorted(range(len(positions)), key=tile)
+
+
+def select_served(
+    status: Sequence[int], phase: Sequence[int], wants_reset: Sequence[int], sent: Sequence[int], tick: int, silence: int,
+    periods: Sequence[Sequence[int]],
+) -> list[tuple[int, int, list[int]]]:  # fmt: skip
+    """Twin of `observers.select_served`: (observer, whether a reset, mask of due channels by kind); live status is 1."""
+    served = []
+    for o in range(len(status)):
+        due = [
+            sum(1 << c for c, p in enumerate(kind) if p and (wants_reset[o] or (tick + phase[o]) % p == 0))
+            for kind in periods
+        ]
+        if status[o] == 1 and (any(due) or wants_reset[o] or tick - sent[o] >= silence):
+            served.append((o, wants_reset[o], due))
+    return served
+
+
+def follow_entities(entity: Sequence[int], positions: list[Any], where: dict[int, Any]) -> list[Any]:
+    """Twin of `observers.follow_entities`; `where` has the position of every living handle."""
+    return [
+        where[e] if e in where and stands_somewhere(where[e]) else old for e, old in zip(entity, positions, strict=True)
+    ]
+
+
+# -- differences and codes ---------------------------------------------------------------------------------------
+
+
+def residual(order: int, now: int, before: int, difference: int) -> int:
+    """What a predictor missed, given the value before and its last difference."""
+    return wrap(now - (0, before, before + difference)[order])
+
+
+def rice_length(value: int, k: int) -> int:
+    """Bits of a Rice code."""
+    return 48 if value >> k > 15 else (value >> k) + 1 + k
+
+
+def rice_costs(residuals: Iterable[int]) -> list[int]:
+    """Twin of `rice.measure_rice`: what each parameter would cost."""
+    folded = [zz(r) for r in residuals]
+    return [sum(rice_length(z, k) for z in folded) for k in range(32)]
+
+
+def encode_record(
+    residuals: Sequence[int], orders: Sequence[int], moved: bool, ks: Sequence[int]
+) -> tuple[int, int, bool, bool]:
+    """Twin of `delta.encode_records`, one record: code and its length (0 and 63 where it has no room), moved, missed."""
+    writer = Writer()
+    for r, k in zip(residuals, ks, strict=True):
+        writer.rice(zz(r), k)
+    long = writer.n_bits > 56 or any(zz(r) >> k > 15 for r, k in zip(residuals, ks, strict=True))
+    absolute = 0 in orders
+    code, length = (0, 63) if long else (writer.value, writer.n_bits)
+    return code, length, moved or absolute, any(residuals) or absolute

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import runpy
 from pathlib import Path
 
 import pytest
+
+import horizon_ecs as hz
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 MAX_LINES = 80
@@ -43,3 +46,37 @@ def test_numpy_query():
     assert result["dead"] + result["living"] == 20_000
     assert 0 < result["dead"] < 6_500
     assert 450 < result["mean_x"] < 550
+
+
+def test_a_served_world(capsys):
+    told = []
+
+    def follow(server):
+        async def look():
+            async with hz.connect(server.ws_url) as client:
+                replica = await client.next_frame()
+                told.append((client.entity in replica.handle, replica.n))
+                server.request_stop()
+
+        told.append(asyncio.ensure_future(look()))
+
+    main = runpy.run_path(str(EXAMPLES / "04_served_world.py"))["main"]
+    report = main(port=0, seconds=60, started=follow)
+    assert told[1][0]
+    assert 500 < told[1][1] < 4_000
+    assert report["frames"] >= 1
+
+
+def test_replayed_tracks(capsys):
+    result = run("05_replayed_tracks.py")
+    assert result["known"] == result["recorded"] > 10
+    assert result["seen"] > result["known"]
+    assert result["error_m"] <= 0.5 / 512
+    assert result["bytes_per_update"] < 3.0
+    assert "people seen in 10 s" in capsys.readouterr().out
+
+
+def test_the_recording_is_what_its_script_writes(tmp_path):
+    written = runpy.run_path(str(EXAMPLES / "make_tracks.py"))["main"]
+    written(tmp_path / "tracks.csv")
+    assert (tmp_path / "tracks.csv").read_bytes() == (EXAMPLES / "tracks.csv").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -12,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
+
+from horizon_ecs import demo
+from horizon_ecs.config import ServerConfig
+from horizon_ecs.oracle import Oracle
+from horizon_ecs.record import capture
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "horizon_ecs" / "net" / "web"
@@ -80,11 +87,69 @@ def test_python_reads_what_javascript_writes() -> None:
     assert math.copysign(1, back[-1]) == -1
 
 
+def _follow_with_node(seconds: float) -> tuple[list[dict[str, Any]], list[Any], Any]:
+    """What Node made of a live stream, line by line; every tick's record; and the server."""
+    records = []
+
+    def keep(server: Any) -> None:
+        if server.players:
+            records.append(capture(server.replicator, list(server.players)))
+
+    async def work() -> tuple[bytes, Any]:
+        world = demo.build(1_500)
+        config = ServerConfig(host="127.0.0.1", port=0, max_followed=4_096)
+        server = demo.make_server(world, config, after_tick=keep)
+        await server.start()
+        command = [_node(), str(ROOT / "tests/js/verify.mjs"), server.ws_url, str(seconds), "--steer"]
+        node = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        try:
+            out, _ = await asyncio.wait_for(node.communicate(), TIMEOUT_S)
+        finally:
+            await server.stop()
+        assert node.returncode == 0, out[-2_000:]
+        return out, server
+
+    out, server = asyncio.run(work())
+    return [json.loads(line) for line in out.splitlines()], records, server
+
+
+def test_node_decodes_a_live_stream_as_the_oracle_says() -> None:
+    """Every table that Node had after a frame, against brute force over the recorded world."""
+    (welcome, *frames, summary), records, server = _follow_with_node(3.0)
+    observer = welcome["welcome"]["observer"]
+    oracle = Oracle(server.schema, hysteresis=server.replicator.hysteresis)
+    oracle.add_observer(observer, phase=welcome["welcome"]["phase"])
+    told = iter(frames)
+    checked = 0
+    for record in records:
+        if observer not in oracle.advance(record):
+            continue
+        frame = next(told, None)
+        if frame is None:
+            break  # the connection was closing
+        assert frame["tick"] == record.tick
+        expected = oracle.expected(observer)
+        assert sorted(map(int, frame["table"])) == expected.handle.tolist()
+        for row, handle in enumerate(expected.handle.tolist()):
+            mask, q = frame["table"][str(handle)]
+            assert mask == expected.mask[row]
+            for group in np.flatnonzero(expected.known[row]):
+                n_fields = expected.n_fields[expected.kind[row], group]
+                assert q[group] == expected.q[row, group, :n_fields].tolist(), (record.tick, handle, group)
+                checked += n_fields
+    assert checked > 100_000
+    assert len(frames) > 40
+    assert summary["summary"]["enters"] > 100
+    assert summary["summary"]["leaves"] > 0
+
+
 def test_types() -> None:
     """The JSDoc types hold, where a TypeScript compiler is at hand."""
     compiler = shutil.which("tsc")
     if compiler is None:
-        pytest.skip("tsc is not installed (npx -p typescript tsc --checkJs --noEmit in horizon_ecs/net/web does the same)")
+        pytest.skip(
+            "tsc is not installed (npx -p typescript tsc --checkJs --noEmit in horizon_ecs/net/web does the same)"
+        )
     run = _run(compiler, "--checkJs", "--noEmit", cwd=WEB)
     assert run.returncode == 0, run.stdout
 

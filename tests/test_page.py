@@ -112,7 +112,8 @@ def demo(browser: Any) -> Iterator[Demo]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A page in a new profile; an error on it fails the test."""
-    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    # Playwright waits by evaluating text, which the page's own policy forbids.
+    context = browser.new_context(viewport={"width": 1000, "height": 700}, bypass_csp=True)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -181,12 +182,17 @@ def test_arrow_keys_steer_and_the_view_changes(page: Any, demo: Demo) -> None:
         const { replica } = horizon;
         window.known = new Set(Array.from({ length: replica.n }, (_, i) => replica.handle(i)));
     }""")
+    place = "horizon.motion.position(horizon.replica.indexOf(horizon.own), performance.now())"
+    page.wait_for_function(f"Math.abs(horizon.camera.x - {place}.x) < 1")
     before = _own_place(page)
     camera = page.evaluate("horizon.camera.x")
     page.keyboard.down("ArrowRight")
+    page.wait_for_function(f"{place}.x > {before['x'] + 30}")
     page.wait_for_function(f"horizon.camera.x > {camera + 20}")
     # Others have come into view, which only the server could tell.
-    page.wait_for_function("Array.from({ length: horizon.replica.n }, (_, i) => horizon.replica.handle(i)).some((h) => !known.has(h))")
+    page.wait_for_function(
+        "Array.from({ length: horizon.replica.n }, (_, i) => horizon.replica.handle(i)).some((h) => !known.has(h))"
+    )
     page.keyboard.up("ArrowRight")
     after = _own_place(page)
     assert after["x"] > before["x"] + 20
@@ -195,11 +201,27 @@ def test_arrow_keys_steer_and_the_view_changes(page: Any, demo: Demo) -> None:
 
 def test_the_panel_tells_numbers(page: Any, demo: Demo) -> None:
     _open(page, demo)
-    names = ["tick_ms", "tick_ms_p99", "in_view", "entities", "observers", "updates", "bytes", "bytes_per_update", "ping", "tick", "fps"]
+    names = [
+        "tick_ms",
+        "tick_ms_p99",
+        "in_view",
+        "entities",
+        "observers",
+        "updates",
+        "bytes",
+        "bytes_per_update",
+        "ping",
+        "tick",
+        "fps",
+    ]
     for name in names:
-        page.wait_for_function(f"/^[\\d.,]+( k?M?B)?$/.test(document.querySelector('[data-number={name}]').textContent)")
+        page.wait_for_function(
+            f"/^[\\d.,]+( k?M?B)?$/.test(document.querySelector('[data-number={name}]').textContent)"
+        )
     shown = {name: page.locator(f"[data-number={name}]").text_content() for name in names}
-    assert int(shown["entities"].replace(",", "")) >= N_ENTITIES
+    assert int(shown["entities"].replace(",", "")) == pytest.approx(
+        N_ENTITIES, rel=0.05
+    )  # ships wear out and are replaced
     assert 0.3 < float(shown["bytes_per_update"]) < 12
     assert page.locator("#legend li").count() >= 2
     assert page.locator("#status").text_content().strip() == "Live"
@@ -236,6 +258,18 @@ def _click_on_somebody(page: Any) -> None:
     page.mouse.click(at["x"], at["y"])
 
 
+def test_the_policy_that_the_server_sends_lets_the_page_work(browser: Any, demo: Demo) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+    page.goto(demo.url)
+    sync_api.expect(page.locator("#status")).to_have_text(re.compile("Live"), timeout=WAIT_MS)
+    sync_api.expect(page.locator("[data-number=in_view]")).to_have_text(re.compile("^[1-9]"), timeout=WAIT_MS)
+    context.close()
+    assert complaints == []
+
+
 def test_everything_comes_from_the_server_itself(page: Any, demo: Demo) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -245,7 +279,9 @@ def test_everything_comes_from_the_server_itself(page: Any, demo: Demo) -> None:
 
 
 def test_a_small_screen(browser: Any, demo: Demo) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 760}, has_touch=True, is_mobile=True)
+    context = browser.new_context(
+        viewport={"width": 390, "height": 760}, has_touch=True, is_mobile=True, bypass_csp=True
+    )
     page = context.new_page()
     _open(page, demo)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "limits")]
 # Input, output, clocks and chance: a protocol core gets them as arguments.
 OUTSIDE = {"asyncio", "socket", "time", "random", "secrets", "select", "selectors", "threading", "ssl"}
-MAY_USE_ASYNCIO = {"cli.py", "demo.py", "testing.py", "bench.py"}
+MAY_USE_ASYNCIO = {"bots.py", "host.py"}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Decode: one state frame applied to what a client knows. The mirror of `frames`, and as wary as that is trusting.
 
-The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state` uint8[rows, 3] (kind, mask, stale)
-and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an error, and every loop is bounded by the list's limit or by bits
-already paid for.
+The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state`
+uint8[rows, 3 + G] (kind, mask, stale, and by group the channel that its integers came on, in whose steps they count)
+and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an error, and every loop is
+bounded by the list's limit or by bits already paid for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from horizon_ecs.systems.bits import (
 from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
 from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
 
-KIND, MASK, STALE = 0, 1, 2  # columns of `state`
+KIND, MASK, STALE, UNIT = 0, 1, 2, 3  # columns of `state`
 
 BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK = 16, 17, 18, 19, 20, 21, 22
 
@@ -51,7 +52,7 @@ def _get_parameters(data, reader, reset, rice):
 def _move_row(source, target, identity, state, q, d):
     """Copy one row of the table."""
     identity[target] = identity[source]
-    for a in range(3):
+    for a in range(state.shape[1]):
         state[target, a] = state[source, a]
     for j in range(q.shape[1]):
         for f in range(4):
@@ -104,7 +105,9 @@ def _get_moves(data, reader, n, channel_bits, state, kind_channels, carrier, n_g
         if mask == 0 or mask & ~kind_channels[kind] != 0:
             fail(reader, BAD_MASK)
             return
-        state[i, STALE] = stale_after(carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE]))
+        state[i, STALE] = stale_after(
+            carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE])
+        )
         state[i, MASK] = mask
         previous = i
 
@@ -129,6 +132,7 @@ def _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q
             return n
         identity[n] = (generation << np.uint64(32)) | slot
         state[n, KIND], state[n, MASK], state[n, STALE] = kind, mask, 0xFF
+        state[n, UNIT:] = NO_CHANNEL
         q[n] = 0
         d[n] = 0
         n += 1
@@ -226,6 +230,7 @@ def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_gro
                 if (state[i, STALE] >> j) & 1:
                     _get_absolute(data, reader, i, kind, c, j, q, d, n_fields, order, reference)
                     state[i, STALE] &= ~(1 << j) & 0xFF
+                    state[i, UNIT + j] = c
                 else:
                     rows[n_rows] = i
                     n_rows += 1
@@ -247,8 +252,10 @@ def _get_tick(data, reader, reset, last_tick):
 
 
 @kernel(
-    "int64(uint8[::1], int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
-    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], int64[:, :, ::1], int64, "
+    "int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], "
+    "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
+    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], "
+    "int64[:, :, ::1], int64, "
     "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
@@ -261,7 +268,7 @@ def apply_frame(
     Parameters
     ----------
     data : uint8[n]                              in      the frame
-    head : int64[8]                              in/out  0 last tick (-1: none), 1 rows, 2 entered, 3 left, 4 updates, 5 reset, 6 absolutes
+    head : int64[8]                              in/out  last tick (-1: none), rows, entered, left, updates, reset
     phase : int64                                in
     identity, state, q, d                        in/out  the table, `max_followed` rows
     rice : uint8[P]                              in/out  Rice parameters

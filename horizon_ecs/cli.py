@@ -1,0 +1,238 @@
+"""The command line: `python -m horizon_ecs`, also installed as `horizon-ecs`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from horizon_ecs import __version__
+from horizon_ecs.errors import HorizonError
+
+# What a command needs is imported when it runs: `--help` shall not wait for a compiler.
+
+MAX_CLIENTS = 1_000
+FOLLOWED = 16_384  # of the demo: its outermost ring holds half the world
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0, 1 where it failed or found mismatches, 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
+    try:
+        return int(options.command(options))
+    except (HorizonError, OSError) as error:
+        print(f"horizon-ecs: {_in_words(error, options)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _in_words(error: Exception, options: argparse.Namespace) -> str:
+    if isinstance(error, OSError) and getattr(options, "port", None) is not None and error.errno is not None:
+        reason = error.strerror or error
+        return f"can't listen on {options.host} port {options.port}: {reason}; choose another with --port (0: any)"
+    return str(error)
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
+    """A number within bounds, for argparse."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text.replace("_", ""))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must lie between {low:g} and {high:g}, not {text}")
+        return value
+
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="horizon-ecs", description="Thousands of moving things that thousands of clients watch.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"horizon-ecs {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_replay(commands)
+    _add_bench(commands)
+    _command(commands, "doctor", _doctor, "Tell what this machine offers, and what to do about what it lacks.")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_, description=help_, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    made.set_defaults(command=run)
+    made.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return made
+
+
+def _add_serving(parser: argparse.ArgumentParser, seconds: str) -> None:
+    add = parser.add_argument
+    add("--clients", type=_number(int, 0, MAX_CLIENTS), default=0, metavar="N",
+        help="simulated clients over real sockets, each of which checks every value it decodes")  # fmt: skip
+    add("--seconds", type=_number(float, 0.1, 1e7), metavar="S", help=seconds)
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_number(int, 0, 65_535), default=8080, metavar="P", help="0 lets the system pick one")
+
+
+def _add_demo(commands: Any) -> None:
+    text = "Serve the demo world: ships that drift, and one for each client to steer."
+    parser = _command(commands, "demo", _demo, text)
+    add = parser.add_argument
+    add("--entities", type=_number(int, 10, 1_000_000), default=10_000, metavar="N", help="ships and stations")
+    add("--seed", type=_number(int, 0, 2**63 - 1), default=1, metavar="N", help="of where they are")
+    _add_serving(parser, "serve so long; without, until Ctrl+C")
+
+
+def _add_replay(commands: Any) -> None:
+    parser = _command(commands, "replay", _replay, "Play recorded tracks as a world, and serve it.")
+    add = parser.add_argument
+    add(
+        "tracks", type=Path, metavar="TRACKS", help=".npz or .csv with id, frame, x, y[, z] and a rate (docs/tracks.md)"
+    )
+    add("--rate", type=_number(float, 0.01, 10_000), metavar="HZ", help="frames a second, if the file doesn't say")
+    add("--speed", type=_number(float, 0.01, 100), default=1.0, metavar="X", help="times the recording's own rate")
+    add("--precision", type=_number(float, 1e-6, 1e3), default=1 / 512, metavar="M", help="in the file's units")
+    add("--radius", type=_number(float, 1e-3, 1e12), metavar="R", help="who is so near is seen; without, everybody is")
+    _add_serving(parser, "serve so long; without, loop until Ctrl+C, or with --clients play the recording once")
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="Measure.", description="Measure.")
+    what = bench.add_subparsers(required=True, metavar="WHAT")
+    add = _command(what, "tick", _bench_tick, "Time the whole tick, without sockets.").add_argument
+    add("--entities", type=_number(int, 100, 10_000_000), default=100_000, metavar="N", help="all of them moving")
+    add("--observers", type=_number(int, 1, 1_000_000), default=10_000, metavar="N", help="each at its own entity")
+    add("--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit")
+    add("--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed")
+    add("--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default one a core")
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from horizon_ecs import demo, kernel
+    from horizon_ecs.config import ServerConfig
+    from horizon_ecs.progress import reporting
+
+    config = ServerConfig(host=options.host, port=options.port, max_followed=FOLLOWED, max_connections=MAX_CLIENTS + 24)
+    with reporting("Compiling") as report:
+        kernel.report_progress(report)
+        world = demo.build(options.entities, options.seed)
+
+        def make_server(**more: Any) -> Any:
+            return demo.make_server(world, config, **more)
+
+        return _serve(options, make_server, f"{options.entities:,} ships and stations", options.seconds)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from horizon_ecs import kernel
+    from horizon_ecs.config import ServerConfig
+    from horizon_ecs.net.server import Server
+    from horizon_ecs.progress import reporting
+    from horizon_ecs.replay import replay_world
+    from horizon_ecs.tracks import load_tracks
+
+    tracks = load_tracks(options.tracks, options.rate)
+    once = options.seconds is None and options.clients > 0
+    config = ServerConfig(host=options.host, port=options.port, max_connections=MAX_CLIENTS + 24)
+    with reporting("Compiling") as report:
+        kernel.report_progress(report)
+        replay = replay_world(
+            tracks, precision=options.precision, radius=options.radius, speed=options.speed, loop=not once
+        )
+        replay.paused = once  # nothing is to be missed while the clients join
+        x0, y0, x1, y1 = tracks.bounds
+        about = {"title": f"Horizon ECS: {options.tracks.name}", "bounds": [x0, y0, x1, y1]}
+
+        def make_server(after_tick: Any = None) -> Any:
+            def after(server: Server) -> None:
+                if after_tick:
+                    after_tick(server)
+                if replay.done:
+                    server.request_stop()
+
+            def join(world: Any, player: Any) -> None:
+                player.position = (x0 + x1) / 2, (y0 + y1) / 2
+
+            return Server(replay.world, config, on_join=join, after_tick=after, about=about)
+
+        def play() -> None:
+            replay.paused = False
+
+        what = f"{tracks.n_ids:,} tracks of {options.tracks.name} at {replay.world.tick_rate:g} Hz"
+        return _serve(options, make_server, what, options.seconds, play)
+
+
+def _serve(options: argparse.Namespace, make_server: Any, what: str, seconds: float | None,
+           ready: Callable[[], None] = lambda: None) -> int:  # fmt: skip
+    from horizon_ecs import kernel
+    from horizon_ecs.host import host
+
+    def announce(server: Any) -> None:
+        kernel.report_progress(None)
+        print(f"Serving {what} on {server.url} (stop with Ctrl+C)", flush=True)
+        if options.clients:
+            print(f"{options.clients} simulated clients join and check what they are told", flush=True)
+
+    result = host(make_server, n_clients=options.clients, seconds=seconds, announce=announce, ready=ready)
+    error = result.pop("error", None)
+    _print_report(result, options)
+    if error:
+        print(f"horizon-ecs: the simulated clients: {error}", file=sys.stderr)
+    return 1 if error or result["mismatches"] else 0
+
+
+def _print_report(result: dict[str, Any], options: argparse.Namespace) -> None:
+    """As JSON on one line, or for people."""
+    if options.json:
+        print(json.dumps(result), flush=True)
+        return
+    width = max(len(key) for key in result)
+    for key, value in result.items():
+        shown = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        if isinstance(value, list):
+            shown = " ".join(str(item) for item in value)
+        print(f"  {key:<{width}}  {shown}")
+
+
+def _bench_tick(options: argparse.Namespace) -> int:
+    from horizon_ecs import kernel
+    from horizon_ecs.bench import bench_tick
+    from horizon_ecs.progress import reporting
+
+    with reporting("Working") as report:
+        kernel.report_progress(report)
+        result = bench_tick(
+            entities=options.entities, observers=options.observers, density=options.density, ticks=options.ticks,
+            threads=options.threads, progress=report
+        )  # fmt: skip
+    _print_report(result, options)
+    return 1 if result["mismatches"] else 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from horizon_ecs.doctor import examine
+
+    found = examine()
+    advice = found["advice"] if options.json else found.pop("advice")
+    _print_report(found, options)
+    if not options.json:
+        print("\n".join(f"* {line}" for line in advice) if advice else "All is well.")
+    return 0

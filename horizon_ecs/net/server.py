@@ -1,0 +1,301 @@
+"""The server: ticks a world on a thread, and streams what its replicator made to clients over WebSockets.
+
+Two threads share the work: the tick's owns world and replicator (`stage`), the event loop's sockets and sessions
+(`connections`). What one wants of the other it posts, and each queue keeps its order: so a welcome precedes its
+observer's first frame, and a frame never reaches who came later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.server import Server as WebSocketServer
+from websockets.asyncio.server import serve as listen
+
+from horizon_ecs.config import ServerConfig
+from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.net import wire
+from horizon_ecs.net.connections import Connections
+from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
+from horizon_ecs.net.wire import Close
+from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.ticker import percentile
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Server:
+    """Serves a world.
+
+    Parameters
+    ----------
+    world : World
+        With at least one kind that has layers. While it is served only hooks and systems may touch it.
+    config : ServerConfig, optional
+    events : sequence of event classes
+        What clients may send; systems find them in `world.events(Class)`, with the player's entity as `sender`.
+    on_join : callable(world, player) -> handle or None
+        Between two ticks, when a client joins: returns the entity that it looks from and steers. Without one it looks
+        from `player.position`. A CapacityError refuses it with code 1013.
+    on_leave : callable(world, player)
+        Between two ticks, when it has left.
+    after_tick : callable(server)
+        On the tick's thread after every tick.
+    about : mapping
+        Sent to every client; the page reads `title` and `bounds` ([x0, y0, x1, y1]).
+
+    Raises
+    ------
+    DefinitionError
+        The world has nothing to replicate, or an event isn't one.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        config: ServerConfig | None = None,
+        *,
+        events: Sequence[type] = (),
+        on_join: JoinHook | None = None,
+        on_leave: LeaveHook | None = None,
+        after_tick: Callable[[Server], None] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.config = config or ServerConfig()
+        numbered = _number_events(events)
+        self._stage = Stage(
+            world, self.config, self, on_join=on_join, on_leave=on_leave,
+            after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
+        )  # fmt: skip
+        self.schema = {**self.replicator.schema, "events": _describe_events(numbered)}
+        self._connections = Connections(
+            self.config, self.schema, numbered, dict(about or {}), world.tick_rate, self.replicator.max_silence_ticks
+        )
+        self._connections.stage = self._stage
+        self._listener: WebSocketServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    @property
+    def world(self) -> World:
+        """The world that is served."""
+        return self._stage.world
+
+    @property
+    def replicator(self) -> Replicator:
+        """What makes the frames; the tick's thread's, like the world."""
+        return self._stage.replicator
+
+    @property
+    def players(self) -> Mapping[int, Player]:
+        """Who has joined, by observer; for `after_tick`, hooks and systems."""
+        return self._stage.players
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    def run(self, *, started: Callable[[Server], None] | None = None, seconds: float | None = None) -> None:
+        """Serve until SIGINT or SIGTERM, or for so many seconds; clients are then closed with code 1001.
+
+        Parameters
+        ----------
+        started : callable(server), optional
+            Called when clients can connect.
+        seconds : float, optional
+
+        Raises
+        ------
+        SystemFailure
+            A system raised.
+        OSError
+            The address can't be listened on.
+        """
+        asyncio.run(self._run(started, seconds))
+
+    async def _run(self, started: Callable[[Server], None] | None, seconds: float | None) -> None:
+        self.handle_signals()
+        await self.start()
+        try:
+            if started:
+                started(self)
+            await self.wait(seconds)
+        finally:
+            await self.stop()
+
+    def handle_signals(self) -> None:
+        """Let SIGINT and SIGTERM end `wait`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Windows, and threads other than the main one, have no such handlers.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._stop.set)
+
+    async def start(self) -> None:
+        """Listen, and begin to tick; once in a server's life.
+
+        Raises
+        ------
+        ArgumentError
+            It has been started before.
+        OSError
+            The address can't be listened on.
+        """
+        if self._loop is not None:
+            raise ArgumentError("a server can be started once; make another for the same world")
+        self._loop = asyncio.get_running_loop()
+        config = self.config
+        self._listener = await listen(
+            self._connections.handle, config.host, config.port, process_request=self._connections.request,
+            compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS"
+        )  # fmt: skip
+        self._stage.ticker.start()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is to stop, at most so long; whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+    async def stop(self) -> None:
+        """Stop ticking, close every connection with 1001, and end listening. Raises what a tick raised."""
+        ticker = self._stage.ticker
+        await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+        if ticker.error is not None:
+            raise ticker.error
+
+    def request_stop(self) -> None:
+        """Let `wait` and `run` end; from any thread."""
+        self._post(self._stop.set)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        if self._listener is None:
+            raise ArgumentError("the server isn't listening")
+        return int(next(iter(self._listener.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host = self.config.host
+        if host in ("0.0.0.0", "::", ""):
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    @property
+    def ws_url(self) -> str:
+        """Where clients connect to."""
+        return self.url.replace("http", "ws", 1).rstrip("/") + wire.PATH
+
+    # -- what it costs -----------------------------------------------------------------------------------------
+
+    @property
+    def n_clients(self) -> int:
+        """Connections, those included that have not joined yet."""
+        return len(self._connections.seats)
+
+    def forget_times(self) -> None:
+        """Let times and counts of the report begin now."""
+        self._stage.ticker.forget()
+        self._stage.counters.clear()
+
+    def report(self) -> dict[str, Any]:
+        """Counts and times of the run so far, as plain data.
+
+        Times are in milliseconds, over the last ticks that are remembered (`ticker.REMEMBERED`); `late_ms` is how long
+        after it was due a tick's frames were there. `bytes` are those of state frames.
+        """
+        ticker, counted, connected = self._stage.ticker, self._stage.counters, self._connections.counters
+        updates = counted["updates"]
+        return {
+            "entities": len(self.world),
+            "observers": self.replicator.n_observers,
+            "ticks": ticker.n_ticks,
+            "tick_ms_median": percentile(ticker.tick_ms, 50),
+            "tick_ms_p99": percentile(ticker.tick_ms, 99),
+            "late_ms_p99": percentile(ticker.late_ms, 99),
+            "missed_ticks": ticker.n_missed,
+            "followed_pairs": self.replicator.stats.followed_pairs,
+            "frames": counted["frames"],
+            "updates": updates,
+            "bytes": counted["bytes"],
+            "bytes_per_update": counted["bytes"] / updates if updates else 0.0,
+            "inputs": counted["inputs"],
+            "inputs_dropped": counted["inputs_dropped"],
+            "holds": connected["holds"],
+            "resets": connected["resets"],
+            "refusals": {key[8:]: n for key, n in sorted(connected.items()) if key.startswith("refused:")},
+        }
+
+    # -- from the tick's thread to the event loop --------------------------------------------------------------
+
+    def _post(self, function: Callable[..., None], *args: Any) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def deliver(self, frames: Frames) -> None:
+        """For the stage."""
+        self._post(self._connections.deliver, frames)
+
+    def welcome(self, seat: Seat, phase: int, tick: int) -> None:
+        """For the stage."""
+        self._post(self._connections.welcome, seat, phase, tick)
+
+    def refuse(self, seat: Seat, code: Close, reason: str) -> None:
+        """For the stage."""
+        self._post(self._connections.refuse, seat, code, reason)
+
+    def broadcast(self, message: bytes) -> None:
+        """For the stage."""
+        self._post(self._connections.broadcast, message)
+
+
+def _number_events(events: Sequence[type]) -> dict[int, Any]:
+    """Events by their number on the wire."""
+    if len(events) > wire.MAX_EVENTS:
+        raise DefinitionError(f"{len(events)} events; at most {wire.MAX_EVENTS} can be declared")
+    for event in events:
+        if not hasattr(event, "__hz_dtype__"):
+            raise DefinitionError(f"expected a class decorated with @event, got {event!r}")
+    return dict(enumerate(events, 1))
+
+
+def _describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """Events as the wire's schema has them."""
+    return [
+        {
+            "id": number,
+            "name": event.__hz_event__,
+            "fields": [[name, event.__hz_dtype__[name].str[1:]] for name in event.__hz_dtype__.names],
+        }
+        for number, event in events.items()
+    ]
+
+
+def serve(
+    world: World, *, events: Sequence[type] = (), on_join: JoinHook | None = None, on_leave: LeaveHook | None = None,
+    about: Mapping[str, Any] | None = None, **settings: Any
+) -> None:  # fmt: skip
+    """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
+
+    Parameters
+    ----------
+    world, events, on_join, on_leave, about
+        As for `Server`.
+    **settings
+        As for `ServerConfig`.
+    """
+    server = Server(world, ServerConfig.of(**settings), events=events, on_join=on_join, on_leave=on_leave, about=about)
+    server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))

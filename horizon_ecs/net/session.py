@@ -1,0 +1,242 @@
+"""One client as its server sees it: bytes in, events out, and who gets frames at all. No I/O; `now` is an argument.
+
+    state      what comes                    next       says
+    GREETING   hello                         JOINING    Hello
+    GREETING   anything else                 ENDED      Refused 4000–4003
+    JOINING    (welcome goes out)            LIVE
+    JOINING    ping                          JOINING    Reply
+    LIVE       ping                          LIVE       Reply
+    LIVE       an event with its records     LIVE       Input
+    LIVE       acknowledgement               LIVE
+    any        text, malformed, too many     ENDED      Refused
+    ENDED      anything                      ENDED
+
+Flow: a client acknowledges the ticks that it has applied. One that is more than a window behind what was sent is held:
+nothing is framed for it. When it has acknowledged the last frame, one reset frame makes it whole. One that owes an
+acknowledgement and makes no progress is given up. (What waits in a socket's buffer says nothing of how old it is.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from horizon_ecs.errors import WireError
+from horizon_ecs.net import wire
+from horizon_ecs.net.limits import TokenBucket
+from horizon_ecs.net.wire import Close
+
+
+class State(Enum):
+    """See the table above."""
+
+    GREETING = "greeting"
+    JOINING = "joining"
+    LIVE = "live"
+    ENDED = "ended"
+
+
+class Pace(Enum):
+    """What flow control asks for."""
+
+    AS_IS = "as is"
+    HOLD = "hold"
+    RESUME = "resume"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A client has introduced itself."""
+
+    name: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Records of a declared event: `payload` is whole records, packed."""
+
+    event: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Bytes to send back."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The connection is to be closed."""
+
+    code: Close
+    reason: str
+
+
+SessionEvent = Hello | Input | Reply | Refused
+
+
+class Session:
+    """The protocol of one connection.
+
+    Parameters
+    ----------
+    schema_hash : str
+        Of what the server replicates.
+    record_bytes : mapping of int to int
+        By event's id, the size of a record.
+    max_messages_per_s : float
+    window_ticks : int
+        How far acknowledgements may lag behind what was sent.
+    stall_timeout_s : float
+        How long a client that owes acknowledgements may make no progress.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema_hash: str,
+        record_bytes: Mapping[int, int],
+        max_messages_per_s: float,
+        window_ticks: int,
+        stall_timeout_s: float,
+    ) -> None:
+        self.state = State.GREETING
+        self.held = False
+        self.sent_tick = 0
+        self.n_resumed = 0
+        # Ticks of frames not yet acknowledged. Not only the first and the last: after a silence two that follow each
+        # other may lie a second apart, and that's nobody's lag.
+        self._owed: deque[int] = deque()
+        self._schema_hash = schema_hash
+        self._record_bytes = record_bytes
+        self._bucket = TokenBucket(max_messages_per_s, 2 * max_messages_per_s)
+        self._window_ticks = window_ticks
+        self._stall_timeout_s = stall_timeout_s
+        self._progress_at = 0.0
+
+    def joined(self) -> None:
+        """The welcome goes out."""
+        if self.state is State.JOINING:
+            self.state = State.LIVE
+
+    def ended(self) -> None:
+        """The connection is gone."""
+        self.state = State.ENDED
+
+    # -- what comes in -----------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | str, tick: int, now: float) -> SessionEvent | None:
+        """One message from the client.
+
+        Parameters
+        ----------
+        data : bytes or str
+        tick : int
+            The server's, for pongs.
+        now : float
+            Seconds of a clock that never falls.
+        """
+        if self.state is State.ENDED:
+            return None
+        try:
+            said = self._refuse_flood(now) or self._read(data, tick, now)
+        except WireError as error:
+            said = Refused(Close.MALFORMED, str(error))
+        if isinstance(said, Refused):
+            self.state = State.ENDED
+        return said
+
+    def _refuse_flood(self, now: float) -> Refused | None:
+        if self._bucket.take(now):
+            return None
+        return Refused(Close.TOO_MANY, f"more than {self._bucket.rate:g} messages a second")
+
+    def _read(self, data: bytes | str, tick: int, now: float) -> SessionEvent | None:
+        if isinstance(data, str):
+            return Refused(Close.TEXT, "a text message; all messages are binary")
+        if not data:
+            raise WireError("an empty message")
+        if self.state is State.GREETING:
+            return self._greet(data)
+        if data[0] >= 0x80:
+            return self._answer(data, tick)
+        if self.state is not State.LIVE:
+            raise WireError("only pings may come before the welcome")
+        if data[0] == wire.ACKNOWLEDGEMENT:
+            self._acknowledge(wire.read_acknowledgement(data), now)
+            return None
+        return self._input(data)
+
+    def _greet(self, data: bytes) -> SessionEvent:
+        if data[0] < 0x80:
+            return Refused(Close.NO_HELLO, "the first message must be hello")
+        hello = wire.unpack(data)
+        if hello["type"] != "hello":
+            return Refused(Close.NO_HELLO, f"the first message must be hello, not {hello['type']!r}")
+        if hello.get("protocol") != wire.PROTOCOL:
+            return Refused(Close.PROTOCOL, f"protocol {hello.get('protocol')!r}, this server speaks {wire.PROTOCOL}")
+        if hello.get("schema", self._schema_hash) != self._schema_hash:
+            return Refused(Close.SCHEMA, f"schema {hello['schema']!r}, this server has {self._schema_hash}")
+        name, about = hello.get("name", ""), hello.get("about", {})
+        if not isinstance(name, str) or len(name) > wire.MAX_NAME:
+            raise WireError(f"name must be text of at most {wire.MAX_NAME} characters")
+        if not isinstance(about, dict):
+            raise WireError("about must be a map")
+        self.state = State.JOINING
+        return Hello(name, about)
+
+    def _answer(self, data: bytes, tick: int) -> SessionEvent:
+        message = wire.unpack(data)
+        if message["type"] != "ping":
+            raise WireError(f"no message of type {message['type']!r}")
+        return Reply(wire.pack({"type": "pong", "t": message.get("t"), "tick": tick}))
+
+    def _input(self, data: bytes) -> SessionEvent:
+        size = self._record_bytes.get(data[0])
+        if size is None:
+            return Refused(Close.NO_SUCH_EVENT, f"no event {data[0]}")
+        n = len(data) - 1
+        if n == 0 or n % size:
+            return Refused(Close.NO_SUCH_EVENT, f"{n} bytes of event {data[0]}, whose records have {size}")
+        return Input(data[0], data[1:])
+
+    # -- flow --------------------------------------------------------------------------------------------------
+
+    def sent(self, tick: int, now: float) -> None:
+        """A frame of `tick` went out."""
+        if not self._owed:
+            self._progress_at = now
+        self._owed.append(tick)
+        self.sent_tick = tick
+
+    def _acknowledge(self, tick: int, now: float) -> None:
+        if tick > self.sent_tick:
+            raise WireError(f"tick {tick} is acknowledged, but {self.sent_tick} was sent last")
+        while self._owed and self._owed[0] <= tick:
+            self._owed.popleft()
+            self._progress_at = now
+
+    @property
+    def behind(self) -> int:
+        """Ticks between the oldest frame that isn't acknowledged and the newest."""
+        return self.sent_tick - self._owed[0] if self._owed else 0
+
+    def pace(self, now: float) -> Pace:
+        """What is to change for this client now; HOLD and RESUME are said once."""
+        if self._owed and now - self._progress_at > self._stall_timeout_s:
+            return Pace.GIVE_UP
+        if self.held and not self._owed:
+            self.held = False
+            self.n_resumed += 1
+            return Pace.RESUME
+        if not self.held and self.behind > self._window_ticks:
+            self.held = True
+            return Pace.HOLD
+        return Pace.AS_IS

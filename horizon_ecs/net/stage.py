@@ -1,0 +1,187 @@
+"""The stage: a served world on the tick's thread; what the event loop wants of it is done between two ticks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from horizon_ecs.config import ServerConfig
+from horizon_ecs.errors import CapacityError
+from horizon_ecs.net import wire
+from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.wire import Close
+from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.ticker import Ticker, percentile
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+log = logging.getLogger("horizon_ecs.server")
+
+STATS_INTERVAL_S = 1.0
+BUFFERS = 2  # what a replicator takes turns in
+_RETRY_S = 0.1  # while the event loop is behind: look whether it is to stop
+
+JoinHook = Callable[["World", Player], "int | None"]
+LeaveHook = Callable[["World", Player], None]
+
+
+class Audience(Protocol):
+    """What a stage tells; called on its own thread, to be passed on to the event loop in this order."""
+
+    def deliver(self, frames: Frames) -> None:
+        """A tick's frames; `Stage.delivered` when their buffer is free again."""
+
+    def welcome(self, seat: Seat, phase: int, tick: int) -> None:
+        """A client has its observer; before that one's first frame."""
+
+    def refuse(self, seat: Seat, code: Close, reason: str) -> None:
+        """A client can't join."""
+
+    def broadcast(self, message: bytes) -> None:
+        """A whole message for everybody."""
+
+
+class Stage:
+    """Ticks a world and its replicator at the world's rate.
+
+    Attributes
+    ----------
+    players : dict of int to Player
+        By observer.
+    counters : Counter
+    """
+
+    def __init__(
+        self,
+        world: World,
+        config: ServerConfig,
+        audience: Audience,
+        *,
+        on_join: JoinHook | None,
+        on_leave: LeaveHook | None,
+        after_tick: Callable[[], None] | None,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.world = world
+        self.replicator = Replicator(
+            world, hysteresis=config.hysteresis, max_observers=config.max_connections, max_followed=config.max_followed
+        )
+        self.players: dict[int, Player] = {}
+        self.counters: Counter[str] = Counter()
+        self._second: Counter[str] = Counter()
+        self._stats_at_s = 0.0
+        self._audience = audience
+        self._on_join, self._on_leave, self._after_tick = on_join, on_leave, after_tick
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._free_buffers = threading.Semaphore(BUFFERS)
+        self.ticker = Ticker(world.tick_rate, self._tick, max_catch_up=config.max_catch_up, on_end=on_end)
+
+    # -- posted from the event loop ----------------------------------------------------------------------------
+
+    def join(self, seat: Seat) -> None:
+        """Let a client in, or refuse it."""
+        self._inbox.append(lambda: self._join(seat))
+
+    def leave(self, seat: Seat) -> None:
+        """Let a client go, if it had joined."""
+        self._inbox.append(lambda: self._leave(seat))
+
+    def hold(self, seat: Seat) -> None:
+        """Frame nothing for a client until it is resumed."""
+        self._inbox.append(lambda: self.replicator.hold(seat.observer) if seat.observer >= 0 else None)
+
+    def resume(self, seat: Seat) -> None:
+        """Make a client whole by one reset frame."""
+        self._inbox.append(lambda: self.replicator.resume(seat.observer) if seat.observer >= 0 else None)
+
+    def input(self, event: type, sender: int, records: Any) -> None:
+        """Queue records of an event for the next tick."""
+        self._inbox.append(lambda: self._input(event, sender, records))
+
+    def delivered(self) -> None:
+        """Frames have been handed on: their buffer may be written again."""
+        self._free_buffers.release()
+
+    # -- on the tick's thread ----------------------------------------------------------------------------------
+
+    def _tick(self, due_s: float) -> None:
+        while not self._free_buffers.acquire(timeout=_RETRY_S):
+            if self.ticker.stopping:
+                return
+        for _ in range(len(self._inbox)):
+            self._inbox.popleft()()
+        self.world.tick()
+        frames = self.replicator.step()
+        stats = self.replicator.stats
+        for tally in (self.counters, self._second):
+            tally["frames"] += stats.n_frames
+            tally["updates"] += stats.updates
+            tally["bytes"] += stats.bytes
+        self._audience.deliver(frames)
+        if due_s - self._stats_at_s >= STATS_INTERVAL_S:
+            self._stats_at_s = due_s
+            self._audience.broadcast(wire.message(wire.pack(self._stats())))
+            self._second.clear()
+        if self._after_tick is not None:
+            self._after_tick()
+
+    def _stats(self) -> dict[str, Any]:
+        """The message of the last second (docs/wire.md)."""
+        recent = deque(list(self.ticker.tick_ms)[-max(1, round(self.world.tick_rate)) :])
+        return {
+            "type": "stats",
+            "tick_ms": percentile(recent, 50),
+            "tick_ms_p99": percentile(recent, 99),
+            "entities": len(self.world),
+            "observers": self.replicator.n_observers,
+            "followed_pairs": self.replicator.stats.followed_pairs,
+            "frame_bytes": self._second["bytes"],
+            "updates": self._second["updates"],
+        }
+
+    def _join(self, seat: Seat) -> None:
+        player = seat.player
+        if seat.gone or player is None:
+            return
+        try:
+            seat.observer = self._admit(player)
+        except CapacityError as error:
+            self._audience.refuse(seat, Close.FULL, f"the server is at capacity: {error}")
+        except Exception:
+            log.exception("on_join failed for %r", player.name)
+            self._audience.refuse(seat, Close.INTERNAL, "joining failed")
+        else:
+            self.players[seat.observer] = player
+            self._audience.welcome(seat, self.replicator.phase(seat.observer), self.world.tick_count)
+
+    def _admit(self, player: Player) -> int:
+        """Give a player its entity and an observer, or neither."""
+        player.entity = int((self._on_join(self.world, player) if self._on_join else None) or 0)
+        try:
+            return self.replicator.add_observer(player.entity, player.position)
+        except Exception:
+            self._say_goodbye(player)
+            raise
+
+    def _leave(self, seat: Seat) -> None:
+        if seat.observer < 0:
+            return
+        self.replicator.remove_observer(seat.observer)
+        self._say_goodbye(self.players.pop(seat.observer))
+        seat.observer = -1
+
+    def _say_goodbye(self, player: Player) -> None:
+        if self._on_leave is None:
+            return
+        try:
+            self._on_leave(self.world, player)
+        except Exception:
+            log.exception("on_leave failed for %r", player.name)
+
+    def _input(self, event: type, sender: int, records: Any) -> None:
+        self.counters["inputs"] += len(records)
+        self.counters["inputs_dropped"] += len(records) - self.world.push_events(event, sender, records)

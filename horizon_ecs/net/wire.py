@@ -1,0 +1,105 @@
+"""Messages other than state frames, as docs/wire.md has them: maps of msgpack, acknowledgements, events."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+import msgpack
+
+from horizon_ecs.errors import WireError
+
+PROTOCOL = 1
+PATH = "/ws"
+ACKNOWLEDGEMENT = 0  # the first byte of one
+MAX_EVENTS = 127  # event ids are 1 to 127
+MAX_NAME = 64
+MAX_REASON_BYTES = 123  # of a close frame (RFC 6455, 5.5.1)
+
+# A message within its size limit could still ask for a million empty maps.
+_LIMITS = {"max_array_len": 64, "max_map_len": 64, "max_str_len": 1024, "max_bin_len": 1024, "max_ext_len": 0}
+
+_ACK = struct.Struct("<BI")
+
+
+class Close(IntEnum):
+    """Close codes (docs/wire.md, "Close codes")."""
+
+    STOPPING = 1001
+    TEXT = 1003
+    TOO_LONG = 1009
+    INTERNAL = 1011
+    FULL = 1013
+    MALFORMED = 4000
+    NO_HELLO = 4001
+    PROTOCOL = 4002
+    SCHEMA = 4003
+    LATE_HELLO = 4004
+    NO_SUCH_EVENT = 4005
+    STALLED = 4006
+    TOO_MANY = 4007
+
+
+def pack(message: Mapping[str, Any]) -> bytes:
+    """A map as the bytes of one message."""
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def unpack(data: bytes, *, trusted: bool = False) -> dict[str, Any]:
+    """The map that a message holds.
+
+    Parameters
+    ----------
+    data : bytes
+    trusted : bool
+        Whether it comes from a server, whose schema may be longer than anything a client has to say.
+
+    Raises
+    ------
+    WireError
+        It is not a msgpack map with a text `type`, or larger than anything that is ever said.
+    """
+    limits: dict[str, int] = {} if trusted else _LIMITS
+    try:
+        message = msgpack.unpackb(data, **limits)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"not msgpack within its limits: {error or type(error).__name__}") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise WireError("not a map with a type")
+    return message
+
+
+def schema_hash(schema: Mapping[str, Any]) -> str:
+    """The hash by which two sides find out whether they mean the same."""
+    return hashlib.sha256(pack(schema)).hexdigest()[:16]
+
+
+def acknowledgement(tick: int) -> bytes:
+    """That everything up to the frame of `tick` has been applied."""
+    return _ACK.pack(ACKNOWLEDGEMENT, tick)
+
+
+def read_acknowledgement(data: bytes) -> int:
+    """The tick that a client has applied. Raises WireError for another length."""
+    if len(data) != _ACK.size:
+        raise WireError(f"an acknowledgement of {len(data)} bytes, not {_ACK.size}")
+    return int(_ACK.unpack(data)[1])
+
+
+def message(payload: bytes) -> bytes:
+    """A whole WebSocket message, unmasked, as a server sends it (RFC 6455, 5.2): for what goes to many at once."""
+    n = len(payload)
+    if n < 126:
+        return struct.pack("!BB", 0x82, n) + payload
+    if n < 65_536:
+        return struct.pack("!BBH", 0x82, 126, n) + payload
+    return struct.pack("!BBQ", 0x82, 127, n) + payload
+
+
+def reason(text: str) -> str:
+    """A close reason, cut to the bytes that a close frame has for it."""
+    return text.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

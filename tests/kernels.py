@@ -1,0 +1,213 @@
+"""The one place where tests know how kernels and the Replicator's insides are called."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from horizon_ecs import kernel, replication
+from horizon_ecs.systems import bits, delta, grid, interest, observers, quantise, rice
+
+PAGE = 1024
+DEAD = 0xFFFFFFFF
+
+kernel.warm_up("delta", "grid", "observers", "quantise", "rice")
+
+
+def every_stage_parallel(monkeypatch: Any) -> None:
+    """Have the Replicator use its threads however little there is to do."""
+    monkeypatch.setattr(replication, "PARALLEL_MS", -1.0, raising=False)
+
+
+def grid_of(replicator: Any) -> tuple[list[float], list[list[int]]]:
+    """Of every kind: 1 / edge of a cell; first cell and logarithms of width and height."""
+    return replicator._grid.inverse_size.tolist(), replicator._grid.shape.tolist()
+
+
+def rice_of(replicator: Any) -> list[int]:
+    """The Rice parameters in the wire's order."""
+    return list(replicator._rice_flat)
+
+
+def max_silence(replicator: Any) -> int:
+    """Ticks after which an empty frame goes out."""
+    return int(replicator._max_silence)
+
+
+def set_phase(replicator: Any, observer: int, phase: int) -> None:
+    """Give an observer that hasn't been served yet another phase."""
+    replicator._table.phase[observer] = phase % replicator._n_phases
+
+
+def observer_position(replicator: Any, observer: int) -> list[np.float32]:
+    return list(replicator.position[observer])
+
+
+def entries_of(replicator: Any, observer: int) -> list[tuple[int, int, int, int]]:
+    """(slot, mask, stale, kind) of what an observer follows."""
+    packed = replicator.followed(observer).tolist()
+    return [(e & 0xFFFFFFFF, e >> 32 & 255, e >> 40 & 255, e >> 48 & 255) for e in packed]
+
+
+def clone(replica: Any) -> Any:
+    """A replica that knows the same and shares nothing."""
+    twin = copy.copy(replica)
+    for name, value in vars(replica).items():
+        if isinstance(value, np.ndarray):
+            setattr(twin, name, value.copy())
+    return twin
+
+
+# -- bits --------------------------------------------------------------------------------------------------------
+
+READERS = {"b": bits.get, "gamma": bits.get_gamma, "wide": bits.get_wide, "rice": bits.get_rice}
+TOKENS = {"b": bits.token, "wide": bits.wide_token, "rice": bits.rice_token}
+
+
+def write_codes(codes: list[tuple[Any, ...]]) -> bytes:
+    """The stream of codes given as (name, value) or (name, value, n or k)."""
+    tokens, n = np.zeros(2 * len(codes), np.uint64), 0
+    for name, value, *rest in codes:
+        if name == "gamma":
+            n = bits.put_gamma(tokens, n, np.uint64(value))
+        else:
+            tokens[n] = TOKENS[name](np.uint64(value), *(np.uint64(r) for r in rest))
+            n += 1
+    words = np.full(len(tokens) + 2, 2**64 - 1, np.uint64)
+    n_bits = bits.pack(words, 0, tokens, n)
+    return words.tobytes()[: (n_bits + 7) // 8]
+
+
+def read_codes(data: bytes, codes: list[tuple[Any, ...]]) -> tuple[list[int], int]:
+    """The values of codes given as (name,) or (name, n or k), and the error that ended it, 0 for none."""
+    octets, reader = np.frombuffer(data, np.uint8).copy(), np.array([0, 8 * len(data), 0], np.int64)
+    values = []
+    for name, *rest in codes:
+        value = READERS[name](octets, reader, *rest)
+        if reader[bits.ERROR]:
+            break
+        values.append(int(value))
+    return values, int(reader[bits.ERROR])
+
+
+def zigzag(value: int) -> int:
+    return int(bits.zigzag(np.int32(value)))
+
+
+def unzigzag(value: int) -> int:
+    return int(bits.unzigzag(np.uint32(value)))
+
+
+def index_bits(count: int) -> int:
+    return int(bits.index_bits(count))
+
+
+# -- quantise, grid, observers -----------------------------------------------------------------------------------
+
+
+def quantise_float(column: Any, pages: list[int], precision: float, previous: Any, out: Any) -> int:
+    return int(quantise.quantise_float(column, np.array(pages, np.uint32), 1.0 / precision, previous, out))
+
+
+def quantise_integer(column: Any, pages: list[int], out: Any) -> None:
+    quantise.quantise_integer(column, np.array(pages, np.uint32), out)
+
+
+def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any, inverse_size: list[float], shape: list[list[int]],
+               n_parts: int) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Where each cell begins, and its items: slots, and positions as float32[3, n]."""
+    n_cells = sum(1 << (w + h) for _, w, h in shape)
+    start, slot, cell_of = (
+        np.zeros(n_cells + 1, np.int32),
+        np.zeros(len(born), np.uint32),
+        np.zeros(len(born), np.int32),
+    )
+    sorted_position = np.zeros((3, len(born)), np.float32)
+    shares, counts = np.array_split(np.array(pages, np.uint32), n_parts), np.zeros((n_parts, n_cells), np.int32)
+    for share, count in zip(shares, counts, strict=True):
+        grid.count_cells(
+            share, np.array(page_kind, np.int16), born, *position, np.array(inverse_size), np.array(shape, np.int64), count,
+            cell_of
+        )  # fmt: skip
+    grid.place_cells(counts, start)
+    for share, cursor in zip(shares, counts, strict=True):
+        grid.fill_cells(share, *position, cell_of, cursor, slot, *sorted_position)
+    return start, slot[: start[-1]], sorted_position[:, : start[-1]]
+
+
+def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, Any, Any]
+         ) -> list[tuple[int, float]]:  # fmt: skip
+    """(slot, squared distance) of what one kind has within the limit."""
+    start, slot, position = built
+    out_slot, out_sq = np.zeros(len(slot) + 1, np.uint32), np.zeros(len(slot) + 1, np.float32)
+    n = interest.scan(*(np.float32(c) for c in centre), float(reach), np.float32(limit_sq), float(inverse_size),
+                      np.array(shape, np.int64), start, np.append(slot, np.uint32(0)),
+                      *np.pad(position, ((0, 0), (0, 1))), out_slot, out_sq, 0)  # fmt: skip
+    return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
+
+
+def follow_entities(entity: list[int], generation: Any, born: Any, axes: Any, position: Any) -> None:
+    observers.follow_entities(len(entity), np.array(entity, np.uint64), generation, born, *axes, position)
+
+
+def select_served(status: list[int], phase: list[int], wants_reset: list[int], sent: list[int], tick: int, silence: int,
+                  periods: list[list[int]]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
+    """(observer, whether a reset, mask of due channels by kind)."""
+    n, n_kinds = len(status), len(periods)
+    phases = range(max(phase, default=0) + 1)
+    due = [[sum(1 << c for c, p in enumerate(k) if p and (tick + f) % p == 0) for k in periods] for f in phases]
+    every = [sum(1 << c for c, p in enumerate(k) if p) for k in periods]
+    out_observer, out_reset, out_due = np.zeros(n, np.uint32), np.zeros(n, np.uint8), np.zeros((n, n_kinds), np.int64)
+    m = observers.select_served(
+        n, np.array(status, np.uint8), np.array(phase, np.int64), np.array(wants_reset, np.uint8), np.array(sent, np.uint32),
+        tick, silence, np.array(due, np.int64).reshape(-1, n_kinds), np.array(every, np.int64), out_observer, out_reset, out_due
+    )  # fmt: skip
+    return list(zip(out_observer[:m].tolist(), out_reset[:m].tolist(), out_due[:m].tolist(), strict=True))
+
+
+def order_by_tile(positions: list[tuple[float, float]], inverse_size: float) -> list[int]:
+    """Indices of the observers in the order in which they are served."""
+    n = len(positions)
+    position, out = np.zeros((n, 3), np.float32), np.zeros(n, np.uint32)
+    position[:, :2] = np.array(positions).reshape(n, 2)
+    count = np.full(observers.N_TILES + 1, 7, np.int32)
+    observers.order_by_tile(np.arange(n, dtype=np.uint32), position, inverse_size, count, out)
+    return out.tolist()
+
+
+# -- differences -------------------------------------------------------------------------------------------------
+
+
+def encode_records(history: Any, depth: int, orders: list[int], ks: list[int], tick: int, period: int, born: Any, structure_tick: int,
+                   pages: list[int], followed: list[int], n_parts: int = 1) -> list[tuple[int, int, bool, bool]]:  # fmt: skip
+    """Every slot's (code, length, moved, missed) for one kind, channel and group; field f is track f."""
+    n, n_slots = len(orders), len(born)
+    shape = (1, 1, 1, 4)
+    track, order, rices = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    track[..., :n], order[..., :n], rices[..., :n] = range(n), orders, ks
+    out = np.zeros((1, history.shape[1], 1), np.uint64)
+    for share in np.array_split(np.array(pages, np.uint32), n_parts):
+        delta.encode_records(
+            np.zeros((1, 3), np.int64), share, np.zeros(n_slots // PAGE, np.int16), np.array([followed], np.uint32), tick,
+            history, depth, track, order, rices, np.array([[period]], np.int64), np.array([[n]], np.int64), born,
+            structure_tick, period, out, np.zeros(PAGE, np.uint64), np.zeros(PAGE, np.uint16), np.zeros(PAGE, np.uint8)
+        )  # fmt: skip
+    records = []
+    for packed in out[0, :n_slots, 0].tolist():
+        length = packed >> 56 & 63
+        code = packed & ((1 << 56) - 1)
+        records.append((0 if length == 63 else code, length, bool(packed >> 62 & 1), bool(packed >> 63)))
+    return records
+
+
+def measure_rice(history: Any, depth: int, order: int, tick: int, period: int, born: Any, pages: list[int], followed: list[int]
+                 ) -> tuple[int, list[int]]:  # fmt: skip
+    """The sample's size and every parameter's cost; the field is track 0."""
+    cost = np.zeros(32, np.int64)
+    n = rice.measure_rice(
+        np.array(pages, np.uint32), np.zeros(len(born) // PAGE, np.int16), np.array([followed], np.uint32), tick - period, 0,
+        tick, history, depth, np.int32(0), np.uint8(order), period, born, cost
+    )  # fmt: skip
+    return int(n), cost.tolist()

@@ -1,0 +1,148 @@
+"""Writes tests/golden/: short streams from seeded worlds, frame by frame, with the table a client must have after each.
+
+Run `python -m tests.make_golden` where the wire's version changes, and never to make a test pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import horizon_ecs as hz
+from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, table_of
+
+FOLDER = Path(__file__).resolve().parent / "golden"
+
+
+def _record(stage: Stage, watcher: Watcher, tables: list[Any], n_ticks: int, *acts: Callable[[Stage], None]) -> None:
+    """Go on, and keep the table after each frame."""
+    for _ in range(n_ticks):
+        play(stage, 1, *acts)
+        if len(watcher.frames) > len(tables):
+            rows = table_of(watcher.replica)
+            tables.append({str(handle): {"mask": mask, "q": q} for handle, _, mask, _, q in rows})
+
+
+def _start(kinds: list[hz.Kind], seed: int, max_followed: int, n_each: int) -> tuple[Stage, Watcher]:
+    stage = Stage(kinds, seed=seed, hysteresis=0.1, max_followed=max_followed)
+    for kind in range(len(kinds)):
+        stage.spawn(kind, n_each, 30.0)
+    return stage, stage.watch(phase=seed)
+
+
+def crowd() -> tuple[Stage, Watcher, list[Any]]:
+    """Three kinds on all channels: births, deaths, slots reused, and one who was away twice."""
+    stage, watcher = _start(kinds_of(Position), 5, 7, 3)
+    tables: list[Any] = []
+    for away in (0, 1, 13):
+        if away:
+            stage.hold(watcher)
+            _record(stage, watcher, tables, away, Stage.turn_over, Stage.move)
+            stage.resume(watcher)
+        _record(stage, watcher, tables, 14, Stage.turn_over, Stage.move)
+    return stage, watcher, tables
+
+
+def plane() -> tuple[Stage, Watcher, list[Any]]:
+    """Two dimensions, an observer who walks about, and more than finds room; then silence."""
+    stage, watcher = _start(kinds_of(Place)[1:], 6, 9, 8)
+
+    def walk(stage: Stage) -> None:
+        watcher.position = [np.float32(p) for p in stage.rng.uniform(-40, 40, 3)]
+        stage.replicator.position[watcher.number] = watcher.position
+
+    tables: list[Any] = []
+    _record(stage, watcher, tables, 25, Stage.move)
+    _record(stage, watcher, tables, 15, walk, Stage.disturb_places)
+    _record(stage, watcher, tables, 130)
+    return stage, watcher, tables
+
+
+def herd() -> tuple[Stage, Watcher, list[Any]]:
+    """Many who stand still and few who don't: presence as a list, as a bitmap, and none at all."""
+    kinds = [hz.Kind("Sheep", Place, layers=[hz.Layer(0, 1e6, 60.0, [Place], 1 / 4)])]
+    stage, watcher = _start(kinds, 7, 24, 24)
+    stage.velocity[:] = 0
+
+    def jump(stage: Stage) -> None:
+        for slot in range(stage.world.tick_count % 5):
+            stage.world[Place].x[3 * slot] += stage.rng.randint(-9, 10)
+
+    tables: list[Any] = []
+    _record(stage, watcher, tables, 12, jump)
+    return stage, watcher, tables
+
+
+def extremes() -> tuple[Stage, Watcher, list[Any]]:
+    """Values from end to end of 32 bits: long codes, wrapped differences, saturation; and a layer without a predictor."""
+    slow = kinds_of(Position, slow=True)[3]
+    kinds = [hz.Kind("Wild", Position, Hull, layers=[hz.Layer(2, math.inf, 60.0, [Position, Hull], 1 / 16)]), slow]
+    stage, watcher = _start(kinds, 8, 6, 2)
+    stage.counts_updates = False
+
+    def toss(stage: Stage) -> None:
+        for slot in (0, 1):
+            for component in (Position, Hull):
+                for field in hz.components.fields_of(component):
+                    if stage.chance(0.3):
+                        bits = stage.rng.bytes(field.dtype.itemsize)
+                        stage.world.column(component, field.name)[slot] = np.frombuffer(bits, field.dtype)[0]
+
+    def nudge(stage: Stage) -> None:
+        stage.world[Hull].shield[:2] += np.array(stage.rng.randint(0, 3), np.uint32)
+
+    tables: list[Any] = []
+    _record(stage, watcher, tables, 1)
+    _record(stage, watcher, tables, 30, toss)
+    _record(stage, watcher, tables, 20, nudge)
+    _record(stage, watcher, tables, 140)
+    return stage, watcher, tables
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes)}
+
+
+def golden(name: str) -> dict[str, Any]:
+    """One stream as the file has it."""
+    stage, watcher, tables = STREAMS[name]()
+    frames = [frame.hex() for frame in watcher.frames]
+    return {
+        "name": name,
+        "schema": _plain(stage.replicator.schema),
+        "phase": watcher.twin.phase,
+        "frames": frames,
+        "tables": tables,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """For JSON, which knows no infinity."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return "inf" if value == math.inf else value
+
+
+def _lines(stream: dict[str, Any]) -> str:
+    """One frame or table a line."""
+    parts = [f'"{key}": {json.dumps(stream[key])}' for key in ("name", "schema", "phase")]
+    for key in ("frames", "tables"):
+        rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in stream[key])
+        parts.append(f'"{key}": [\n{rows}\n]')
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in STREAMS:
+        (FOLDER / f"{name}.json").write_text(_lines(golden(name)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""A third client, written from docs/wire.md alone: plain Python, whole numbers, nothing of horizon_ecs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+RESET, PARAMETERS, STRUCTURE = 1, 2, 4
+NOTHING, DENSE, BITMAP, LIST = range(4)
+
+
+class Malformed(Exception):
+    """The frame isn't what docs/wire.md says."""
+
+
+def require(sound: bool, what: str) -> None:
+    if not sound:
+        raise Malformed(what)
+
+
+def wrap(value: int) -> int:
+    """Modulo 2**32, as a signed number."""
+    return (value + 2**31) % 2**32 - 2**31
+
+
+def zz(value: int) -> int:
+    return ((value << 1) ^ (value >> 31)) & 0xFFFFFFFF
+
+
+def unzz(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
+
+
+def w(n: int) -> int:
+    """The bits needed to write any number below n."""
+    return (n - 1).bit_length() if n > 1 else 0
+
+
+class Writer:
+    """The bit stream as one whole number that grows at its upper end."""
+
+    def __init__(self) -> None:
+        self.value, self.n_bits = 0, 0
+
+    def b(self, value: int, n: int) -> None:
+        assert 0 <= value < 1 << n
+        self.value |= value << self.n_bits
+        self.n_bits += n
+
+    def gamma(self, value: int) -> None:
+        n = (value + 1).bit_length() - 1
+        self.b(1 << n, n + 1)
+        self.b((value + 1) - (1 << n), n)
+
+    def wide(self, value: int) -> None:
+        length = value.bit_length()
+        self.b(length, 6)
+        if length > 1:
+            self.b(value - (1 << (length - 1)), length - 1)
+
+    def rice(self, value: int, k: int) -> None:
+        if value >> k > 15:
+            self.b(0xFFFF, 16)
+            self.b(value, 32)
+        else:
+            self.b((1 << (value >> k)) - 1, (value >> k) + 1)
+            self.b(value % (1 << k), k)
+
+    def octets(self) -> bytes:
+        return self.value.to_bytes((self.n_bits + 7) // 8, "little")
+
+
+class Reader:
+    """Reads what `Writer` writes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value, self.left = int.from_bytes(data, "little"), 8 * len(data)
+
+    def b(self, n: int) -> int:
+        require(n <= self.left, "ends early")
+        taken = self.value & ((1 << n) - 1)
+        self.value >>= n
+        self.left -= n
+        return taken
+
+    def gamma(self) -> int:
+        n = 0
+        while self.b(1) == 0:
+            n += 1
+            require(n <= 31, "gamma too long")
+        return (1 << n) + self.b(n) - 1
+
+    def wide(self) -> int:
+        length = self.b(6)
+        require(length <= 32, "wide too long")
+        return (1 << (length - 1)) + self.b(length - 1) if length else 0
+
+    def rice(self, k: int) -> int:
+        quotient = 0
+        while quotient < 16 and self.b(1):
+            quotient += 1
+        value = self.b(32) if quotient == 16 else (quotient << k) + self.b(k)
+        require(value < 2**32, "rice too long")
+        return value
+
+    def index(self, n: int) -> int:
+        """b(w(n)), which must be below n."""
+        i = self.b(w(n))
+        require(i < n, "index out of range")
+        return i
+
+    def ascending(self, count: int, n: int) -> Iterator[int]:
+        """`count` times an index below n, above the one before."""
+        last = -1
+        for _ in range(count):
+            i = self.index(n)
+            require(i > last, "not ascending")
+            yield i
+            last = i
+
+
+@dataclass
+class Entry:
+    """One followed entity; q and d by group and field."""
+
+    slot: int
+    generation: int
+    kind: int
+    mask: int
+    stale: int
+    q: list[list[int]]
+    d: list[list[int]]
+
+    @property
+    def handle(self) -> int:
+        return self.generation << 32 | self.slot
+
+
+class Client:
+    """What a client keeps."""
+
+    def __init__(self, schema: dict[str, Any], phase: int) -> None:
+        self.schema, self.phase = schema, phase
+        self.kinds, self.n_channels = schema["kinds"], schema["n_channels"]
+        self.entries: list[Entry] = []
+        self.tick = -1
+        self.number: dict[tuple[int, int, int, int], int] = {}
+        for kind, description in enumerate(self.kinds):
+            for c in range(self.n_channels):
+                for j, group in enumerate(description["groups"]):
+                    for f in range(len(group["fields"])):
+                        self.number[kind, c, j, f] = len(self.number)
+        self.k = [0] * len(self.number)
+        self.n_updates = 0
+        self.n_modes = [0, 0, 0, 0]
+
+    def carrier(self, entry: Entry, j: int, mask: int | None = None) -> int | None:
+        """The lowest channel in mask & group.channels."""
+        both = (entry.mask if mask is None else mask) & self.kinds[entry.kind]["groups"][j]["channels"]
+        return (both & -both).bit_length() - 1 if both else None
+
+    def is_due(self, entry: Entry, j: int, tick: int) -> bool:
+        c = self.carrier(entry, j)
+        return c is not None and (tick + self.phase) % self.kinds[entry.kind]["channels"][c]["period"] == 0
+
+    def orders(self, entry: Entry, j: int) -> list[int]:
+        """Each field's predictor on the group's carrier."""
+        c = self.carrier(entry, j)
+        return [field["params"][c][0] for field in self.kinds[entry.kind]["groups"][j]["fields"]]
+
+    def groups(self, entry: Entry) -> range:
+        return range(len(self.kinds[entry.kind]["groups"]))
+
+    def mask(self, reader: Reader, kind: int) -> int:
+        mask = reader.b(self.n_channels)
+        allowed = sum(1 << c for c, channel in enumerate(self.kinds[kind]["channels"]) if channel is not None)
+        require(mask != 0 and mask & ~allowed == 0, "bad mask")
+        return mask
+
+
+def apply_frame(client: Client, frame: bytes) -> None:
+    """Apply one state frame; Malformed where it isn't one."""
+    require(len(frame) >= 2, "no header")
+    flags = frame[0]
+    reset = flags & RESET != 0
+    require(flags <= 7 and (not reset or flags & STRUCTURE != 0), "flags")
+    header = 5 if reset else 2
+    require(len(frame) >= header, "no header")
+    tick = int.from_bytes(frame[1:5], "little") if reset else client.tick + frame[1]
+    require(reset or (client.tick >= 0 and frame[1] > 0), "tick")
+    reader = Reader(frame[header:])
+    if not reset:
+        _silent_ticks(client, tick)
+    if flags & PARAMETERS:
+        _parameters(client, reader, reset)
+    if flags & STRUCTURE:
+        _structure(client, reader, reset)
+    _blocks(client, reader, tick, reset)
+    require(reader.left < 8 and reader.value == 0, "left over")
+    client.tick = tick
+
+
+def _silent_ticks(client: Client, tick: int) -> None:
+    for silent in range(client.tick + 1, tick):
+        for entry in client.entries:
+            for j in client.groups(entry):
+                if not entry.stale >> j & 1 and client.is_due(entry, j, silent):
+                    for f, order in enumerate(client.orders(entry, j)):
+                        if order == 2:
+                            entry.q[j][f] = wrap(entry.q[j][f] + entry.d[j][f])
+
+
+def _parameters(client: Client, reader: Reader, reset: bool) -> None:
+    if reset:
+        client.k = [reader.b(5) for _ in client.k]
+    else:
+        for _ in range(reader.gamma()):
+            number = reader.index(len(client.k))
+            client.k[number] = reader.b(5)
+
+
+def _structure(client: Client, reader: Reader, reset: bool) -> None:
+    if reset:
+        client.entries = []
+    else:
+        n = len(client.entries)
+        left = set(reader.ascending(reader.gamma(), n))
+        client.entries = [entry for i, entry in enumerate(client.entries) if i not in left]
+        for i in reader.ascending(reader.gamma(), len(client.entries)):
+            entry = client.entries[i]
+            mask = client.mask(reader, entry.kind)
+            for j in client.groups(entry):
+                if client.carrier(entry, j) != client.carrier(entry, j, mask):
+                    entry.stale |= 1 << j
+            entry.mask = mask
+    n_enters = reader.gamma()
+    require(len(client.entries) + n_enters <= client.schema["max_followed"], "list too long")
+    for _ in range(n_enters):
+        kind = reader.index(len(client.kinds))
+        slot = reader.index(client.schema["n_slots"])
+        generation = reader.gamma() + 1
+        mask = client.mask(reader, kind)
+        q, d = ([[0] * len(group["fields"]) for group in client.kinds[kind]["groups"]] for _ in range(2))
+        client.entries.append(Entry(slot, generation, kind, mask, 0xFF, q, d))
+
+
+def _blocks(client: Client, reader: Reader, tick: int, reset: bool) -> None:
+    updated = set()
+    for c in range(client.n_channels):
+        for j in range(8):
+            members = [
+                (i, entry)
+                for i, entry in enumerate(client.entries)
+                if j in client.groups(entry)
+                and client.carrier(entry, j) == c
+                and (reset or client.is_due(entry, j, tick))
+            ]
+            shared = [(i, entry) for i, entry in members if not entry.stale >> j & 1]
+            references: dict[int, list[int]] = {}
+            for _, entry in members:
+                if entry.stale >> j & 1:
+                    _absolute(client, reader, entry, j, references)
+            residuals = _residuals(client, reader, [entry for _, entry in shared], c, j)
+            for at, (i, entry) in enumerate(shared):
+                if _predict(entry, j, client.orders(entry, j), residuals.get(at)):
+                    updated.add(i)
+    client.n_updates += len(updated)
+
+
+def _absolute(client: Client, reader: Reader, entry: Entry, j: int, references: dict[int, list[int]]) -> None:
+    orders = client.orders(entry, j)
+    before = references.get(entry.kind, [0] * len(orders))
+    for f, order in enumerate(orders):
+        entry.q[j][f] = wrap(before[f] + unzz(reader.wide()))
+        entry.d[j][f] = unzz(reader.wide()) if order == 2 else 0
+    references[entry.kind] = list(entry.q[j])
+    entry.stale &= ~(1 << j)
+
+
+def _residuals(client: Client, reader: Reader, shared: list[Entry], c: int, j: int) -> dict[int, list[int]]:
+    """The residuals of those who have a record, by position."""
+
+    def record(at: int) -> list[int]:
+        kind = shared[at].kind
+        n_fields = len(client.kinds[kind]["groups"][j]["fields"])
+        return [unzz(reader.rice(client.k[client.number[kind, c, j, f]])) for f in range(n_fields)]
+
+    n = len(shared)
+    if n == 0:
+        return {}
+    mode = reader.b(2)
+    client.n_modes[mode] += 1
+    if mode == DENSE:
+        return {at: record(at) for at in range(n)}
+    if mode == BITMAP:
+        return {at: record(at) for at in range(n) if reader.b(1)}
+    if mode == LIST:
+        return {at: record(at) for at in reader.ascending(reader.gamma(), n)}
+    return {}
+
+
+def _predict(entry: Entry, j: int, orders: list[int], residuals: list[int] | None) -> bool:
+    """Step the predictors and add the residuals, if any; whether the value moved."""
+    before = list(entry.q[j])
+    for f, order in enumerate(orders):
+        r = residuals[f] if residuals else 0
+        if order == 2:
+            entry.d[j][f] = wrap(entry.d[j][f] + r)
+            entry.q[j][f] = wrap(entry.q[j][f] + entry.d[j][f])
+        elif order == 1:
+            entry.q[j][f] = wrap(entry.q[j][f] + r)
+        else:
+            entry.q[j][f] = wrap(r)
+    return entry.q[j] != before

@@ -1,0 +1,368 @@
+"""Worlds that move at random before several observers, and beside each observer two clients and the twin of what they must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import horizon_ecs as hz
+from horizon_ecs import f4, f8, i1, i2, u4
+from horizon_ecs.replica import Replica
+from horizon_ecs.replication import Frames, Replicator
+from tests import kernels, naive
+
+
+@hz.component
+class Position:
+    x: f4
+    y: f4
+    z: f4
+
+
+@hz.component
+class Place:
+    x: f4
+    y: f4
+
+
+@hz.component
+class Heading:
+    angle: f4
+
+
+@hz.component
+class Hull:
+    hp: i2 = 100
+    shield: u4 = 0
+    level: i1 = 0
+
+
+@hz.component
+class Limbs:
+    a: f4
+    b: f4
+    c: f4
+    d: f4
+    e: f4
+    f: f4
+
+
+@hz.component
+class Cargo:
+    mass: f8
+    crates: i2
+
+
+def _ship(position: type) -> hz.Kind:
+    """Three layers with a gap; every codec; a component of two groups; fields that only outer or inner layers list."""
+    return hz.Kind(
+        "Ship", position, Heading, Hull, Limbs,
+        layers=[
+            hz.Layer(0, 25.0, 60.0, [position, Heading], {position: 1 / 16}),
+            hz.Layer(1, 45.0, 20.0, [position, Hull], 1 / 16),
+            hz.Layer(3, 90.0, 7.5, [position, Limbs], {position: 1 / 2, Limbs: 1 / 64}),
+        ],
+    )  # fmt: skip
+
+
+def _rock(position: type) -> hz.Kind:
+    """No channel 0; the outer layer reaches everywhere and is too slow for a straight line."""
+    return hz.Kind(
+        "Rock", position, Cargo,
+        layers=[
+            hz.Layer(1, 30.0, 30.0, [Cargo, position], {position: 1 / 8, Cargo: 0.1}),
+            hz.Layer(2, float("inf"), 3.0, [position], 1.0),
+        ],
+    )  # fmt: skip
+
+
+def _drone(position: type) -> hz.Kind:
+    """A single layer."""
+    return hz.Kind("Drone", position, layers=[hz.Layer(2, 40.0, 12.0, [position], 1 / 4)])
+
+
+def _lamp(position: type) -> hz.Kind:
+    """A layer so slow that it is sent absolute each time."""
+    return hz.Kind("Lamp", position, Hull, layers=[hz.Layer(0, 60.0, 0.45, [position, Hull], 1 / 4)])
+
+
+def kinds_of(position: type, slow: bool = False) -> list[hz.Kind]:
+    made = [_ship(position), _rock(position), _drone(position)]
+    return [*made, _lamp(position)] if slow else made
+
+
+class Watcher:
+    """One observer's two clients and its twin."""
+
+    def __init__(self, stage: Stage, number: int, entity: int, position: Any) -> None:
+        replicator = stage.replicator
+        self.number, self.entity = number, entity
+        self.position = [np.float32(p) for p in position]
+        self.held, self.wants_reset = False, True
+        phase = replicator.phase(number)
+        self.replica = Replica(replicator.schema, phase=phase)
+        self.client = naive.Client(replicator.schema, phase)
+        self.twin = naive.Observer(
+            replicator.schema, phase, replicator.hysteresis, kernels.grid_of(replicator), stage.value
+        )
+        self.frames: list[bytes] = []
+
+    def take(self, frame: bytes) -> None:
+        """Both clients apply a frame and must agree in everything."""
+        self.frames.append(frame)
+        self.replica.apply(frame)
+        naive.apply_frame(self.client, frame)
+        assert self.replica.n_updates == self.client.n_updates
+        assert table_of(self.replica) == [(e.handle, e.kind, e.mask, e.stale, e.q) for e in self.client.entries]
+
+    def expected(self) -> list[Any]:
+        """What the clients must have, from the world's columns alone."""
+        rows = []
+        for followed in self.twin.list:
+            groups = self.twin.schema["kinds"][followed.living.kind]["groups"]
+            q = [followed.q.get(j, [0] * len(group["fields"])) for j, group in enumerate(groups)]
+            rows.append((followed.living.handle, followed.living.kind, followed.mask, followed.stale, q))
+        return rows
+
+
+def table_of(replica: Replica) -> list[tuple[int, int, int, int, list[list[int]]]]:
+    """A replica's rows: handle, kind, mask, stale, q by group and field."""
+    kinds = replica._schema["kinds"]
+    n_groups = max(len(kind["groups"]) for kind in kinds)
+    q = [replica.q(j).tolist() for j in range(n_groups)]
+    rows = []
+    for i in range(replica.n):
+        groups = kinds[replica.kind[i]]["groups"]
+        values = [q[j][i][: len(group["fields"])] for j, group in enumerate(groups)]
+        rows.append((int(replica.handle[i]), int(replica.kind[i]), int(replica.mask[i]), int(replica.stale[i]), values))
+    return rows
+
+
+class Stage:
+    """A world, its replicator and its watchers; `step` moves on one tick and compares everything with everything."""
+
+    def __init__(
+        self, kinds: list[hz.Kind], *, seed: int = 1, n_threads: int = 1, tick_rate: float = 60.0, **options: Any
+    ) -> None:
+        # Its numbers are the same in every version of NumPy, and take no library's logarithm.
+        self.rng = np.random.RandomState(seed)
+        self.world = hz.World(capacity=1024, tick_rate=tick_rate, kinds=kinds)
+        self.kinds = kinds
+        self.place = kinds[0].components[0]
+        self.replicator = Replicator(self.world, position=self.place, n_threads=n_threads, max_observers=16, **options)
+        self.watchers: list[Watcher] = []
+        self.values: dict[int, dict[int, dict[Any, int]]] = {}
+        self.first_tick = 0
+        self.velocity = np.zeros((self.world.n_slots, 3), np.float32)
+        self.living: list[int] = []
+        self.counts_updates = True
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def spawn(self, kind: int, n: int = 1, spread: float = 60.0) -> list[int]:
+        """Entities at random places, half of which stand still."""
+        axes = [f.name for f in hz.components.fields_of(self.place)]
+        where = {axis: self.rng.uniform(-spread, spread, n).astype(np.float32) for axis in axes}
+        handles = self.world.spawn(self.kinds[kind], n, **{self.place.__name__: where}).tolist()
+        for handle in handles:
+            self.velocity[handle & 0xFFFFFFFF] = self.rng.uniform(-1, 1, 3) * self.rng.randint(0, 2)
+        self.living += handles
+        return handles
+
+    def despawn(self, handles: list[int]) -> None:
+        self.world.despawn(np.array(handles, np.uint64))
+        self.living = [h for h in self.living if h not in handles]
+
+    def watch(self, entity: int = 0, position: Any = (0.0, 0.0, 0.0), phase: int | None = None) -> Watcher:
+        number = self.replicator.add_observer(entity, None if entity else position)
+        if phase is not None:
+            kernels.set_phase(self.replicator, number, phase)
+        self.watchers.append(Watcher(self, number, entity, (0.0, 0.0, 0.0) if entity else position))
+        return self.watchers[-1]
+
+    def unwatch(self, watcher: Watcher) -> None:
+        self.replicator.remove_observer(watcher.number)
+        self.watchers.remove(watcher)
+
+    def hold(self, watcher: Watcher) -> None:
+        self.replicator.hold(watcher.number)
+        watcher.held = True
+
+    def resume(self, watcher: Watcher) -> None:
+        self.replicator.resume(watcher.number)
+        watcher.held, watcher.wants_reset = False, True
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def one_of(self, options: list[Any]) -> Any:
+        return options[int(self.rng.randint(len(options)))]
+
+    def move(self) -> None:
+        """Everything goes on in a straight line; some turn, jump, or change in other ways."""
+        slots = np.array(sorted(h & 0xFFFFFFFF for h in self.living), np.int64)
+        axes = [getattr(self.world[self.place], f.name) for f in hz.components.fields_of(self.place)]
+        with np.errstate(all="ignore"):
+            for axis, column in enumerate(axes):
+                column[slots] += self.velocity[slots, axis]
+        for slot in slots[self.rng.random(len(slots)) < 0.05].tolist():
+            self.velocity[slot] = self.rng.uniform(-2, 2, 3) * self.rng.randint(0, 2)
+        for slot in slots[self.rng.random(len(slots)) < 0.03].tolist():
+            for column in axes:
+                column[slot] = self.rng.uniform(-100, 100)
+        self._change_others(slots)
+
+    def _change_others(self, slots: Any) -> None:
+        """Other fields: small steps often, any bits now and then, but never at birth: what isn't finite keeps what it was."""
+        old = slots[self.world.born[slots] <= self.world.tick_count]
+        for component in (Heading, Hull, Limbs, Cargo):
+            for f in hz.components.fields_of(component):
+                column = self.world.column(component, f.name)
+                for slot in slots[self.rng.random(len(slots)) < 0.1].tolist():
+                    with np.errstate(all="ignore"):
+                        column[slot] += np.array(self.rng.randint(-2, 3)).astype(f.dtype)
+                for slot in old[self.rng.random(len(old)) < 0.01].tolist():
+                    column[slot] = np.frombuffer(self.rng.bytes(8), f.dtype)[0]
+
+    def disturb_places(self) -> None:
+        """Some that were there a tick ago are nowhere, or far out; what was far out or nowhere may come back."""
+        column = getattr(self.world[self.place], hz.components.fields_of(self.place)[0].name)
+        old = [h & 0xFFFFFFFF for h in self.living if self.world.born[h & 0xFFFFFFFF] <= self.world.tick_count]
+        for slot in old:
+            if self.chance(0.01):
+                column[slot] = self.one_of([np.nan, np.inf, 1e9, -3e38])
+            elif not abs(column[slot]) < 1e6 and self.chance(0.3):
+                column[slot] = self.rng.uniform(-50, 50)
+
+    def turn_over(self) -> None:
+        """Some are born, some end: now and then the one that an observer stands at, now and then a slot within a tick."""
+        if self.living and self.chance(0.3):
+            self.despawn([self.one_of(self.living)])
+        if len(self.living) < 60 and self.chance(0.4):
+            self.spawn(int(self.rng.randint(len(self.kinds))), int(self.rng.randint(1, 4)))
+
+    def come_and_go(self) -> None:
+        """Observers join, leave, fall behind and come back, and walk about."""
+        if len(self.watchers) < 4 and self.chance(0.1):
+            entity = self.one_of(self.living) if self.living and self.chance(0.5) else 0
+            self.watch(entity, self.rng.uniform(-30, 30, 3))
+        if len(self.watchers) > 1 and self.chance(0.02):
+            self.unwatch(self.one_of(self.watchers))
+        for watcher in self.watchers:
+            if self.chance(0.05):
+                (self.resume if watcher.held else self.hold)(watcher)
+            if not watcher.entity and self.chance(0.2):
+                watcher.position = [np.float32(p) for p in self.rng.uniform(-40, 40, 3)]
+                self.replicator.position[watcher.number] = watcher.position
+
+    # -- what must be --------------------------------------------------------------------------------------------
+
+    def value(self, handle: int, kind: int, c: int, j: int, tick: int) -> list[int]:
+        """The quantised fields of a group as of a tick, at the channel's precision."""
+        group = self.replicator.schema["kinds"][kind]["groups"][j]
+        known = self.values[max(tick, self.first_tick)][handle]
+        return [known[group["component"], f["name"], f["params"][c][1]] for f in group["fields"]]
+
+    def _observe(self, tick: int) -> dict[int, naive.Living]:
+        """Quantise everything that lives by hand, and list it."""
+        scene = {}
+        self.first_tick = self.first_tick or tick
+        now = self.values.setdefault(tick, {})
+        axes = [f.name for f in hz.components.fields_of(self.place)]
+        for handle in self.living:
+            slot = handle & 0xFFFFFFFF
+            number = self.kinds.index(self.world.kind_of(np.uint64(handle)))
+            position = [self.world.column(self.place, axis)[slot] for axis in axes]
+            position += [np.float32(0)] * (3 - len(axes))
+            scene[handle] = naive.Living(handle, number, int(self.world.born[slot]), position)
+            now[handle] = self._quantise(tick, handle, number, slot)
+        return scene
+
+    def _quantise(self, tick: int, handle: int, number: int, slot: int) -> dict[Any, int]:
+        values: dict[Any, int] = {}
+        components = {c.__name__: c for c in self.kinds[number].components}
+        for group in self.replicator.schema["kinds"][number]["groups"]:
+            for f in group["fields"]:
+                raw = self.world.column(components[group["component"]], f["name"])[slot]
+                for scale in {params[1] for params in f["params"] if params}:
+                    key = group["component"], f["name"], scale
+                    if f["codec"] == "quantised":
+                        before = self.values.get(tick - 1, {}).get(handle, {}).get(key, 0)
+                        values[key] = naive.quantise_float(raw, scale, before)
+                    else:
+                        values[key] = naive.quantise_integer(raw.view(np.int32) if f["codec"] == "bits" else raw)
+        return values
+
+    def step(self) -> None:
+        """Tick, replicate, and hold every watcher to its twin."""
+        self.world.tick()
+        frames = self.replicator.step()
+        tick = frames.tick
+        scene = self._observe(tick)
+        self.values.pop(tick - 300, None)
+        sent = {
+            int(o): bytes(frames.buffer[frames.payload[i] : frames.stop[i]]) for i, o in enumerate(frames.observers)
+        }
+        where = {handle: living.position for handle, living in scene.items()}
+        for watcher in self.watchers:
+            (watcher.position,) = naive.follow_entities([watcher.entity], [watcher.position], where)
+            frame = sent.pop(watcher.number, None)
+            watcher.twin.updates = watcher.twin.refused = watcher.twin.enters = watcher.twin.leaves = 0
+            if watcher.held:
+                assert frame is None
+                continue
+            self._check(watcher, tick, scene, frame)
+        assert not sent
+        self._check_stats(frames)
+
+    def _check_stats(self, frames: Frames) -> None:
+        """What was counted is what the twins counted."""
+        stats, twins = self.replicator.stats, [watcher.twin for watcher in self.watchers]
+        assert (stats.tick, stats.n_frames) == (frames.tick, frames.n)
+        assert stats.bytes == int((frames.stop - frames.payload).sum())
+        assert stats.followed_pairs == sum(len(twin.list) for twin in twins)
+        assert (stats.enters, stats.leaves) == (sum(t.enters for t in twins), sum(t.leaves for t in twins))
+        assert stats.refused == sum(twin.refused for twin in twins)
+        assert stats.updates == sum(twin.updates for twin in twins) or not self.counts_updates
+
+    def _check(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living], frame: bytes | None) -> None:
+        twin, reset = watcher.twin, watcher.wants_reset
+        silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
+        due = any(twin.due(kind, tick, reset) for kind in range(len(self.kinds)))
+        needed = twin.step(tick, reset, watcher.position, scene) if due or reset or silent_too_long else False
+        assert (frame is not None) == (needed or silent_too_long or reset)
+        if frame is None:
+            return
+        twin.sent, watcher.wants_reset = tick, False
+        before = {int(h) for h in watcher.replica.handle}
+        watcher.take(frame)
+        assert table_of(watcher.replica) == watcher.expected()
+        assert watcher.replica.tick == tick
+        assert watcher.replica.was_reset == reset
+        self._check_structure(watcher, before)
+
+    @staticmethod
+    def _check_structure(watcher: Watcher, before: set[int]) -> None:
+        """Who entered wasn't there, who left was, and nobody is there twice."""
+        replica = watcher.replica
+        after = replica.handle.tolist()
+        entered, left = replica.entered.tolist(), replica.left.tolist()
+        assert len(set(after)) == len(after)
+        if not replica.was_reset:
+            assert not before & set(entered)
+            assert set(left) <= before
+            assert len(set(left)) == len(left)
+            assert set(after) == before - set(left) | set(entered)
+
+
+def play(stage: Stage, n_ticks: int, *acts: Callable[[Stage], None]) -> None:
+    """So many ticks, all acts before each."""
+    for _ in range(n_ticks):
+        for act in acts:
+            act(stage)
+        stage.step()
+
+
+EVERYTHING = (Stage.turn_over, Stage.move, Stage.disturb_places, Stage.come_and_go)

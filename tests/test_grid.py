@@ -1,0 +1,102 @@
+"""Grid and scan: cells against a dict, what is near against every distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from horizon_ecs import kernel
+from tests import kernels, naive
+from tests.kernels import DEAD, PAGE
+
+quick = settings(max_examples=60 if kernel.jit_enabled() else 5, deadline=None, derandomize=True, database=None)
+
+N_SLOTS = 4 * PAGE
+PAGE_KIND = [0, 1, 0, -1]
+coordinates = st.one_of(
+    st.floats(-50, 50, width=32),
+    st.integers(-12, 12).map(lambda i: i * 8.0),  # on the edges of cells
+    st.sampled_from([np.nan, np.inf, -np.inf, 1e9, -1e9, 3e38, -3e38, 1e-40, -0.0]),
+)
+points = st.lists(
+    st.tuples(st.integers(0, 3 * PAGE - 1), coordinates, coordinates, st.sampled_from([0.0, 5.0, -3.0, np.nan])),
+    max_size=40,
+)
+grids = st.sampled_from(
+    [
+        ([1 / 8, 1 / 8], [[0, 2, 2], [16, 3, 1]]),
+        ([1 / 8, 1.0], [[0, 0, 0], [1, 4, 4]]),
+        ([0.3, 1e-6], [[0, 1, 5], [64, 2, 2]]),
+    ]
+)
+
+
+def world_of(placed):
+    """born and position of a world in which these slots live."""
+    born = np.full(N_SLOTS, DEAD, np.uint32)
+    position = np.full((3, N_SLOTS), 1.0, np.float32)
+    for slot, *where in placed:
+        born[slot] = 1
+        position[:, slot] = where
+    return born, position
+
+
+@quick
+@given(points, grids, st.integers(1, 3))
+def test_every_entity_is_in_its_cell(placed, grid, n_parts):
+    inverse_size, shape = grid
+    born, position = world_of(placed)
+    start, slots, where = kernels.build_grid([0, 1, 2], PAGE_KIND, born, position, inverse_size, shape, n_parts)
+    cells = {cell: slots[start[cell] : start[cell + 1]].tolist() for cell in range(len(start) - 1)}
+    expected = naive.build_grid(
+        np.flatnonzero(born != DEAD).tolist(),
+        lambda s: PAGE_KIND[s // PAGE],
+        lambda s: position[:, s],
+        inverse_size,
+        shape,
+    )
+    assert {cell: members for cell, members in cells.items() if members} == expected
+    np.testing.assert_array_equal(where, position[:, slots])
+
+
+def test_only_the_pages_asked_for_count():
+    born, position = world_of([(0, 1, 1, 0), (2 * PAGE, 1, 1, 0)])
+    start, slots, _ = kernels.build_grid([2], PAGE_KIND, born, position, [1.0, 1.0], [[0, 0, 0], [1, 0, 0]], 2)
+    assert slots.tolist() == [2 * PAGE]
+    start, slots, _ = kernels.build_grid([], PAGE_KIND, born, position, [1.0, 1.0], [[0, 0, 0], [1, 0, 0]], 1)
+    assert start.tolist() == [0, 0, 0]
+    assert slots.tolist() == []
+
+
+@quick
+@given(
+    points,
+    grids,
+    st.tuples(coordinates, coordinates, st.just(0.0)),
+    st.sampled_from([0.5, 8.0, 20.0, 100.0, 1e10, np.inf]),
+)
+def test_a_scan_finds_what_is_within_reach_in_the_order_of_cells(placed, grid, centre, radius):
+    if not naive.stands_somewhere([np.float32(c) for c in centre]):
+        return
+    inverse_size, shape = grid
+    born, position = world_of(placed)
+    built = kernels.build_grid([0, 1, 2], PAGE_KIND, born, position, inverse_size, shape, 1)
+    for kind in (0, 1):
+        limit, reach = np.float32(radius) ** 2, radius * (1 + 1e-6) + 1e-6
+        found = kernels.scan(centre, reach, limit, inverse_size[kind], shape[kind], built)
+        key = naive.walk(centre, reach, inverse_size[kind], shape[kind])
+        near = []
+        for slot in np.flatnonzero(born != DEAD).tolist():
+            distance = naive.distance_sq(position[:, slot], centre)
+            if PAGE_KIND[slot // PAGE] == kind and naive.stands_somewhere(position[:, slot]) and distance <= limit:
+                near.append((key(*position[:2, slot].tolist()), slot, float(distance)))
+        assert found == [(slot, distance) for _, slot, distance in sorted(near)]
+
+
+@pytest.mark.parametrize("x", [-0.01, 0.0, 7.99, 8.0, 31.99, 32.0, -32.0])
+def test_coordinates_wrap_around_the_torus(x):
+    born, position = world_of([(0, x, 0.0, 0.0)])
+    start, _, _ = kernels.build_grid([0], PAGE_KIND, born, position, [1 / 8, 1.0], [[0, 2, 0], [4, 0, 0]], 1)
+    assert int(np.flatnonzero(np.diff(start))[0]) == int(x // 8) % 4

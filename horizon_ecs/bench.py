@@ -53,7 +53,7 @@ class Square:
 
 
 @hz.system
-def move(pos: Write[Position], vel: Write[Velocity], square: Res[Square], time: Res[hz.Time]):
+def move(pos: Write[Position], vel: Write[Velocity], square: Res[Square], time: Res[hz.Time]) -> None:
     """Straight on, and back at the edges."""
     x = pos.x + vel.x * time.dt
     y = pos.y + vel.y * time.dt
@@ -64,7 +64,7 @@ def move(pos: Write[Position], vel: Write[Velocity], square: Res[Square], time: 
 
 
 @hz.system
-def bob(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]):
+def bob(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]) -> None:
     """Up and down, so that the third axis has something to say."""
     pos.z += 0.1 * vel.x * time.dt
 

@@ -43,7 +43,7 @@ class _Worker:
         self._go.release()
 
     def wait(self) -> BaseException | None:
-        """Wait until the parts are done; what went wrong. An interrupt is held back until then: kernels are still writing."""
+        """Wait until the parts are done; what went wrong. An interrupt is held back: kernels are still writing."""
         interrupt: BaseException | None = None
         while True:
             try:
@@ -96,9 +96,9 @@ class Crew:
             except BaseException as error:
                 errors.append(error)
             errors += [worker.wait() for worker in busy]
-        for error in errors:
-            if error is not None:
-                raise error
+        for raised in errors:
+            if raised is not None:
+                raise raised
 
     def close(self) -> None:
         """End the threads; `run` would start new ones."""

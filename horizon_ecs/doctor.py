@@ -44,7 +44,7 @@ def examine() -> dict[str, Any]:
         advice.append("The cache can't be kept, so every start compiles: set NUMBA_CACHE_DIR to a writable folder.")
     if threads < 2:
         advice.append("One thread: large worlds tick slower. See HORIZON_THREADS and the process's CPU affinity.")
-    if not any(feature in found["cpu_features"] for feature in ("avx2", "neon", "sve")):
+    if not any(feature in kernel.cpu_features() for feature in ("avx2", "neon", "sve")):
         advice.append("This processor has no wide vector instructions: kernels run, but slower than documented.")
     return {**found, "advice": advice}
 

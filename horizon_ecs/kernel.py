@@ -165,7 +165,7 @@ def _prefetch_nothing(array: Any, index: int) -> None:
 
 
 prefetch = _prefetch if jit_enabled() else _prefetch_nothing
-"""`prefetch(array, i)` in a kernel: bring the cache line of a contiguous array's i-th element (in memory order) nearer."""
+"""`prefetch(array, i)` in a kernel: bring the line of a contiguous array's i-th element, in memory order, nearer."""
 
 
 def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:

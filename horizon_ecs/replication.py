@@ -1,8 +1,8 @@
 """The Replicator: once a tick, whole arrays in, one frame an observer out.
 
-It quantises every replicated field into a history, sorts the entities into a grid, codes each entity's difference once for all who follow
-it, and lets every observer that has something due collect what it follows. The work is done by the kernels in `systems/`; this file owns
-their arrays and decides what is worth a second thread.
+It quantises every replicated field into a history, sorts the entities into a grid, codes each entity's difference once
+for all who follow it, and lets every observer that has something due collect what it follows. The work is done by the
+kernels in `systems/`; this file owns their arrays and decides what is worth a second thread.
 """
 
 from __future__ import annotations
@@ -94,10 +94,14 @@ def _position_component(world: World, kinds: list[Any], position: Any) -> Compon
     component = component_type(position)
     fields = fields_of(component)
     if not 2 <= len(fields) <= 3 or any(np.dtype(f.dtype) != np.float32 for f in fields):
-        raise DefinitionError(f"position component {component.__name__} must have two or three f4 fields (x, y and maybe z)")
+        raise DefinitionError(
+            f"position component {component.__name__} must have two or three f4 fields (x, y and maybe z)"
+        )
     for kind in kinds:
         if component not in kind.components:
-            raise DefinitionError(f"kind {kind.name!r} has layers, but not the component {component.__name__} that says where it is")
+            raise DefinitionError(
+                f"kind {kind.name!r} has layers, but not the component {component.__name__} that says where it is"
+            )
     return component
 
 
@@ -163,14 +167,14 @@ class _Scratch:
 
 def _most_tokens(tables: Tables, max_followed: int) -> int:
     """An upper bound of the tokens in a frame: 5 an enter, 2 a field or position, and what every frame may have."""
-    n_kinds, n_channels, n_groups = tables.first_parameter.shape
+    _, n_channels, n_groups = tables.first_parameter.shape
     an_entry = 5 + 2 * int(tables.n_fields.sum(axis=1).max(initial=1)) + 2 * n_groups
-    return 2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64
+    return int(2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64)
 
 
 class _Grid:
-    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that the
-    longest one takes more than a few hundred of them."""
+    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that
+    the longest one takes more than a few hundred of them."""
 
     MAX_CELLS_ACROSS = 8
     MAX_LOG2 = 9
@@ -229,7 +233,9 @@ class Replicator:
     ) -> None:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
-            raise DefinitionError("no kind of this world has layers: there is nothing to replicate; declare Kind(..., layers=[...])")
+            raise DefinitionError(
+                "no kind of this world has layers: there is nothing to replicate; declare Kind(..., layers=[...])"
+            )
         if not 0.0 <= hysteresis <= 10.0:
             raise ArgumentError(f"hysteresis must lie between 0 and 10, not {hysteresis!r}")
         for name, value, most in (("max_observers", max_observers, 2**20), ("max_followed", max_followed, 2**20)):
@@ -256,7 +262,9 @@ class Replicator:
         self._crew = Crew(n_parts)
         self._kind_number = self._number_kinds()
         radius_out = np.where(tables.radius > 0, tables.radius * (1.0 + self.hysteresis), -1.0)
-        self._enter_sq = np.where(tables.radius > 0, tables.radius.astype(np.float32) ** 2, np.float32(-1)).astype(np.float32)
+        self._enter_sq = np.where(tables.radius > 0, tables.radius.astype(np.float32) ** 2, np.float32(-1)).astype(
+            np.float32
+        )
         self._leave_sq = np.where(radius_out > 0, radius_out.astype(np.float32) ** 2, np.float32(-1)).astype(np.float32)
         # A hair more than the radius, so that rounding never hides what the exact test would find.
         self._reach = np.maximum(radius_out * (1.0 + 1e-6) + 1e-6, 0.0)
@@ -270,7 +278,9 @@ class Replicator:
         self._rice_tick = np.zeros(tables.n_parameters, np.uint32)
         self._due_groups = tables.due_groups()
         self._specs = self._list_specs()
-        self._columns = [(world.column(self._component(name), f), codec, scale) for name, f, codec, scale in tables.tracks]
+        self._columns = [
+            (world.column(self._component(name), f), codec, scale) for name, f, codec, scale in tables.tracks
+        ]
         names = [f.name for f in fields_of(component)]
         flat = np.zeros(world.n_slots, np.float32)
         axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
@@ -316,7 +326,7 @@ class Replicator:
         lists = 2 * int(self.tables.n_groups.max(initial=1)) * (21 + 1)
         n_blocks = self._records.shape[0] * self._records.shape[2]
         fixed = 512 + self.tables.n_parameters * 32 + n_blocks * 64
-        return structure + widest + lists + fixed // 64
+        return int(structure + widest + lists + fixed // 64)
 
     # -- observers ---------------------------------------------------------------------------------------------
 
@@ -441,7 +451,9 @@ class Replicator:
         """
         tick = self.world.tick_count
         if self._first_tick and tick != self.stats.tick + 1:
-            raise ArgumentError(f"step() must follow every tick: the last was of tick {self.stats.tick}, the world is at {tick}")
+            raise ArgumentError(
+                f"step() must follow every tick: the last was of tick {self.stats.tick}, the world is at {tick}"
+            )
         self.stats = ReplicationStats(tick=tick)
         pages = self._replicated_pages()
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
@@ -486,32 +498,36 @@ class Replicator:
     def _build_grid(self, pages: NDArray[np.uint32], n_parts: int) -> None:
         g, x, y, z = self._grid, self._x, self._y, self._z
         shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
-        self._crew.run(
-            lambda part: grid.count_cells(
-                shares[part], self._page_kind, self.world.born, x, y, z, g.inverse_size, g.shape, counts[part], g.cell_of
-            ),
-            n_parts,
-        )
+
+        def count(part: int) -> None:
+            grid.count_cells(
+                shares[part], self._page_kind, self.world.born, x, y, z, g.inverse_size, g.shape, counts[part],
+                g.cell_of
+            )  # fmt: skip
+
+        def fill(part: int) -> None:
+            grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.x, g.y, g.z)
+
+        self._crew.run(count, n_parts)
         grid.place_cells(counts, g.cell_start)
-        self._crew.run(
-            lambda part: grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.x, g.y, g.z), n_parts
-        )
+        self._crew.run(fill, n_parts)
 
     def _encode(self, pages: NDArray[np.uint32], tick: int, n_parts: int) -> None:
         tables, s = self.tables, self._scratch
         self._tune(pages, tick)
         shares = np.array_split(pages, n_parts)
-        self._crew.run(
-            lambda part: delta.encode_records(
+
+        def encode(part: int) -> None:
+            delta.encode_records(
                 self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._depth, tables.track,
                 tables.order, self._rice, tables.period, tables.n_fields, self.world.born, self.world.structure_tick,
                 tables.longest_period, self._records, s.code[part], s.length[part], s.flags[part]
-            ),
-            n_parts,
-        )  # fmt: skip
+            )  # fmt: skip
+
+        self._crew.run(encode, n_parts)
 
     def _tune(self, pages: NDArray[np.uint32], tick: int) -> None:
-        """Measure one (kind, channel, group) a tick anew and change a field's Rice parameter where another is clearly shorter."""
+        """Measure one (kind, channel, group) a tick, and change a Rice parameter where another is clearly shorter."""
         if not len(self._specs):
             return
         tables, cost = self.tables, self._scratch.cost
@@ -519,7 +535,8 @@ class Replicator:
         for f in range(tables.n_fields[k, j]):
             n = rice.measure_rice(
                 pages, self._page_kind, self._scratch.followed, tick - tables.longest_period, k, tick, self._history,
-                self._depth, tables.track[k, c, j, f], tables.order[k, c, j, f], tables.period[k, c], self.world.born, cost
+                self._depth, tables.track[k, c, j, f], tables.order[k, c, j, f], tables.period[k, c], self.world.born,
+                cost
             )  # fmt: skip
             best = int(np.argmin(cost))
             if n and cost[best] < RICE_GAIN * cost[self._rice[k, c, j, f]]:
@@ -549,14 +566,15 @@ class Replicator:
         sent = table.span[:n, 2] > 0
         start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
         self._count(n, payload, stop)
-        return Frames(tick, table.served[:n][sent], start, payload, stop, memoryview(words).cast("B"))
+        return Frames(tick, table.served[:n][sent], start, payload, stop, words.data.cast("B"))
 
     def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
         """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
         period = self.tables.period
         phases = np.arange(self._n_phases)[:, None, None]
         due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
-        return (due << np.arange(period.shape[1])).sum(axis=2)
+        masks: NDArray[np.int64] = (due << np.arange(period.shape[1])).sum(axis=2)
+        return masks
 
     def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
         """The buffer whose turn it is, surely large enough: it is reserved, and only what is written costs memory."""
@@ -573,10 +591,10 @@ class Replicator:
         replicate.replicate(
             part, n_parts, tick, table.order, table.served[:n], table.served_reset, table.due, table.phase,
             table.position, table.evaluated_tick, table.sent_tick, table.n_followed, table.lists, self.max_followed,
-            tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups, tables.n_groups,
-            tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,
-            int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born, world.generation,
-            world.structure_tick, self._max_silence, tables.bits,
+            tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups,
+            tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,
+            int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,
+            world.generation, world.structure_tick, self._max_silence, tables.bits,
             g.inverse_size, g.shape, g.cell_start, g.slot, g.x, g.y, g.z,
             s.near_slot, s.near_sq, s.inside, s.held, s.used, s.where, s.stamp, s.first_of_kind, s.picked, s.place,
             s.leaves, s.moves, s.due_index, s.entry_groups, s.counters, s.absolute, s.record, s.source, s.reference,
@@ -586,7 +604,9 @@ class Replicator:
     def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:
         total = self._scratch.tally.sum(axis=0)
         if total[replicate.OVERFLOWS]:
-            raise HorizonError(f"{total[replicate.OVERFLOWS]} frames had no room in the buffer: this is an error in Horizon ECS")
+            raise HorizonError(
+                f"{total[replicate.OVERFLOWS]} frames had no room in the buffer: this is an error in Horizon ECS"
+            )
         stats = self.stats
         stats.n_frames, stats.bytes = len(stop), int((stop - payload).sum())
         stats.followed_pairs = int(self._table.n_followed[: self._table.n_used].sum())

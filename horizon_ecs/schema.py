@@ -1,6 +1,8 @@
-"""The schema of a stream: from kinds to plain data that is sent (docs/wire.md), and from that to the tables kernels read.
+"""The schema of a stream: from kinds to plain data that is sent (docs/wire.md), and from that to the tables kernels
+read.
 
-Server and client build their tables by the same function from the same data, so that what one means is what the other reads.
+Server and client build their tables by the same function from the same data, so that what one means is what the other
+reads.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ MAX_KINDS = 255  # an entry holds its kind in one byte
 MAX_HISTORY = 128  # ticks of quantised history kept: a longer period is sent absolute each time
 NO_CHANNEL = 255
 
-# A straight line predicts well over a quarter of a second; over longer steps it overshoots each turn and costs more than it saves.
+# A straight line predicts well over a quarter of a second; over longer steps it overshoots each turn and costs more
+# than it saves.
 LINEAR_HORIZON_S = 0.25
 
 _CODES = {"f": "quantised", "i": "integer", "u": "integer", "b": "integer"}
@@ -47,7 +50,8 @@ def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequen
     dtype = np.dtype(field.dtype)
     if dtype.itemsize > 4 and dtype.kind in "iu":
         raise DefinitionError(
-            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; replicated integers have at most 32 bits"
+            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; replicated integers have at "
+            "most 32 bits"
         )
     precisions = {layer.channel: layer.precision_of(component) for layer in layers}
     codec = _CODES[dtype.kind]
@@ -87,7 +91,8 @@ def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: 
             )
     if len(groups) > MAX_GROUPS:
         raise DefinitionError(
-            f"kind {kind.name!r} replicates {len(groups)} groups of up to {MAX_GROUP_FIELDS} fields; at most {MAX_GROUPS} are possible"
+            f"kind {kind.name!r} replicates {len(groups)} groups of up to {MAX_GROUP_FIELDS} fields; at most "
+            f"{MAX_GROUPS} are possible"
         )
     return {"name": kind.name, "position": position.__name__, "channels": channels, "groups": groups}
 

@@ -298,6 +298,7 @@ class Observer:
 
 def order_by_tile(positions: list[tuple[float, float]], cell: float) -> list[int]:
     """Twin of `observers.order_by_tile`: by rows of 32 x 32 tiles of 8 cells, over and over; as they came within one."""
+
     def tile(i: int) -> tuple[int, int]:
         x, y = (math.floor(float(np.float32(p)) * (1 / cell)) // 8 % 32 for p in positions[i])
         return y, x

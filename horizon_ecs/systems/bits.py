@@ -1,7 +1,7 @@
 """Bit streams: codes written to whole 64-bit words and read back with every bound checked.
 
-What is to be written is first listed as tokens: uint64 with the code in the lowest 56 bits and its length in the next 6;
-the topmost two are ignored. The reader's state is `int64[3]`: position in bits, end in bits, error (0 = none). Least
+What is to be written is first listed as tokens: uint64 with the code in the lowest 56 bits and its length in the next
+6; the topmost two are ignored. The reader's state is `int64[3]`: position in bits, end in bits, error (0 = none). Least
 significant bit first; the codes are those of docs/wire.md. Sources: Elias 1975 (gamma), Rice and Plaunt 1971.
 """
 

@@ -1,8 +1,9 @@
 """Delta: difference and encode once per entity and channel, for all who follow it there.
 
-On an ordered stream everybody who follows an entity on a channel has the same baseline, so the coded residual is the same bits for all of
-them. A record is one uint64: a token (`bits`) with bit 62 set where the value moved since the
-baseline, bit 63 where the prediction missed. Length 63 marks a code that doesn't fit; `frames` writes those field by field.
+On an ordered stream everybody who follows an entity on a channel has the same baseline, so the coded residual is the
+same bits for all of them. A record is one uint64: a token (`bits`) with bit 62 set where the value moved since the
+baseline, bit 63 where the prediction missed. Length 63 marks a code that doesn't fit; `frames` writes those field by
+field.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def encode_records(
     specs : int64[n, 3]                       in   (kind, channel, group) to work on
     pages : uint32[n]                         in   a part of the pages of replicated kinds
     page_kind : int16[n_pages]                in
-    followed : uint32[n_parts, n_pages]       in   last tick at which an observer was seen to follow an entity of the page
+    followed : uint32[n_parts, n_pages]       in   last tick at which an entity of the page was followed
     tick : int64                              in
     history : int32[n_tracks * depth, stride] in   quantised values; `depth` is a power of two
     track : int32[n_kinds, C, G, 4]           in   track of each field

@@ -1,8 +1,8 @@
 """Frames: one observer's list, leaves, enters and records as the bytes of a state frame (docs/wire.md).
 
 Every entity's record is coded once (`delta`); a frame only sorts the due ones by block, picks the shortest way to say
-which are present and lists the tokens (`bits`), which are then packed in one go. The WebSocket header stands in front of
-the payload, so that what is written can be sent as it is.
+which are present and lists the tokens (`bits`), which are then packed in one go. The WebSocket header stands in front
+of the payload, so that what is written can be sent as it is.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def put_parameters(tokens, at, reset, rice, rice_tick, sent_tick):
 
 @helper
 def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves, moves, n_moves, generation, bits):
-    """Leaves, moves and enters; in a reset frame the whole list enters. `bits` are the widths of kind, slot and mask."""
+    """Leaves, moves and enters; in a reset frame the whole list enters. `bits`: widths of a kind, a slot, a mask."""
     first = 0 if reset else n_kept
     if not reset:
         at = put_gamma(tokens, at, n_leaves)
@@ -188,7 +188,7 @@ def _shortest_mode(n, n_changed, unchanged_bits, width):
 
 @helper
 def _put_short(tokens, at, mode, record, n, width):
-    """Records that fit a token together with what says that they are present: without a branch, since half of them are."""
+    """Records that fit a token together with what says that they are there: without a branch, as half of them are."""
     if mode == MODE_DENSE:
         for i in range(n):
             tokens[at + i] = record[i]
@@ -221,8 +221,8 @@ def _put_long(tokens, at, mode, record, source, n, width, row, c, j, tick, histo
             tokens[at] = token(i, width)
             at += 1
         if changed or mode == MODE_DENSE:
-            at = _put_record(tokens, at, record[i], row[source[i]], c, j, tick, history, depth, track, order, rice, period,
-                             n_fields, born)  # fmt: skip
+            at = _put_record(tokens, at, record[i], row[source[i]], c, j, tick, history, depth, track, order, rice,
+                             period, n_fields, born)  # fmt: skip
     return at
 
 

@@ -1,8 +1,9 @@
 """Grid: every replicated entity sorted by kind and cell, by counting sort, anew each tick.
 
-The cells of a kind form a torus of `2**log_w x 2**log_h` squares: coordinates wrap, so a world has no bounds and an outlier costs
-nothing; the exact distance test sorts out what only wrapping brought near. Within a cell slots ascend, so the order doesn't
-depend on the number of threads. Source: counting sort as in Green, "Particle Simulation using CUDA", 2010.
+The cells of a kind form a torus of `2**log_w x 2**log_h` squares: coordinates wrap, so a world has no bounds and an
+outlier costs nothing; the exact distance test sorts out what only wrapping brought near. Within a cell slots ascend, so
+the order doesn't depend on the number of threads. Source: counting sort as in Green, "Particle Simulation using CUDA",
+2010.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ NO_CELL = np.int32(-1)
 
 # Cell numbers stay exact in float64 and far inside int64; what lies further out shares the outermost cell.
 _FAR = 1e15
+
 
 @helper
 def cell_coordinate(value, inverse_size):

@@ -1,7 +1,8 @@
 """Interest: who follows whom, on which channels, with object-centred radii and hysteresis.
 
-An observer's list holds one uint64 an entity: slot (bits 0–31), mask of followed channels (32–39), groups that wait for an absolute record
-(40–47), kind (48–55). It stays in order: leaves close it up, enters are appended, and the client does the same.
+An observer's list holds one uint64 an entity: slot (bits 0–31), mask of followed channels (32–39), groups that wait for
+an absolute record (40–47), kind (48–55). It stays in order: leaves close it up, enters are appended, and the client
+does the same.
 Source: Horizon guide, "GORC System Optimization".
 """
 
@@ -256,7 +257,8 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
 
 
 @helper
-def admit(row, n, max_followed, kind, due, near_slot, inside, used, first, last, due_groups, n_due, out_due, out_groups):
+def admit(row, n, max_followed, kind, due, near_slot, inside, used, first, last, due_groups, n_due, out_due,
+          out_groups):  # fmt: skip
     """Append what the scan found of one kind and the list lacks; return the new length, entries due, and how many found
     no room."""
     refused = 0

@@ -36,12 +36,13 @@ def follow_entities(n, entity, generation, born, x, y, z, position):
 
 
 @kernel(
-    "int64(int64, uint8[::1], int64[::1], uint8[::1], uint32[::1], int64, int64, int64[:, ::1], int64[::1], uint32[::1], "
-    "uint8[::1], int64[:, ::1])"
+    "int64(int64, uint8[::1], int64[::1], uint8[::1], uint32[::1], int64, int64, int64[:, ::1], int64[::1], "
+    "uint32[::1], uint8[::1], int64[:, ::1])"
 )
 def select_served(
-    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, out_observer, out_reset, out_due
-):
+    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, out_observer, out_reset,
+    out_due
+):  # fmt: skip
     """List the live observers that have a channel due, want a reset frame or have heard nothing for long.
 
     Parameters
@@ -95,7 +96,7 @@ def _tile(position, inverse_size):
 
 @kernel("void(uint32[::1], float32[:, ::1], float64, int32[::1], uint32[::1])")
 def order_by_tile(served, position, inverse_size, count, out_order):
-    """Order the served observers by tiles of the plane: neighbours look at the same entities, best while these are cached.
+    """Order the served observers by tiles of the plane: neighbours look at the same entities while these are cached.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Replicate: interest and frame of every observer that has something due, each on its own, so that parts of them can be shared out."""
+"""Replicate: interest and frame of every observer that has something due, each on its own, so that parts of them can be
+shared out.
+"""
 
 from __future__ import annotations
 
@@ -120,8 +122,8 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
 def replicate(
     part, n_parts, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed,
     lists, max_followed, period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice,
-    rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence, bits,
-    inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
+    rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence,
+    bits, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
     near_slot, near_sq, inside, held, used, where, stamp, first_of_kind, picked, place, leaves, moves, due_index,
     entry_groups, counters, absolute, record, source, reference, tokens, followed, words, octets, region, entry_bits,
     out_span, tally
@@ -215,11 +217,12 @@ def replicate(
         if parameters:
             m = put_parameters(out, m, is_reset, rice_flat, rice_tick, sent)
         if structure:
-            m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation, bits)
+            m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation,
+                              bits)  # fmt: skip
         for b in range(count.shape[0]):
             tally[part, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
-        m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[part], record[part], source[part], history,
-                       depth, track, order, rice, period, n_fields, born, reference[part])  # fmt: skip
+        m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[part], record[part], source[part],
+                       history, depth, track, order, rice, period, n_fields, born, reference[part])  # fmt: skip
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)
         at = (out_span[s, 2] + 7) >> 3
         sent_tick[o] = tick

@@ -1,6 +1,7 @@
 """Rice parameters: from a sample of this tick's residuals, the shortest code for each field on each channel.
 
-Source: the minimum over k of the summed code lengths (Rice and Plaunt 1971), taken exactly over the sample instead of from its mean.
+Source: the minimum over k of the summed code lengths (Rice and Plaunt 1971), taken exactly over the sample instead of
+from its mean.
 """
 
 from __future__ import annotations

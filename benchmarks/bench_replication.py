@@ -1,0 +1,145 @@
+"""Replication: each stage against what NumPy needs for its core, whole ticks by size, bytes an update, warm-up."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.bench_import import seconds
+from horizon_ecs.bench import MAX_CHECKED, PRECISION, _Crowd, bench_tick
+from horizon_ecs.systems import grid, quantise
+
+REPEATS = 100
+N_ENTITIES, N_OBSERVERS = 100_000, 10_000
+WARM_UP = "from horizon_ecs import kernel, replication, replica, world; kernel.warm_up()"
+
+
+def best_s(work: Callable[[], Any]) -> float:
+    """The best time of many runs."""
+    work()
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+class Stages:
+    """The stages at 100,000 entities and 10,000 observers on one thread: milliseconds a tick, and ratios to NumPy."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        self.crowd = _Crowd(N_ENTITIES, N_OBSERVERS, 0.001, 1)
+        for _ in range(60):
+            self.crowd.tick()
+
+    def _median_ms(self, stage: str) -> float:
+        ms = []
+        for _ in range(60):
+            self.crowd.tick()
+            ms.append(self.crowd.replicator.stats.ms[stage])
+        return float(np.median(ms))
+
+    def track_quantise(self) -> float:
+        return self._median_ms("quantise")
+
+    def track_grid(self) -> float:
+        return self._median_ms("grid")
+
+    def track_records(self) -> float:
+        return self._median_ms("records")
+
+    def track_frames(self) -> float:
+        return self._median_ms("frames")
+
+    def track_quantise_to_numpy(self) -> float:
+        """One column, against rint and astype with the buffers at hand."""
+        r = self.crowd.replicator
+        n = r.world.n_slots
+        column, out, scratch = np.array(r._x), np.zeros(n, np.int32), np.zeros(n)
+        pages, previous = np.arange(n // quantise.PAGE, dtype=np.uint32), np.zeros(n, np.int32)
+
+        def numpy() -> None:
+            np.multiply(column, 1.0 / PRECISION, out=scratch)
+            np.rint(scratch, out=scratch)
+            out[:] = scratch
+
+        ours = best_s(lambda: quantise.quantise_float(column, pages, 1.0 / PRECISION, previous, out))
+        return ours / best_s(numpy)
+
+    def track_grid_to_numpy(self) -> float:
+        """The whole grid, against no more than a stable argsort of the cells' numbers."""
+        r = self.crowd.replicator
+        pages, g = r._replicated_pages(), r._grid
+        ours = best_s(lambda: r._build_grid(pages, 1))
+        cells = np.array(g.cell_of[g.cell_of != grid.NO_CELL])
+        return ours / best_s(lambda: np.argsort(cells, kind="stable"))
+
+
+Stages.track_quantise.unit = Stages.track_grid.unit = "ms"  # type: ignore[attr-defined]
+Stages.track_records.unit = Stages.track_frames.unit = "ms"  # type: ignore[attr-defined]
+Stages.track_quantise_to_numpy.unit = Stages.track_grid_to_numpy.unit = "x"  # type: ignore[attr-defined]
+
+
+class Tick:
+    """Whole ticks by entities and observers; what is sent doesn't depend on the machine."""
+
+    params = ((1_000, 1_000), (10_000, 1_000), (100_000, 10_000))
+    param_names = ("entities_observers",)
+    timeout = 900
+
+    def setup_cache(self) -> dict[tuple[int, int], dict[str, Any]]:
+        return {size: bench_tick(entities=size[0], observers=size[1], ticks=200) for size in self.params}
+
+    setup_cache.timeout = 900  # type: ignore[attr-defined]
+
+    def _value(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int], key: str) -> float:
+        result = results[size]
+        if result["mismatches"] or not result["checked_values"]:
+            raise AssertionError(f"{result['mismatches']} of {result['checked_values']} values of {MAX_CHECKED} differ")
+        return float(result[key])
+
+    def track_median(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+        return self._value(results, size, "tick_ms_median")
+
+    def track_p99(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+        return self._value(results, size, "tick_ms_p99")
+
+    def track_a_pair(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+        return self._value(results, size, "ns_per_pair")
+
+    def track_bytes_an_update(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+        return self._value(results, size, "bytes_per_update")
+
+
+Tick.track_median.unit = Tick.track_p99.unit = "ms"  # type: ignore[attr-defined]
+Tick.track_a_pair.unit = "ns"  # type: ignore[attr-defined]
+Tick.track_bytes_an_update.unit = "bytes"  # type: ignore[attr-defined]
+
+
+class WarmUp:
+    """Seconds until every kernel is ready, in a fresh interpreter: from nothing, and from the cache."""
+
+    timeout = 600
+
+    def setup_cache(self) -> tuple[float, float]:
+        with tempfile.TemporaryDirectory() as cache:
+            cold = seconds(WARM_UP, cache)
+            return cold, min(seconds(WARM_UP, cache) for _ in range(3))
+
+    setup_cache.timeout = 600  # type: ignore[attr-defined]
+
+    def track_cold(self, results: tuple[float, float]) -> float:
+        return results[0]
+
+    def track_warm(self, results: tuple[float, float]) -> float:
+        return results[1]
+
+
+WarmUp.track_cold.unit = WarmUp.track_warm.unit = "s"  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ class Oracle:
         before = self._q.get(self.tick, [np.zeros(0, np.int32)] * len(self._rules.tracks))
         self.tick = record.tick
         self._q[record.tick] = [
-            track.quantise(record.columns[track.column], previous)
+            track.quantise(record.columns[track.column], previous, record.born >= record.tick)
             for track, previous in zip(self._rules.tracks, before, strict=True)
         ]
         present = _Present(record, len(self._rules.kinds))
@@ -303,7 +303,9 @@ class _Present:
 
     def __init__(self, record: Record, n_kinds: int) -> None:
         axes = [record.columns[name] for name in record.position]
-        self.slots = [np.flatnonzero(record.kind == number) for number in range(n_kinds)]
+        # Who was born after this tick isn't there yet.
+        there = record.born <= record.tick
+        self.slots = [np.flatnonzero((record.kind == number) & there) for number in range(n_kinds)]
         self.rows = [_as_slice(slots) for slots in self.slots]
         self.axes = [[_placed(axes, axis[rows], rows) for axis in axes] for rows in self.rows]
 

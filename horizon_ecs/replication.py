@@ -272,6 +272,8 @@ class Replicator:
         # Rows at equal offsets from a page fight for the same cache sets: stagger them by a line and a bit.
         self._stride = world.n_slots + 80
         self._history = reserve((max(1, len(tables.tracks)) * self._depth, self._stride), np.int32)
+        self._changed = reserve((max(1, len(tables.tracks)), self._stride), np.uint32)
+        self._unpredicted = set(tables.track[self._carried() & (tables.order == 0)].tolist())
         self._records = reserve((n_channels, self._stride, n_groups), np.uint64)
         self._rice = np.full((n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS), RICE_DEFAULT, np.uint8)
         self._rice_flat = np.full(tables.n_parameters, RICE_DEFAULT, np.uint8)
@@ -295,7 +297,7 @@ class Replicator:
         self._entry_bits = self._most_bits_an_entry()
         self._words = [np.zeros(0, np.uint64), np.zeros(0, np.uint64)]
         self._last_ms: dict[str, float] = {}
-        self._first_tick = 0
+        self._last_tick: int | None = None
         self.stats = ReplicationStats()
 
     def _component(self, name: str) -> Component:
@@ -308,6 +310,15 @@ class Replicator:
         for number, kind in enumerate(self._kinds):
             numbers[self.world.kinds.index(kind)] = number
         return numbers
+
+    def _carried(self) -> NDArray[np.bool_]:
+        """bool[K, C, G, 4]: the fields that exist, on the channels that list them."""
+        tables = self.tables
+        channels = np.arange(tables.order.shape[1])[None, :, None]
+        listed = (tables.group_channels[:, None, :] >> channels) & 1 == 1
+        exists = np.arange(MAX_GROUP_FIELDS) < tables.n_fields[:, :, None]
+        carried: NDArray[np.bool_] = listed[..., None] & exists[:, None, :, :]
+        return carried
 
     def _list_specs(self) -> NDArray[np.int64]:
         """Every (kind, channel, group) that is ever carried."""
@@ -450,18 +461,18 @@ class Replicator:
             The last step was not one tick ago: predictions would start from what was never quantised.
         """
         tick = self.world.tick_count
-        if self._first_tick and tick != self.stats.tick + 1:
+        if self._last_tick is not None and tick != self._last_tick + 1:
             raise ArgumentError(
-                f"step() must follow every tick: the last was of tick {self.stats.tick}, the world is at {tick}"
+                f"step() must follow every tick: the last was of tick {self._last_tick}, the world is at {tick}"
             )
         self.stats = ReplicationStats(tick=tick)
         pages = self._replicated_pages()
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
-        self._timed("grid", lambda n_parts: self._build_grid(pages, n_parts))
+        self._timed("grid", lambda n_parts: self._build_grid(pages, tick, n_parts))
         self._timed("records", lambda n_parts: self._encode(pages, tick, n_parts))
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
-        self._first_tick = self._first_tick or tick
+        self._last_tick = tick
         return frames[0]
 
     def _timed(self, stage: str, work: Callable[[int], None]) -> None:
@@ -482,26 +493,33 @@ class Replicator:
         return np.flatnonzero((self._page_kind[:used] >= 0) & (world.page_live[:used] > 0)).astype(np.uint32)
 
     def _quantise(self, pages: NDArray[np.uint32], tick: int) -> None:
+        n, now32 = self.world.n_slots, np.uint32(tick)
         for number, (column, codec, scale) in enumerate(self._columns):
-            rows = self._history[number * self._depth : (number + 1) * self._depth]
-            now, before = rows[tick % self._depth], rows[(tick - 1) % self._depth]
-            out, previous = now[: self.world.n_slots], before[: self.world.n_slots]
+            rows = self._history[number * self._depth : (number + 1) * self._depth, :n]
+            out, previous = rows[tick % self._depth], rows[(tick - 1) % self._depth]
             if codec == "quantised":
-                self.stats.non_finite += quantise.quantise_float(column, pages, 1.0 / scale, previous, out)
+                self.stats.non_finite += quantise.quantise_float(
+                    column, pages, 1.0 / scale, self.world.born, now32, previous, out
+                )
             elif codec == "integer":
                 quantise.quantise_integer(column, pages, out)
             else:
                 quantise.quantise_integer(column.view(np.int32), pages, out)
-            if not self._first_tick:
-                rows[:] = now
+            if self._last_tick is None:
+                # Who was there before the first step is taken to have stood still until then.
+                used = self.world.n_pages_used * quantise.PAGE
+                rows[:, :used] = out[:used]
+            elif number in self._unpredicted:
+                quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[number, :n])
 
-    def _build_grid(self, pages: NDArray[np.uint32], n_parts: int) -> None:
+    def _build_grid(self, pages: NDArray[np.uint32], now: int, n_parts: int) -> None:
+        tick = np.uint32(now)
         g, x, y, z = self._grid, self._x, self._y, self._z
         shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
 
         def count(part: int) -> None:
             grid.count_cells(
-                shares[part], self._page_kind, self.world.born, x, y, z, g.inverse_size, g.shape, counts[part],
+                shares[part], self._page_kind, self.world.born, tick, x, y, z, g.inverse_size, g.shape, counts[part],
                 g.cell_of
             )  # fmt: skip
 
@@ -519,9 +537,10 @@ class Replicator:
 
         def encode(part: int) -> None:
             delta.encode_records(
-                self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._depth, tables.track,
-                tables.order, self._rice, tables.period, tables.n_fields, self.world.born, self.world.structure_tick,
-                tables.longest_period, self._records, s.code[part], s.length[part], s.flags[part]
+                self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._changed, self._depth,
+                tables.track, tables.order, self._rice, tables.period, tables.n_fields, self.world.born,
+                self.world.structure_tick, tables.longest_period, self._records, s.code[part], s.length[part],
+                s.flags[part]
             )  # fmt: skip
 
         self._crew.run(encode, n_parts)

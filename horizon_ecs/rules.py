@@ -25,8 +25,10 @@ class Track:
     codec: str
     scale: float
 
-    def quantise(self, values: NDArray[Any], previous: NDArray[np.int32]) -> NDArray[np.int32]:
-        """int32[n]; what is not finite keeps what it was."""
+    def quantise(
+        self, values: NDArray[Any], previous: NDArray[np.int32], newborn: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """int32[n]; what is not finite keeps what it was, or is 0 from birth on."""
         if self.codec == "bits":
             return values.view(np.int32)
         if self.codec == "integer":
@@ -37,6 +39,7 @@ class Track:
         bounded = np.clip(np.where(finite, scaled, 0.0), -(2.0**31), 2.0**31 - 1).astype(np.int32)
         before = np.zeros(len(values), np.int32)
         before[: len(previous)] = previous[: len(values)]
+        before[newborn] = 0
         return np.where(finite, bounded, before)
 
 

@@ -7,6 +7,7 @@ reads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -218,7 +219,9 @@ def _check(schema: Mapping[str, Any]) -> None:
     kinds = schema["kinds"]
     sound = 1 <= n_channels <= MAX_CHANNELS and 1 <= schema["n_slots"] <= 2**32 and len(kinds) <= MAX_KINDS
     sound = sound and 1 <= schema["max_followed"] <= 2**20
+    names: list[Any] = []
     for kind in kinds:
+        names += [kind["name"], kind["position"]]
         present = sum(1 << c for c, channel in enumerate(kind["channels"]) if channel is not None)
         sound = sound and len(kind["channels"]) == n_channels and len(kind["groups"]) <= MAX_GROUPS
         sound = sound and all(1 <= c["period"] < 2**31 for c in kind["channels"] if c is not None)
@@ -227,8 +230,14 @@ def _check(schema: Mapping[str, Any]) -> None:
             for field in group["fields"]:
                 listed = sum(1 << c for c, params in enumerate(field["params"]) if params is not None)
                 sound = sound and listed == group["channels"] and field["codec"] in ("quantised", "integer", "bits")
-    if not sound:
-        raise WireError("the schema has a number outside its limits, or channels that don't fit each other")
+                sound = sound and all(
+                    p[0] in (0, 1, 2) and 0 < p[1] < math.inf for p in field["params"] if p is not None
+                )
+                names += [group["component"], field["name"], field["type"]]
+    if not sound or not all(isinstance(name, str) for name in names):
+        raise WireError(
+            "the schema has a number outside its limits, a name that is no text, or channels that don't fit"
+        )
 
 
 def compile_tables(schema: Mapping[str, Any]) -> Tables:
@@ -242,7 +251,7 @@ def compile_tables(schema: Mapping[str, Any]) -> Tables:
     try:
         _check(schema)
         return _compile(schema)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise WireError(f"the schema is malformed: {type(error).__name__}: {error}") from error
 
 

@@ -107,8 +107,19 @@ def index_bits(count: int) -> int:
 # -- quantise, grid, observers -----------------------------------------------------------------------------------
 
 
-def quantise_float(column: Any, pages: list[int], precision: float, previous: Any, out: Any) -> int:
-    return int(quantise.quantise_float(column, np.array(pages, np.uint32), 1.0 / precision, previous, out))
+def quantise_float(
+    column: Any, pages: list[int], precision: float, previous: Any, out: Any, born: Any = None, tick: int = 1
+) -> int:
+    """Without `born` every slot is older than the tick."""
+    born = np.zeros(len(column), np.uint32) if born is None else born
+    inverse = 1.0 / precision
+    return int(
+        quantise.quantise_float(column, np.array(pages, np.uint32), inverse, born, np.uint32(tick), previous, out)
+    )
+
+
+def stamp_changes(pages: list[int], born: Any, tick: int, previous: Any, now: Any, changed: Any) -> None:
+    quantise.stamp_changes(np.array(pages, np.uint32), born, np.uint32(tick), previous, now, changed)
 
 
 def quantise_integer(column: Any, pages: list[int], out: Any) -> None:
@@ -116,7 +127,7 @@ def quantise_integer(column: Any, pages: list[int], out: Any) -> None:
 
 
 def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any, inverse_size: list[float], shape: list[list[int]],
-               n_parts: int) -> tuple[Any, Any, Any]:  # fmt: skip
+               n_parts: int, tick: int = 1) -> tuple[Any, Any, Any]:  # fmt: skip
     """Where each cell begins, and its items: slots, and positions as float32[3, n]."""
     n_cells = sum(1 << (w + h) for _, w, h in shape)
     start, slot, cell_of = (
@@ -128,8 +139,8 @@ def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any,
     shares, counts = np.array_split(np.array(pages, np.uint32), n_parts), np.zeros((n_parts, n_cells), np.int32)
     for share, count in zip(shares, counts, strict=True):
         grid.count_cells(
-            share, np.array(page_kind, np.int16), born, *position, np.array(inverse_size), np.array(shape, np.int64), count,
-            cell_of
+            share, np.array(page_kind, np.int16), born, np.uint32(tick), *position, np.array(inverse_size),
+            np.array(shape, np.int64), count, cell_of
         )  # fmt: skip
     grid.place_cells(counts, start)
     for share, cursor in zip(shares, counts, strict=True):
@@ -181,8 +192,10 @@ def order_by_tile(positions: list[tuple[float, float]], inverse_size: float) -> 
 
 
 def encode_records(history: Any, depth: int, orders: list[int], ks: list[int], tick: int, period: int, born: Any, structure_tick: int,
-                   pages: list[int], followed: list[int], n_parts: int = 1) -> list[tuple[int, int, bool, bool]]:  # fmt: skip
+                   pages: list[int], followed: list[int], n_parts: int = 1, changed: Any = None
+                   ) -> list[tuple[int, int, bool, bool]]:  # fmt: skip
     """Every slot's (code, length, moved, missed) for one kind, channel and group; field f is track f."""
+    changed = np.full((len(orders), history.shape[1]), tick, np.uint32) if changed is None else changed
     n, n_slots = len(orders), len(born)
     shape = (1, 1, 1, 4)
     track, order, rices = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -191,7 +204,7 @@ def encode_records(history: Any, depth: int, orders: list[int], ks: list[int], t
     for share in np.array_split(np.array(pages, np.uint32), n_parts):
         delta.encode_records(
             np.zeros((1, 3), np.int64), share, np.zeros(n_slots // PAGE, np.int16), np.array([followed], np.uint32), tick,
-            history, depth, track, order, rices, np.array([[period]], np.int64), np.array([[n]], np.int64), born,
+            history, changed, depth, track, order, rices, np.array([[period]], np.int64), np.array([[n]], np.int64), born,
             structure_tick, period, out, np.zeros(PAGE, np.uint64), np.zeros(PAGE, np.uint16), np.zeros(PAGE, np.uint8)
         )  # fmt: skip
     records = []

@@ -106,6 +106,13 @@ def quantise_integer(value: int) -> int:
     return wrap(int(value))
 
 
+def stamp_changes(born: int, tick: int, previous: int, now: int, changed: int) -> int:
+    """Twin of `quantise.stamp_changes`, one value: the last tick of any change after birth, 0 before the first."""
+    if born >= tick:
+        return 0
+    return changed if now == previous else tick
+
+
 def stands_somewhere(position: Sequence[np.float32]) -> bool:
     """Whether a position is one: a sum of its coordinates that leaves float32 makes it none."""
     with np.errstate(all="ignore"):

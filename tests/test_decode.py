@@ -285,7 +285,6 @@ def test_a_schema_that_is_none_is_refused(change):
         Replica({**SCHEMA, **change}, phase=0)
 
 
-@pytest.mark.xfail(strict=True, reason="predictors and names of a schema aren't checked")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("params", [[-1, 0.25], None]), ("params", [[300, 0.25], None]), ("name", ["x"]), ("name", None)],

@@ -61,6 +61,13 @@ def test_every_entity_is_in_its_cell(placed, grid, n_parts):
     np.testing.assert_array_equal(where, position[:, slots])
 
 
+def test_who_is_born_later_is_in_no_cell():
+    born, position = world_of([(0, 1, 1, 0), (1, 1, 1, 0), (2, 1, 1, 0)])
+    born[:3] = 4, 5, 6
+    built = kernels.build_grid([0], PAGE_KIND, born, position, [1.0, 1.0], [[0, 0, 0], [1, 0, 0]], 1, tick=5)
+    assert built[1].tolist() == [0, 1]
+
+
 def test_only_the_pages_asked_for_count():
     born, position = world_of([(0, 1, 1, 0), (2 * PAGE, 1, 1, 0)])
     start, slots, _ = kernels.build_grid([2], PAGE_KIND, born, position, [1.0, 1.0], [[0, 0, 0], [1, 0, 0]], 2)

@@ -447,14 +447,16 @@ def test_misuse_is_refused(played):
 
 
 def test_quantising():
-    def quantise(codec, values, scale=1.0, previous=()):
-        return Track("P.x", codec, scale).quantise(values, np.array(previous, np.int32)).tolist()
+    def quantise(codec, values, scale=1.0, previous=(), newborn=()):
+        born = np.isin(np.arange(len(values)), newborn)
+        return Track("P.x", codec, scale).quantise(values, np.array(previous, np.int32), born).tolist()
 
     halves = np.array([0.5, 1.5, 2.5, -0.5, 0.3], np.float32)
     assert quantise("quantised", halves) == [0, 2, 2, 0, 0]
     assert quantise("quantised", halves, 0.5) == [1, 3, 5, -1, 1]
     assert quantise("quantised", np.array([1e30, -1e30])) == [2**31 - 1, -(2**31)]
     assert quantise("quantised", np.array([math.nan, math.inf, 3.0]), 1.0, [7]) == [7, 0, 3]
+    assert quantise("quantised", np.array([math.nan, math.nan]), 1.0, [7, 8], newborn=[1]) == [7, 0]
     assert quantise("integer", np.array([2**32 - 1, 5], np.uint32)) == [-1, 5]
     assert quantise("integer", np.array([-128, 127], np.int8)) == [-128, 127]
     assert quantise("integer", np.array([True, False])) == [1, 0]

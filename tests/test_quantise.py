@@ -68,6 +68,33 @@ def test_integers_keep_their_bits(dtype):
     assert (out[: 2 * PAGE] == SENTINEL).all()
 
 
+def test_what_is_not_finite_from_birth_shows_nothing_of_who_was_there_before():
+    born, out = np.zeros(PAGE, np.uint32), np.full(PAGE, SENTINEL, np.int32)
+    born[:3] = 7, 8, 6
+    previous = np.full(PAGE, 41, np.int32)
+    kernels.quantise_float(np.full(PAGE, np.nan), [0], 1.0, previous, out, born, tick=7)
+    assert out[:4].tolist() == [0, 0, 41, 41]
+
+
+@quick
+@given(
+    st.lists(
+        st.tuples(st.integers(5, 12), st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 9)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_changes_are_stamped(rows):
+    born, previous, now, changed = np.zeros((4, 2 * PAGE), np.int32)
+    n = len(rows)
+    born[:n], previous[:n], now[:n], changed[:n] = zip(*rows, strict=True)
+    born, stamps = born.astype(np.uint32), changed.astype(np.uint32)
+    now[PAGE:] = 5
+    kernels.stamp_changes([0], born, 10, previous, now, stamps)
+    assert stamps[:n].tolist() == [naive.stamp_changes(b, 10, before, after, c) for b, before, after, c in rows]
+    assert not stamps[PAGE:].any()
+
+
 def test_no_pages_is_fine():
     out = np.full(PAGE, SENTINEL, np.int32)
     assert kernels.quantise_float(np.zeros(PAGE, np.float32), [], 1.0, out.copy(), out) == 0

@@ -209,7 +209,6 @@ def test_an_entity_reborn_in_the_same_slot_is_another():
     assert watcher.replica.entered.tolist() == [heir]
 
 
-@pytest.mark.xfail(strict=True, reason="it enters with values from before its birth, then leaves and enters once more")
 def test_who_is_born_between_a_tick_and_its_step_enters_once_and_as_it_is():
     stage, _, watcher = still(max_followed=8)
     play(stage, 3)
@@ -301,7 +300,6 @@ def test_a_value_keeps_its_scale_until_another_channel_brings_it():
 # -- what is counted ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="records without a predictor are always taken to have moved", condition=COMPILED)
 def test_a_value_that_stands_still_on_a_slow_layer_is_no_update():
     """What is sent absolute each time moves only when it differs."""
     stage = Stage(kinds_of(Position, slow=True)[3:], hysteresis=0.1, max_followed=8)
@@ -340,7 +338,6 @@ def test_wrong_use_is_refused_by_name():
         replicator.step()
 
 
-@pytest.mark.xfail(strict=True, reason="tick 0 counts as no step")
 def test_a_second_step_at_tick_0_is_refused_as_at_any_other():
     replicator = Replicator(hz.World(capacity=1024, kinds=kinds_of(Position)))
     replicator.step()

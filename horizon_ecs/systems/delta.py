@@ -43,17 +43,24 @@ def last_followed(followed, page):
 def residual(history, track, order, slot, tick, period, born, depth):
     """What prediction missed, and whether the value moved, of one field of one entity.
 
-    Before its birth an entity is taken to have stood where it was born.
+    Before its birth an entity is taken to have stood where it was born. Without a predictor (order 0) the history
+    doesn't reach the baseline: whether such a value moved is told by when it changed last (see `_moved_lately`).
     """
     first = np.int64(born)
     now = history[history_row(track, tick, depth), slot]
     if order == 0:
-        return now, True
+        return now, False
     before = history[history_row(track, max(tick - period, first), depth), slot]
     if order == 1:
         return np.int32(now - before), now != before
     earlier = history[history_row(track, max(tick - 2 * period, first), depth), slot]
     return np.int32(now - np.int32(before) - np.int32(before - earlier)), now != before
+
+
+@helper
+def _moved_lately(changed, track, slot, tick, period):
+    """Whether a value without a predictor changed since the baseline."""
+    return np.int64(changed[track, slot]) > tick - period
 
 
 @helper
@@ -71,7 +78,7 @@ def _accumulate(residual_now, moved, k, i, code, length, flags):
 
 
 @helper
-def _old_page(history, tracks, orders, ks, n_fields, first, tick, period, depth, code, length, flags):
+def _old_page(history, changed, tracks, orders, ks, n_fields, first, tick, period, depth, code, length, flags):
     """A page whose entities were all born early enough: straight loops over rows of the history."""
     for f in range(n_fields):
         k = np.uint64(ks[f])
@@ -89,12 +96,15 @@ def _old_page(history, tracks, orders, ks, n_fields, first, tick, period, depth,
                 _accumulate(np.int32(a - b), a != b, k, i, code, length, flags)
         else:
             for i in range(PAGE):
-                _accumulate(now[i], True, k, i, code, length, flags)
+                moved = _moved_lately(changed, tracks[f], first + i, tick, period)
+                _accumulate(now[i], moved, k, i, code, length, flags)
                 flags[i] |= np.uint8(2)
 
 
 @helper
-def _young_page(history, tracks, orders, ks, n_fields, first, tick, period, depth, born, code, length, flags):
+def _young_page(
+    history, changed, tracks, orders, ks, n_fields, first, tick, period, depth, born, code, length, flags
+):  # fmt: skip
     """A page with an entity younger than its baseline: every row looks up its own birth."""
     for i in range(PAGE):
         birth = born[first + i]
@@ -102,9 +112,10 @@ def _young_page(history, tracks, orders, ks, n_fields, first, tick, period, dept
             continue
         for f in range(n_fields):
             r, moved = residual(history, tracks[f], orders[f], first + i, tick, period, birth, depth)
-            _accumulate(r, moved, np.uint64(ks[f]), i, code, length, flags)
             if orders[f] == 0:
+                moved = _moved_lately(changed, tracks[f], first + i, tick, period)
                 flags[i] |= np.uint8(2)
+            _accumulate(r, moved, np.uint64(ks[f]), i, code, length, flags)
 
 
 @helper
@@ -118,8 +129,9 @@ def _is_young(born, first, oldest):
 
 @helper
 def _encode_page(
-    history, tracks, orders, ks, n_fields, page, tick, period, depth, born, structure_tick, out, code, length, flags
-):
+    history, changed, tracks, orders, ks, n_fields, page, tick, period, depth, born, structure_tick, out, code, length,
+    flags
+):  # fmt: skip
     """The records of one page for one channel and group."""
     first = np.int64(page) * PAGE
     records = out[first : first + PAGE]
@@ -128,9 +140,11 @@ def _encode_page(
     flags[:] = 0
     oldest = tick - 2 * period
     if structure_tick > oldest and _is_young(born, first, oldest):
-        _young_page(history, tracks, orders, ks, n_fields, first, tick, period, depth, born, code, length, flags)
+        _young_page(
+            history, changed, tracks, orders, ks, n_fields, first, tick, period, depth, born, code, length, flags
+        )
     else:
-        _old_page(history, tracks, orders, ks, n_fields, first, tick, period, depth, code, length, flags)
+        _old_page(history, changed, tracks, orders, ks, n_fields, first, tick, period, depth, code, length, flags)
     for i in range(PAGE):
         used = np.uint64(length[i])
         short = code[i] | (used << LENGTH_SHIFT)
@@ -139,15 +153,15 @@ def _encode_page(
 
 
 _ARGUMENTS = (
-    "int64[:, ::1], uint32[::1], int16[::1], uint32[:, ::1], int64, int32[:, ::1], int64, int32[:, :, :, ::1], "
-    "uint8[:, :, :, ::1], uint8[:, :, :, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], int64, int64, "
-    "uint64[:, :, ::1], uint64[::1], uint16[::1], uint8[::1]"
+    "int64[:, ::1], uint32[::1], int16[::1], uint32[:, ::1], int64, int32[:, ::1], uint32[:, ::1], int64, "
+    "int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], int64[:, ::1], int64[:, ::1], uint32[::1], "
+    "int64, int64, uint64[:, :, ::1], uint64[::1], uint16[::1], uint8[::1]"
 )
 
 
 @kernel(f"void({_ARGUMENTS})")
 def encode_records(
-    specs, pages, page_kind, followed, tick, history, depth, track, order, rice, period, n_fields, born,
+    specs, pages, page_kind, followed, tick, history, changed, depth, track, order, rice, period, n_fields, born,
     structure_tick, longest_period, out, code, length, flags
 ):  # fmt: skip
     """Write the record of every entity that somebody may follow, for every channel and group.
@@ -160,6 +174,7 @@ def encode_records(
     followed : uint32[n_parts, n_pages]       in   last tick at which an entity of the page was followed
     tick : int64                              in
     history : int32[n_tracks * depth, stride] in   quantised values; `depth` is a power of two
+    changed : uint32[n_tracks, stride]        in   last tick of any change, of tracks without a predictor
     track : int32[n_kinds, C, G, 4]           in   track of each field
     order : uint8[n_kinds, C, G, 4]           in   predictor: 2 linear, 1 previous value, 0 none
     rice : uint8[n_kinds, C, G, 4]            in   Rice parameters
@@ -180,6 +195,6 @@ def encode_records(
             if k != page_kind[page]:
                 continue
             _encode_page(
-                history, track[k, c, j], order[k, c, j], rice[k, c, j], n_fields[k, j], page, tick, period[k, c], depth,
-                born, structure_tick, out[c, :, j], code, length, flags
+                history, changed, track[k, c, j], order[k, c, j], rice[k, c, j], n_fields[k, j], page, tick,
+                period[k, c], depth, born, structure_tick, out[c, :, j], code, length, flags
             )  # fmt: skip

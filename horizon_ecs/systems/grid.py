@@ -27,10 +27,10 @@ def cell_coordinate(value, inverse_size):
 
 
 @kernel(
-    "void(uint32[::1], int16[::1], uint32[::1], float32[::1], float32[::1], float32[::1], float64[::1], int64[:, ::1], "
-    "int32[::1], int32[::1])"
+    "void(uint32[::1], int16[::1], uint32[::1], uint32, float32[::1], float32[::1], float32[::1], float64[::1], "
+    "int64[:, ::1], int32[::1], int32[::1])"
 )
-def count_cells(pages, page_kind, born, x, y, z, inverse_size, shape, out_count, out_cell):
+def count_cells(pages, page_kind, born, tick, x, y, z, inverse_size, shape, out_count, out_cell):
     """Number the cell of every live entity of some pages, and count what lies in each cell.
 
     Parameters
@@ -38,6 +38,7 @@ def count_cells(pages, page_kind, born, x, y, z, inverse_size, shape, out_count,
     pages : uint32[n]                     in   a part of the pages of replicated kinds
     page_kind : int16[n_pages]            in   kind of each page
     born : uint32[capacity]               in   0xFFFFFFFF marks a dead slot
+    tick : uint32                         in   who is born later isn't there yet
     x, y, z : float32[capacity]           in   positions; a slot whose position is not finite is in no cell
     inverse_size : float64[n_kinds]       in   1 / edge of a cell
     shape : int64[n_kinds, 3]             in   first cell, log2 of cells in x, log2 of cells in y
@@ -58,7 +59,7 @@ def count_cells(pages, page_kind, born, x, y, z, inverse_size, shape, out_count,
         page_born, cells = born[first : first + PAGE], out_cell[first : first + PAGE]
         for i in range(PAGE):
             where = px[i] + py[i] + pz[i]
-            lives = (page_born[i] != DEAD) & (where - where == np.float32(0.0))
+            lives = (page_born[i] <= tick) & (where - where == np.float32(0.0))
             cx = cell_coordinate(px[i] if lives else np.float32(0.0), inverse) & mask_x
             cy = cell_coordinate(py[i] if lives else np.float32(0.0), inverse) & mask_y
             cells[i] = np.int32(base + (cy << log_w) + cx) if lives else NO_CELL

@@ -14,23 +14,25 @@ _HIGHEST = 2147483647.0
 
 
 @helper
-def _quantise_page(column, inverse, previous, out):
-    """One page; a value that is not finite keeps what it was. Returns how many such there are."""
+def _quantise_page(column, inverse, born, tick, previous, out):
+    """One page. A value that is not finite keeps what it was, or is 0 if its entity never had another: what the slot
+    held before was somebody else's. Returns how many such there are."""
     held = 0
     for i in range(PAGE):
         scaled = np.rint(np.float64(column[i]) * inverse)
         finite = scaled - scaled == 0.0
-        bounded = min(max(scaled, _LOWEST), _HIGHEST) if finite else np.float64(previous[i])
+        kept = np.float64(previous[i]) if born[i] < tick else 0.0
+        bounded = min(max(scaled, _LOWEST), _HIGHEST) if finite else kept
         out[i] = np.int32(bounded)
         held += not finite
     return held
 
 
 @kernel(
-    "int64(float32[::1], uint32[::1], float64, int32[::1], int32[::1])",
-    "int64(float64[::1], uint32[::1], float64, int32[::1], int32[::1])",
+    "int64(float32[::1], uint32[::1], float64, uint32[::1], uint32, int32[::1], int32[::1])",
+    "int64(float64[::1], uint32[::1], float64, uint32[::1], uint32, int32[::1], int32[::1])",
 )
-def quantise_float(column, pages, inverse, previous, out):
+def quantise_float(column, pages, inverse, born, tick, previous, out):
     """Round `column / precision` to the nearest integer, ties to even, saturated to int32.
 
     Parameters
@@ -38,6 +40,8 @@ def quantise_float(column, pages, inverse, previous, out):
     column : float32 or float64[capacity]   in   by slot
     pages : uint32[n]                       in   pages to work on; rows of other pages stay as they are
     inverse : float64                       in   1 / precision
+    born : uint32[capacity]                 in   the first tick of what lives in a slot
+    tick : uint32                           in
     previous : int32[capacity]              in   the row of the tick before: kept where a value is not finite
     out : int32[capacity]                   out
 
@@ -50,8 +54,9 @@ def quantise_float(column, pages, inverse, previous, out):
     held = 0
     for page in pages:
         first = np.int64(page) * PAGE
+        last = first + PAGE
         held += _quantise_page(
-            column[first : first + PAGE], inverse, previous[first : first + PAGE], out[first : first + PAGE]
+            column[first:last], inverse, born[first:last], tick, previous[first:last], out[first:last]
         )
     return held
 
@@ -71,3 +76,27 @@ def quantise_integer(column, pages, out):
         first = np.int64(page) * PAGE
         for i in range(first, first + PAGE):
             out[i] = np.int32(column[i])
+
+
+@kernel("void(uint32[::1], uint32[::1], uint32, int32[::1], int32[::1], uint32[::1])")
+def stamp_changes(pages, born, tick, previous, now, out_changed):
+    """Note `tick` for every value that is another than in the tick before: for those that are sent so seldom that no
+    history reaches back to what an observer has. A value that its entity was born with has never changed.
+
+    Parameters
+    ----------
+    pages : uint32[n]                  in
+    born : uint32[capacity]            in      the first tick of what lives in a slot
+    tick : uint32                      in
+    previous, now : int32[capacity]    in      rows of the history
+    out_changed : uint32[capacity]     in/out  0 where there was no change
+
+    Oracle: tests/naive.py::stamp_changes.
+    """
+    for page in pages:
+        first = np.int64(page) * PAGE
+        for i in range(first, first + PAGE):
+            if born[i] >= tick:
+                out_changed[i] = 0
+            elif now[i] != previous[i]:
+                out_changed[i] = tick

@@ -137,12 +137,12 @@ def _njit_cached(function: Callable[..., Any], **options: Any) -> Any:
 
 def helper(function: Callable[..., Any]) -> Any:
     """Decorate a small function that kernels call; it is compiled into each of them."""
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    return numba.njit(nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Decorate a function of scalars that is to vanish in the loop around it, so that the loop can be vectorised."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True, _nrt=False)(function)
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True, _nrt=False, no_cfunc_wrapper=True)(function)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -181,7 +181,7 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = _njit_cached(function, _nrt=False)
+        dispatcher = _njit_cached(function, _nrt=False, no_cfunc_wrapper=True)
         if jit_enabled():
             _kernels.append(_Kernel(dispatcher, signatures))
         return dispatcher

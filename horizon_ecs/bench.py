@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4, kernel, u1
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.frames import Frames
 from horizon_ecs.replica import Replica
-from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.replication import Replicator
 from horizon_ecs.schema import NO_CHANNEL
 
 TICK_RATE = 60.0

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-Work = Callable[[int], object]
+Work = Callable[[int, int], object]
 
 
 class _Worker:
     """One thread, asleep until it is given parts of some work."""
 
     def __init__(self, number: int) -> None:
+        self._number = number
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._done.acquire()
         self._work: Work | None = None
-        self._parts = range(0)
+        self._parts: Iterator[int] = iter(())
         self._error: BaseException | None = None
         threading.Thread(target=self._loop, name=f"horizon-crew-{number}", daemon=True).start()
 
@@ -32,13 +33,13 @@ class _Worker:
                 return
             try:
                 for part in self._parts:
-                    self._work(part)
+                    self._work(part, self._number)
             except BaseException as error:
                 self._error = error
             self._done.release()
 
-    def start(self, work: Work | None, parts: range) -> None:
-        """Hand over some parts; None ends the thread."""
+    def start(self, work: Work | None, parts: Iterator[int]) -> None:
+        """Hand over the parts that others take from as well; None ends the thread."""
         self._work, self._parts, self._error = work, parts, None
         self._go.release()
 
@@ -55,7 +56,7 @@ class _Worker:
 
 def _dismiss(workers: list[_Worker]) -> None:
     while workers:
-        workers.pop().start(None, range(0))
+        workers.pop().start(None, iter(()))
 
 
 class Crew:
@@ -74,25 +75,28 @@ class Crew:
         weakref.finalize(self, _dismiss, self._workers)
 
     def run(self, work: Work, n_parts: int) -> None:
-        """Call `work(part)` for every part below `n_parts`, part 0 on the calling thread; return when all are done.
+        """Call `work(part, thread)` for every part below `n_parts`; return when all are done.
 
-        What a part raises is raised here, the calling thread's first. One caller at a time: others wait.
+        A thread takes the next part when it is free: with a few parts a thread, one whose core is taken away holds up
+        nobody. `thread` counts from 0, the calling one. What a part raises is raised here, the calling thread's first;
+        parts that nobody has begun may then be left out. One caller at a time: others wait.
         """
         n = min(self.n_threads, n_parts)
         if n <= 1:
             for part in range(n_parts):
-                work(part)
+                work(part, 0)
             return
         with self._lock:
             while len(self._workers) < n - 1:
                 self._workers.append(_Worker(len(self._workers) + 1))
             busy = self._workers[: n - 1]
             errors: list[BaseException | None] = []
-            for number, worker in enumerate(busy, 1):
-                worker.start(work, range(number, n_parts, n))
+            parts = iter(range(n_parts))  # to take the next number of a range is one step under the interpreter's lock
+            for worker in busy:
+                worker.start(work, parts)
             try:
-                for part in range(0, n_parts, n):
-                    work(part)
+                for part in parts:
+                    work(part, 0)
             except BaseException as error:
                 errors.append(error)
             errors += [worker.wait() for worker in busy]

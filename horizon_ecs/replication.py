@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,65 +19,24 @@ from horizon_ecs import kernel
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.crew import Crew
-from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, HorizonError
-from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables, compile_tables, describe
+from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
+from horizon_ecs.frames import Frames, ReplicationStats
+from horizon_ecs.observers import HELD, LIVE, Observers
+from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables, describe
 from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
+from horizon_ecs.workspace import Cells, Scratch
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 _MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
 
-FREE, LIVE, HELD = observers.FREE, observers.LIVE, observers.HELD
-
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
+PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
 PARALLEL_MS = 1.0  # below this a stage is about as quick as handing half of it over
 MAX_PHASES = 240  # more than this, and observers couldn't spread any more evenly
 RICE_DEFAULT = 4
 RICE_GAIN = 0.98  # a new parameter must save this much, else each change would cost more than it brings
-
-
-@dataclass
-class ReplicationStats:
-    """What one step did: counts, bytes of state frames (payloads), milliseconds by part."""
-
-    tick: int = 0
-    n_frames: int = 0
-    followed_pairs: int = 0
-    updates: int = 0
-    bytes: int = 0
-    enters: int = 0
-    leaves: int = 0
-    absolutes: int = 0
-    refused: int = 0
-    non_finite: int = 0
-    ms: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The frames of one tick; valid until the second next step, since two buffers take turns.
-
-    Attributes
-    ----------
-    tick : int
-    observers : uint32[n]
-    start, payload, stop : int64[n]
-        `buffer[start:stop]` is a whole WebSocket message, `buffer[payload:stop]` the state frame in it.
-    buffer : memoryview of bytes
-    """
-
-    tick: int
-    observers: NDArray[np.uint32]
-    start: NDArray[np.int64]
-    payload: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    buffer: memoryview
-
-    @property
-    def n(self) -> int:
-        """How many frames there are."""
-        return len(self.observers)
 
 
 def _position_component(world: World, kinds: list[Any], position: Any) -> Component:
@@ -103,100 +61,6 @@ def _position_component(world: World, kinds: list[Any], position: Any) -> Compon
                 f"kind {kind.name!r} has layers, but not the component {component.__name__} that says where it is"
             )
     return component
-
-
-def _row_length(n: int) -> int:
-    """At least `n`, so that rows of 4 or 8 bytes an entry don't begin at equal offsets from a memory page: such compete
-    for the same cache sets, and most rows are used at their beginning only."""
-    return -(-n // 1024) * 1024 + 48
-
-
-class _Observers:
-    """The observers' table: one row each, as arrays."""
-
-    def __init__(self, max_observers: int, max_followed: int, n_kinds: int) -> None:
-        n = max_observers
-        self.n_used = 0
-        self.status = np.zeros(n, np.uint8)
-        self.wants_reset = np.zeros(n, np.uint8)
-        self.reset_tick = np.zeros(n, np.uint32)
-        self.sent_tick = np.zeros(n, np.uint32)
-        self.evaluated_tick = np.zeros(n, np.uint32)
-        self.entity = np.zeros(n, np.uint64)
-        self.position = np.zeros((n, 3), np.float32)
-        self.phase = np.zeros(n, np.int64)
-        self.n_followed = np.zeros(n, np.int32)
-        self.lists = reserve((n, _row_length(max_followed)), np.uint64)
-        self.served = np.zeros(n, np.uint32)
-        self.served_reset = np.zeros(n, np.uint8)
-        self.order = np.zeros(n, np.uint32)
-        self.in_tile = np.zeros(observers.N_TILES + 1, np.int32)
-        self.due = np.zeros((n, n_kinds), np.int64)
-        self.span = np.zeros((n, 3), np.int64)
-
-
-class _Scratch:
-    """Working memory of the kernels, a row a thread; reserved, so that what is never touched costs nothing."""
-
-    def __init__(self, tables: Tables, n_parts: int, n_items: int, max_followed: int, n_pages: int) -> None:
-        n_kinds, n_channels, n_groups = tables.first_parameter.shape
-        n_blocks, n_entries = n_channels * n_groups, _row_length(max_followed)
-        self.near_slot = reserve((n_parts, n_items), np.uint32)
-        self.near_sq = reserve((n_parts, n_items), np.float32)
-        self.inside, self.held, self.used = (reserve((n_parts, n_items + 64), np.uint8) for _ in range(3))
-        self.where = reserve((n_parts, n_items), np.uint32)
-        self.stamp = np.ones(n_parts, np.int64)
-        self.first_of_kind = np.zeros((n_parts, n_kinds + 1), np.int64)
-        self.picked, self.place, self.leaves, self.moves, self.due_index = (
-            reserve((n_parts, n_entries), np.uint32) for _ in range(5)
-        )
-        self.entry_groups = reserve((n_parts, n_entries), np.uint8)
-        self.counters = np.zeros((n_parts, n_blocks, 2), np.uint32)
-        self.absolute = reserve((n_parts, n_blocks, n_entries), np.uint32)
-        self.record = reserve((n_parts, n_blocks, n_entries), np.uint64)
-        self.source = reserve((n_parts, n_blocks, n_entries), np.uint32)
-        self.reference = np.zeros((n_parts, n_kinds, MAX_GROUP_FIELDS), np.int32)
-        self.tokens = reserve((n_parts, _most_tokens(tables, max_followed)), np.uint64)
-        self.followed = np.zeros((n_parts, n_pages), np.uint32)
-        self.tally = np.zeros((n_parts, replicate.N_TALLIES), np.int64)
-        self.code = np.zeros((n_parts, delta.PAGE), np.uint64)
-        self.length = np.zeros((n_parts, delta.PAGE), np.uint16)
-        self.flags = np.zeros((n_parts, delta.PAGE), np.uint8)
-        self.cost = np.zeros(32, np.int64)
-
-
-def _most_tokens(tables: Tables, max_followed: int) -> int:
-    """An upper bound of the tokens in a frame: 5 an enter, 2 a field or position, and what every frame may have."""
-    _, n_channels, n_groups = tables.first_parameter.shape
-    an_entry = 5 + 2 * int(tables.n_fields.sum(axis=1).max(initial=1)) + 2 * n_groups
-    return int(2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64)
-
-
-class _Grid:
-    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that
-    the longest one takes more than a few hundred of them."""
-
-    MAX_CELLS_ACROSS = 8
-    MAX_LOG2 = 9
-
-    def __init__(self, tables: Tables, capacity: int, n_parts: int) -> None:
-        n_kinds = len(tables.radius)
-        self.inverse_size = np.ones(n_kinds)
-        self.shape = np.zeros((n_kinds, 3), np.int64)
-        n_cells = 0
-        side = max(3, min(self.MAX_LOG2, math.ceil(math.log2(capacity / n_kinds / 2) / 2)))
-        for k, radii in enumerate(tables.radius):
-            finite = radii[(radii > 0) & np.isfinite(radii)]
-            log2 = side if len(finite) else 0
-            if len(finite):
-                self.inverse_size[k] = 1.0 / max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
-            self.shape[k] = n_cells, log2, log2
-            n_cells += 1 << (2 * log2)
-        self.cell_start = np.zeros(n_cells + 1, np.int32)
-        self.counts = np.zeros((n_parts, n_cells), np.int32)
-        self.cell_of = reserve((capacity,), np.int32)
-        self.slot = reserve((capacity,), np.uint32)
-        self.x, self.y, self.z = (reserve((capacity,), np.float32) for _ in range(3))
 
 
 class Replicator:
@@ -254,12 +118,11 @@ class Replicator:
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
         kernel.warm_up(*_MODULES)
 
-    def _set_up(self, component: Component, n_parts: int) -> None:
+    def _set_up(self, component: Component, n_threads: int) -> None:
         """Lay out every array."""
         world, tables = self.world, self.tables
         n_kinds, n_channels, n_groups = tables.first_parameter.shape
-        self._n_parts = n_parts
-        self._crew = Crew(n_parts)
+        self._crew = Crew(n_threads)
         self._kind_number = self._number_kinds()
         radius_out = np.where(tables.radius > 0, tables.radius * (1.0 + self.hysteresis), -1.0)
         self._enter_sq = np.where(tables.radius > 0, tables.radius.astype(np.float32) ** 2, np.float32(-1)).astype(
@@ -287,12 +150,11 @@ class Replicator:
         flat = np.zeros(world.n_slots, np.float32)
         axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
         self._x, self._y, self._z = axes
-        self._grid = _Grid(tables, world.n_slots, n_parts)
-        self._table = _Observers(self.max_observers, self.max_followed, n_kinds)
-        self._scratch = _Scratch(tables, n_parts, world.n_slots, self.max_followed, len(world.page_kind))
+        self._grid = Cells(tables, world.n_slots, n_threads)
+        n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
+        self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
+        self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed, len(world.page_kind))
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
-        self._n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
-        self._phase_counts = np.zeros(self._n_phases, np.int64)
         self._max_silence = min(MAX_SILENCE_TICKS, max(1, round(world.tick_rate)))
         self._entry_bits = self._most_bits_an_entry()
         self._words = [np.zeros(0, np.uint64), np.zeros(0, np.uint64)]
@@ -378,17 +240,13 @@ class Replicator:
 
     def phase(self, observer: int) -> int:
         """The observer's phase: channel c is due at tick t where (t + phase) mod period is 0."""
-        self._check_observer(observer)
+        self._table.check(observer)
         return int(self._table.phase[observer])
 
     def followed(self, observer: int) -> NDArray[np.uint64]:
         """The observer's list as stored, uint64[n] (see `systems.interest`): for tools and tests."""
-        self._check_observer(observer)
+        self._table.check(observer)
         return self._table.lists[observer, : self._table.n_followed[observer]]
-
-    def _check_observer(self, observer: int) -> None:
-        if not 0 <= observer < self.max_observers or self._table.status[observer] == FREE:
-            raise ArgumentError(f"observer {observer!r} doesn't exist")
 
     def add_observer(self, entity: int = 0, position: ArrayLike | None = None) -> int:
         """Add an observer; the next step makes it a reset frame.
@@ -404,50 +262,22 @@ class Replicator:
         ------
         CapacityError, StaleHandleError, ArgumentError
         """
-        table = self._table
-        free = np.flatnonzero(table.status[: table.n_used] == FREE)
-        observer = int(free[0]) if len(free) else table.n_used
-        if observer >= self.max_observers:
-            raise CapacityError(f"all {self.max_observers} observers are taken (max_observers)")
-        where = np.zeros(3, np.float32)
-        if position is not None:
-            given = np.asarray(position, np.float32)
-            if given.shape not in ((2,), (3,)) or not np.isfinite(given).all():
-                raise ArgumentError(f"position must be two or three finite numbers, not {position!r}")
-            where[: len(given)] = given
         if entity:
             self.world.slots_of(np.array([entity], np.uint64))
-        table.n_used = max(table.n_used, observer + 1)
-        table.status[observer], table.wants_reset[observer] = LIVE, 1
-        table.reset_tick[observer] = table.sent_tick[observer] = table.evaluated_tick[observer] = 0
-        table.entity[observer], table.position[observer] = entity, where
-        table.n_followed[observer] = 0
-        table.phase[observer] = self._emptiest_phase()
-        self._phase_counts[table.phase[observer]] += 1
-        return observer
-
-    def _emptiest_phase(self) -> int:
-        """The phase with the fewest observers; ties in golden steps, so that few observers lie far apart."""
-        n = self._n_phases
-        step = next(s for s in range(max(1, round(n * 0.618)), 2 * n + 2) if math.gcd(s, n) == 1)
-        order = np.arange(n) * step % n
-        return int(order[np.argmin(self._phase_counts[order])])
+        return self._table.add(entity, position)
 
     def remove_observer(self, observer: int) -> None:
         """Forget an observer. Raises ArgumentError if there is no such."""
-        self._check_observer(observer)
-        table = self._table
-        self._phase_counts[table.phase[observer]] -= 1
-        table.status[observer], table.n_followed[observer], table.entity[observer] = FREE, 0, 0
+        self._table.remove(observer)
 
     def hold(self, observer: int) -> None:
         """Frame nothing for an observer until `resume`; its interest is kept."""
-        self._check_observer(observer)
+        self._table.check(observer)
         self._table.status[observer] = HELD
 
     def resume(self, observer: int) -> None:
         """Let the next step make one reset frame, which tells the observer all it missed."""
-        self._check_observer(observer)
+        self._table.check(observer)
         self._table.status[observer], self._table.wants_reset[observer] = LIVE, 1
 
     # -- the step ----------------------------------------------------------------------------------------------
@@ -468,7 +298,8 @@ class Replicator:
         self.stats = ReplicationStats(tick=tick)
         pages = self._replicated_pages()
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
-        self._timed("grid", lambda n_parts: self._build_grid(pages, tick, n_parts))
+        # Each part of the grid has counts of its own to add up: no more of them than threads.
+        self._timed("grid", lambda n_parts: self._build_grid(pages, tick, min(n_parts, self._crew.n_threads)))
         self._timed("records", lambda n_parts: self._encode(pages, tick, n_parts))
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
@@ -477,13 +308,13 @@ class Replicator:
 
     def _timed(self, stage: str, work: Callable[[int], None]) -> None:
         """Do one stage of the step, in more than one part where the last time showed that it pays."""
-        n_parts = self._n_parts if self._last_ms.get(stage, 0.0) > PARALLEL_MS else 1
+        threads = self._crew.n_threads if self._last_ms.get(stage, 0.0) > PARALLEL_MS else 1
         started = time.perf_counter_ns()
-        work(n_parts)
+        work(threads * PARTS_A_THREAD if threads > 1 else 1)
         ms = (time.perf_counter_ns() - started) / 1e6
         self.stats.ms[stage] = ms
         # All threads' time, so that a stage doesn't fall back to one thread because two made it quick.
-        self._last_ms[stage] = ms * n_parts
+        self._last_ms[stage] = ms * threads
 
     def _replicated_pages(self) -> NDArray[np.uint32]:
         """Pages of replicated kinds that hold anything; their kinds by the schema's numbers."""
@@ -517,13 +348,13 @@ class Replicator:
         g, x, y, z = self._grid, self._x, self._y, self._z
         shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
 
-        def count(part: int) -> None:
+        def count(part: int, thread: int) -> None:
             grid.count_cells(
                 shares[part], self._page_kind, self.world.born, tick, x, y, z, g.inverse_size, g.shape, counts[part],
                 g.cell_of
             )  # fmt: skip
 
-        def fill(part: int) -> None:
+        def fill(part: int, thread: int) -> None:
             grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.x, g.y, g.z)
 
         self._crew.run(count, n_parts)
@@ -535,12 +366,12 @@ class Replicator:
         self._tune(pages, tick)
         shares = np.array_split(pages, n_parts)
 
-        def encode(part: int) -> None:
+        def encode(part: int, thread: int) -> None:
             delta.encode_records(
                 self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._changed, self._depth,
                 tables.track, tables.order, self._rice, tables.period, tables.n_fields, self.world.born,
-                self.world.structure_tick, tables.longest_period, self._records, s.code[part], s.length[part],
-                s.flags[part]
+                self.world.structure_tick, tables.longest_period, self._records, s.code[thread], s.length[thread],
+                s.flags[thread]
             )  # fmt: skip
 
         self._crew.run(encode, n_parts)
@@ -575,10 +406,10 @@ class Replicator:
         observers.order_by_tile(
             table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
         )
-        words = self._room(tick, n)
+        words = self._room(tick, n + n_parts)
         region = np.linspace(0, len(words), n_parts + 1).astype(np.int64)
         self._scratch.tally[:] = 0
-        self._crew.run(lambda part: self._run(part, n_parts, tick, n, words, region), n_parts)
+        self._crew.run(lambda part, thread: self._run(part, n_parts, thread, tick, n, words, region), n_parts)
         reset = table.served[:n][table.served_reset[:n] != 0]
         table.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
@@ -590,7 +421,7 @@ class Replicator:
     def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
         """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
         period = self.tables.period
-        phases = np.arange(self._n_phases)[:, None, None]
+        phases = np.arange(self._table.n_phases)[:, None, None]
         due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
         masks: NDArray[np.int64] = (due << np.arange(period.shape[1])).sum(axis=2)
         return masks
@@ -598,17 +429,24 @@ class Replicator:
     def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
         """The buffer whose turn it is, surely large enough: it is reserved, and only what is written costs memory."""
         most = min(self.max_followed, len(self.world)) + int(self._table.n_followed.max(initial=0)) + 64
-        needed = (n + self._n_parts) * (most * self._entry_bits // 64 + 8)
+        needed = n * (most * self._entry_bits // 64 + 8)
         if len(self._words[tick & 1]) < needed:
             self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
         return self._words[tick & 1]
 
     def _run(
-        self, part: int, n_parts: int, tick: int, n: int, words: NDArray[np.uint64], region: NDArray[np.int64]
+        self,
+        part: int,
+        n_parts: int,
+        thread: int,
+        tick: int,
+        n: int,
+        words: NDArray[np.uint64],
+        region: NDArray[np.int64],
     ) -> None:
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
         replicate.replicate(
-            part, n_parts, tick, table.order, table.served[:n], table.served_reset, table.due, table.phase,
+            part, n_parts, thread, tick, table.order, table.served[:n], table.served_reset, table.due, table.phase,
             table.position, table.evaluated_tick, table.sent_tick, table.n_followed, table.lists, self.max_followed,
             tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups,
             tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,

@@ -38,7 +38,7 @@ def max_silence(replicator: Any) -> int:
 
 def set_phase(replicator: Any, observer: int, phase: int) -> None:
     """Give an observer that hasn't been served yet another phase."""
-    replicator._table.phase[observer] = phase % replicator._n_phases
+    replicator._table.phase[observer] = phase % replicator._table.n_phases
 
 
 def observer_position(replicator: Any, observer: int) -> list[np.float32]:

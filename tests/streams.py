@@ -9,8 +9,9 @@ import numpy as np
 
 import horizon_ecs as hz
 from horizon_ecs import f4, f8, i1, i2, u4
+from horizon_ecs.frames import Frames
 from horizon_ecs.replica import Replica
-from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.replication import Replicator
 from tests import kernels, naive
 
 

@@ -19,13 +19,13 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State as SocketState
 
 from horizon_ecs.config import ServerConfig
+from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.pages import Pages
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Session, State
 from horizon_ecs.net.stage import Stage
 from horizon_ecs.net.wire import Close
-from horizon_ecs.replication import Frames
 
 log = logging.getLogger("horizon_ecs.server")
 

@@ -18,12 +18,13 @@ from websockets.asyncio.server import serve as listen
 
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import Connections
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
-from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import percentile
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import CapacityError
+from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.wire import Close
-from horizon_ecs.replication import Frames, Replicator
+from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import Ticker, percentile
 
 if TYPE_CHECKING:

@@ -108,22 +108,22 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
 
 
 @kernel(
-    "void(int64, int64, int64, uint32[::1], uint32[::1], uint8[::1], int64[:, ::1], int64[::1], float32[:, ::1], "
-    "uint32[::1], uint32[::1], int32[::1], uint64[:, ::1], int64, int64[:, ::1], float64[:, ::1], float32[:, ::1], "
-    "float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int32[:, :, :, ::1], "
-    "uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, int32[:, ::1], int64, "
-    "uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], float64[::1], int64[:, ::1], int32[::1], "
-    "uint32[::1], float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[:, ::1], uint8[:, ::1], "
-    "uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], uint32[:, ::1], uint32[:, ::1], "
-    "uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint8[:, ::1], uint32[:, :, ::1], uint32[:, :, ::1], "
-    "uint64[:, :, ::1], uint32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], uint64[::1], uint8[::1], "
-    "int64[::1], int64, int64[:, ::1], int64[:, ::1])"
+    "void(int64, int64, int64, int64, uint32[::1], uint32[::1], uint8[::1], int64[:, ::1], int64[::1], "
+    "float32[:, ::1], uint32[::1], uint32[::1], int32[::1], uint64[:, ::1], int64, int64[:, ::1], float64[:, ::1], "
+    "float32[:, ::1], float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], "
+    "int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, int32[:, ::1], "
+    "int64, uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], float64[::1], int64[:, ::1], "
+    "int32[::1], uint32[::1], float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[:, ::1], "
+    "uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], uint32[:, ::1], "
+    "uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint8[:, ::1], uint32[:, :, ::1], "
+    "uint32[:, :, ::1], uint64[:, :, ::1], uint32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], "
+    "uint64[::1], uint8[::1], int64[::1], int64, int64[:, ::1], int64[:, ::1])"
 )
 def replicate(
-    part, n_parts, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick, n_followed,
-    lists, max_followed, period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track, order, rice,
-    rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick, max_silence,
-    bits, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
+    part, n_parts, thread, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
+    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track,
+    order, rice, rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick,
+    max_silence, bits, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
     near_slot, near_sq, inside, held, used, where, stamp, first_of_kind, picked, place, leaves, moves, due_index,
     entry_groups, counters, absolute, record, source, reference, tokens, followed, words, octets, region, entry_bits,
     out_span, tally
@@ -132,7 +132,7 @@ def replicate(
 
     Parameters
     ----------
-    part, n_parts : int64                          in
+    part, n_parts, thread : int64                  in
     tick : int64                                   in
     sequence : uint32[n]                           in      indices into `served`, in the order to work in
     served : uint32[n]                             in      observers with something due
@@ -158,24 +158,24 @@ def replicate(
     max_silence : int64                            in      ticks after which an empty frame goes out
     bits : int64[3]                                in      widths of a kind, a slot, a mask
     inverse_size, shape, cell_start, item_*        in      the grid (`grid`)
-    near_slot … tokens                             scratch, a row a part: near_*, inside, held, used, where by find or
+    near_slot … tokens                             scratch, a row a thread: near_*, inside, held, used, where by find or
                                                    slot; stamp, first_of_kind; picked … entry_groups by entry; counters
                                                    [C * G, 2], absolute, record, source [C * G, entries], reference
                                                    [n_kinds, 4]; tokens
-    followed : uint32[n_parts, n_pages]            in/out  last tick at which an entity of the page was followed
+    followed : uint32[n_threads, n_pages]          in/out  last tick at which an entity of the page was followed
     words : uint64[n], octets : uint8[8 n]         out     the same memory: the frames
     region : int64[n_parts + 1]                    in      where each part's words begin
     entry_bits : int64                             in      an upper bound of what one entry adds to a frame
     out_span : int64[n, 3]                         out     start, payload, stop in bytes; stop 0 where nothing is sent
-    tally : int64[n_parts, 6]                      in/out  counts, see the names above
+    tally : int64[n_threads, 6]                    in/out  counts, see the names above
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
     at = region[part]
-    slots, distances, index = near_slot[part], near_sq[part], where[part]
-    enters, stays, known, firsts = inside[part], held[part], used[part], first_of_kind[part]
-    lost, moved, indices, groups = leaves[part], moves[part], due_index[part], entry_groups[part]
-    count, out = counters[part], tokens[part]
+    slots, distances, index = near_slot[thread], near_sq[thread], where[thread]
+    enters, stays, known, firsts = inside[thread], held[thread], used[thread], first_of_kind[thread]
+    lost, moved, indices, groups = leaves[thread], moves[thread], due_index[thread], entry_groups[thread]
+    count, out = counters[thread], tokens[thread]
     for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
         if q + _AHEAD < len(served):
             _prefetch_list(lists, served[sequence[q + _AHEAD]], n_followed)
@@ -184,32 +184,32 @@ def replicate(
         row, due, is_reset = lists[o], observer_due[s], reset[s] != 0
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
-        base = _fresh_stamp(stamp[part], index)
+        base = _fresh_stamp(stamp[thread], index)
         n_found = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_x,
                         item_y, item_z, slots, distances, enters, stays, known, index, base, firsts)  # fmt: skip
-        stamp[part] = base + n_found
+        stamp[thread] = base + n_found
         n_picked = pick(row, n_before, due, np.int64(evaluated_tick[o]), structure_tick > np.int64(evaluated_tick[o]),
-                        born, index, base, n_found, enters, stays, known, picked[part], place[part])  # fmt: skip
-        kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[part], place[part], n_found,
+                        born, index, base, n_found, enters, stays, known, picked[thread], place[thread])  # fmt: skip
+        kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
                                                  enters, stays, carrier, n_groups, due_groups, records, lost,
                                                  moved, indices, groups)  # fmt: skip
         n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known, firsts, due_groups, n_due,
                                        indices, groups)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n
-        _mark(row, n, followed[part], tick)
+        _mark(row, n, followed[thread], tick)
         if is_reset:
             _make_all_stale(row, n)
-        n_moved, n_said = sort_into_blocks(row, n_due, indices, groups, carrier, records, count, absolute[part],
-                                           record[part], source[part])  # fmt: skip
-        tally[part, UPDATES] += n_moved
-        tally[part, ENTERS] += n - kept
-        tally[part, LEAVES] += n_leaves
-        tally[part, REFUSED] += refused
+        n_moved, n_said = sort_into_blocks(row, n_due, indices, groups, carrier, records, count, absolute[thread],
+                                           record[thread], source[thread])  # fmt: skip
+        tally[thread, UPDATES] += n_moved
+        tally[thread, ENTERS] += n - kept
+        tally[thread, LEAVES] += n_leaves
+        tally[thread, REFUSED] += refused
         structure = is_reset or n_leaves + n_moves + n - kept > 0
         if not structure and n_said == 0 and tick - sent < max_silence:
             continue
         if at + ((max(n, n_before) + 64) * entry_bits >> 6) > region[part + 1]:
-            tally[part, OVERFLOWS] += 1
+            tally[thread, OVERFLOWS] += 1
             continue
         parameters = is_reset or newest_rice_tick > sent
         flags = FLAG_RESET * is_reset + FLAG_PARAMETERS * parameters + FLAG_STRUCTURE * structure
@@ -220,9 +220,9 @@ def replicate(
             m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation,
                               bits)  # fmt: skip
         for b in range(count.shape[0]):
-            tally[part, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
-        m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[part], record[part], source[part],
-                       history, depth, track, order, rice, period, n_fields, born, reference[part])  # fmt: skip
+            tally[thread, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
+        m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[thread], record[thread], source[thread],
+                       history, depth, track, order, rice, period, n_fields, born, reference[thread])  # fmt: skip
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)
         at = (out_span[s, 2] + 7) >> 3
         sent_tick[o] = tick

@@ -1,0 +1,51 @@
+"""Frames: what one step of replication made, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class ReplicationStats:
+    """What one step did: counts, bytes of state frames (payloads), milliseconds by part."""
+
+    tick: int = 0
+    n_frames: int = 0
+    followed_pairs: int = 0
+    updates: int = 0
+    bytes: int = 0
+    enters: int = 0
+    leaves: int = 0
+    absolutes: int = 0
+    refused: int = 0
+    non_finite: int = 0
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of one tick; valid until the second next step, since two buffers take turns.
+
+    Attributes
+    ----------
+    tick : int
+    observers : uint32[n]
+    start, payload, stop : int64[n]
+        `buffer[start:stop]` is a whole WebSocket message, `buffer[payload:stop]` the state frame in it.
+    buffer : memoryview of bytes
+    """
+
+    tick: int
+    observers: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    payload: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    buffer: memoryview
+
+    @property
+    def n(self) -> int:
+        """How many frames there are."""
+        return len(self.observers)

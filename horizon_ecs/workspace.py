@@ -1,0 +1,81 @@
+"""Workspace: the arrays that a replicator's kernels read and write, laid out once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from horizon_ecs.columns import reserve
+from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables
+from horizon_ecs.systems import delta, replicate
+
+
+def row_length(n: int) -> int:
+    """At least `n`, so that rows of 4 or 8 bytes an entry don't begin at equal offsets from a memory page: such compete
+    for the same cache sets, and most rows are used at their beginning only."""
+    return -(-n // 1024) * 1024 + 48
+
+
+class Scratch:
+    """Working memory of the kernels, a row a thread; reserved, so that what is never touched costs nothing."""
+
+    def __init__(self, tables: Tables, n_threads: int, n_items: int, max_followed: int, n_pages: int) -> None:
+        n_kinds, n_channels, n_groups = tables.first_parameter.shape
+        n_blocks, n_entries = n_channels * n_groups, row_length(max_followed)
+        self.near_slot = reserve((n_threads, n_items), np.uint32)
+        self.near_sq = reserve((n_threads, n_items), np.float32)
+        self.inside, self.held, self.used = (reserve((n_threads, n_items + 64), np.uint8) for _ in range(3))
+        self.where = reserve((n_threads, n_items), np.uint32)
+        self.stamp = np.ones(n_threads, np.int64)
+        self.first_of_kind = np.zeros((n_threads, n_kinds + 1), np.int64)
+        self.picked, self.place, self.leaves, self.moves, self.due_index = (
+            reserve((n_threads, n_entries), np.uint32) for _ in range(5)
+        )
+        self.entry_groups = reserve((n_threads, n_entries), np.uint8)
+        self.counters = np.zeros((n_threads, n_blocks, 2), np.uint32)
+        self.absolute = reserve((n_threads, n_blocks, n_entries), np.uint32)
+        self.record = reserve((n_threads, n_blocks, n_entries), np.uint64)
+        self.source = reserve((n_threads, n_blocks, n_entries), np.uint32)
+        self.reference = np.zeros((n_threads, n_kinds, MAX_GROUP_FIELDS), np.int32)
+        self.tokens = reserve((n_threads, _most_tokens(tables, max_followed)), np.uint64)
+        self.followed = np.zeros((n_threads, n_pages), np.uint32)
+        self.tally = np.zeros((n_threads, replicate.N_TALLIES), np.int64)
+        self.code = np.zeros((n_threads, delta.PAGE), np.uint64)
+        self.length = np.zeros((n_threads, delta.PAGE), np.uint16)
+        self.flags = np.zeros((n_threads, delta.PAGE), np.uint8)
+        self.cost = np.zeros(32, np.int64)
+
+
+def _most_tokens(tables: Tables, max_followed: int) -> int:
+    """An upper bound of the tokens in a frame: 5 an enter, 2 a field or position, and what every frame may have."""
+    _, n_channels, n_groups = tables.first_parameter.shape
+    an_entry = 5 + 2 * int(tables.n_fields.sum(axis=1).max(initial=1)) + 2 * n_groups
+    return int(2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64)
+
+
+class Cells:
+    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that
+    the longest one takes more than a few hundred of them."""
+
+    MAX_CELLS_ACROSS = 8
+    MAX_LOG2 = 9
+
+    def __init__(self, tables: Tables, capacity: int, n_threads: int) -> None:
+        n_kinds = len(tables.radius)
+        self.inverse_size = np.ones(n_kinds)
+        self.shape = np.zeros((n_kinds, 3), np.int64)
+        n_cells = 0
+        side = max(3, min(self.MAX_LOG2, math.ceil(math.log2(capacity / n_kinds / 2) / 2)))
+        for k, radii in enumerate(tables.radius):
+            finite = radii[(radii > 0) & np.isfinite(radii)]
+            log2 = side if len(finite) else 0
+            if len(finite):
+                self.inverse_size[k] = 1.0 / max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
+            self.shape[k] = n_cells, log2, log2
+            n_cells += 1 << (2 * log2)
+        self.cell_start = np.zeros(n_cells + 1, np.int32)
+        self.counts = np.zeros((n_threads, n_cells), np.int32)
+        self.cell_of = reserve((capacity,), np.int32)
+        self.slot = reserve((capacity,), np.uint32)
+        self.x, self.y, self.z = (reserve((capacity,), np.float32) for _ in range(3))

@@ -70,14 +70,15 @@ class Stages:
             np.rint(scratch, out=scratch)
             out[:] = scratch
 
-        ours = best_s(lambda: quantise.quantise_float(column, pages, 1.0 / PRECISION, previous, out))
+        born, tick = r.world.born, np.uint32(r.world.tick_count)
+        ours = best_s(lambda: quantise.quantise_float(column, pages, 1.0 / PRECISION, born, tick, previous, out))
         return ours / best_s(numpy)
 
     def track_grid_to_numpy(self) -> float:
         """The whole grid, against no more than a stable argsort of the cells' numbers."""
         r = self.crowd.replicator
         pages, g = r._replicated_pages(), r._grid
-        ours = best_s(lambda: r._build_grid(pages, 1))
+        ours = best_s(lambda: r._build_grid(pages, r.world.tick_count, 1))
         cells = np.array(g.cell_of[g.cell_of != grid.NO_CELL])
         return ours / best_s(lambda: np.argsort(cells, kind="stable"))
 
@@ -90,31 +91,32 @@ Stages.track_quantise_to_numpy.unit = Stages.track_grid_to_numpy.unit = "x"  # t
 class Tick:
     """Whole ticks by entities and observers; what is sent doesn't depend on the machine."""
 
-    params = ((1_000, 1_000), (10_000, 1_000), (100_000, 10_000))
-    param_names = ("entities_observers",)
+    params = (["1000 x 1000", "10000 x 1000", "100000 x 10000"],)
+    param_names = ("entities x observers",)
     timeout = 900
 
-    def setup_cache(self) -> dict[tuple[int, int], dict[str, Any]]:
-        return {size: bench_tick(entities=size[0], observers=size[1], ticks=200) for size in self.params}
+    def setup_cache(self) -> dict[str, dict[str, Any]]:
+        sizes = {size: [int(n) for n in size.split(" x ")] for size in self.params[0]}
+        return {size: bench_tick(entities=n, observers=m, ticks=200) for size, (n, m) in sizes.items()}
 
     setup_cache.timeout = 900  # type: ignore[attr-defined]
 
-    def _value(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int], key: str) -> float:
+    def _value(self, results: dict[str, dict[str, Any]], size: str, key: str) -> float:
         result = results[size]
         if result["mismatches"] or not result["checked_values"]:
             raise AssertionError(f"{result['mismatches']} of {result['checked_values']} values of {MAX_CHECKED} differ")
         return float(result[key])
 
-    def track_median(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+    def track_median(self, results: dict[str, dict[str, Any]], size: str) -> float:
         return self._value(results, size, "tick_ms_median")
 
-    def track_p99(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+    def track_p99(self, results: dict[str, dict[str, Any]], size: str) -> float:
         return self._value(results, size, "tick_ms_p99")
 
-    def track_a_pair(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+    def track_a_pair(self, results: dict[str, dict[str, Any]], size: str) -> float:
         return self._value(results, size, "ns_per_pair")
 
-    def track_bytes_an_update(self, results: dict[tuple[int, int], dict[str, Any]], size: tuple[int, int]) -> float:
+    def track_bytes_an_update(self, results: dict[str, dict[str, Any]], size: str) -> float:
         return self._value(results, size, "bytes_per_update")
 
 

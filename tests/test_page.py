@@ -143,7 +143,7 @@ def _own_place(page: Any) -> dict[str, float]:
     return place
 
 
-@pytest.mark.parametrize(("query", "renderer"), [("", "WebGL2"), ("?renderer=canvas", "canvas")])
+@pytest.mark.parametrize(("query", "renderer"), [("?renderer=webgl", "WebGL2"), ("?renderer=canvas", "canvas")])
 def test_draws_what_is_in_view(page: Any, demo: Demo, query: str, renderer: str) -> None:
     _open(page, demo, query)
     if renderer == "WebGL2" and page.evaluate("horizon.renderer") != renderer:

@@ -46,7 +46,7 @@ class Page {
 
   #stage = $("stage");
   #overlay = new Overlay(canvasOf("overlay"));
-  #points = createPoints(canvasOf("points"), new URLSearchParams(location.search).get("renderer") === "canvas");
+  #points = createPoints(canvasOf("points"), new URLSearchParams(location.search).get("renderer"));
   #vertices = new Float32Array(0);
   #ratio = 1;
   #before = performance.now();

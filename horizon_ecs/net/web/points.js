@@ -46,13 +46,25 @@ void main() {
 }`;
 
 /**
+ * WebGL where a graphics processor does it; where software would, a plain canvas draws twice as fast.
+ *
  * @param {HTMLCanvasElement} canvas
- * @param {boolean} plain skip WebGL
+ * @param {string | null} wanted "webgl" or "canvas" to have just that
  * @returns {Points}
  */
-export function createPoints(canvas, plain = false) {
+export function createPoints(canvas, wanted = null) {
+  const plain = wanted === "canvas" || (wanted !== "webgl" && drawsInSoftware());
   const gl = plain ? null : canvas.getContext("webgl2", { antialias: false, depth: false });
   return gl === null ? new CanvasPoints(canvas) : new WebGLPoints(canvas, gl);
+}
+
+/** Whether WebGL is there, but without a graphics processor. Asked of another canvas: one takes a single kind of context. */
+function drawsInSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const info = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = gl && info ? String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 /**

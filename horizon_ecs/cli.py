@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr)
     try:
         return int(options.command(options))
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (HorizonError, OSError) as error:
         print(f"horizon-ecs: {_in_words(error, options)}", file=sys.stderr)
         return 1
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_words(error: Exception, options: argparse.Namespace) -> str:
-    if isinstance(error, OSError) and getattr(options, "port", None) is not None and error.errno is not None:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         reason = error.strerror or error
         return f"can't listen on {options.host} port {options.port}: {reason}; choose another with --port (0: any)"
     return str(error)
@@ -51,7 +56,7 @@ def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must lie between {low:g} and {high:g}, not {text}")
+            raise argparse.ArgumentTypeError(f"must lie between {low} and {high}, not {text}")
         return value
 
     return parse
@@ -193,7 +198,9 @@ def _serve(options: argparse.Namespace, make_server: Any, what: str, seconds: fl
 
     result = host(make_server, n_clients=options.clients, seconds=seconds, announce=announce, ready=ready)
     error = result.pop("error", None)
-    _print_report(result, options)
+    checked = {"checked_values", "mismatches", "first_mismatch"}
+    shown = {key: value for key, value in result.items() if options.clients or options.json or key not in checked}
+    _print_report(shown, options)
     if error:
         print(f"horizon-ecs: the simulated clients: {error}", file=sys.stderr)
     return 1 if error or result["mismatches"] else 0
@@ -207,6 +214,8 @@ def _print_report(result: dict[str, Any], options: argparse.Namespace) -> None:
     width = max(len(key) for key in result)
     for key, value in result.items():
         shown = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        if isinstance(value, bool):
+            shown = "yes" if value else "no"
         if isinstance(value, list):
             shown = " ".join(str(item) for item in value)
         print(f"  {key:<{width}}  {shown}")

@@ -54,6 +54,7 @@ class Tag:
     """Base of components without data: `class Frozen(Tag): ...`."""
 
     __hz_fields__: typing.ClassVar[tuple[Field, ...]] = ()
+    __hz_role__: typing.ClassVar[str] = "component"
 
     def __init_subclass__(cls) -> None:
         if cls.__dict__.get("__annotations__"):
@@ -102,12 +103,12 @@ def _read_fields(cls: type, what: str) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def _as_record(cls: C, fields: tuple[Field, ...]) -> C:
-    """Give the class a constructor, repr and equality; fields that aren't given take their defaults."""
+def _as_record(cls: C, fields: tuple[Field, ...], role: str) -> C:
+    """Note what the class is; give it a constructor, repr and equality, with defaults for fields that aren't given."""
     for field in fields:
         setattr(cls, field.name, field.default)
     made: Any = dataclasses.dataclass(cls)
-    made.__hz_fields__ = fields
+    made.__hz_fields__, made.__hz_role__ = fields, role
     return typing.cast(C, made)
 
 
@@ -125,13 +126,13 @@ def component(cls: C) -> C:
     """
     if not isinstance(cls, type):
         raise DefinitionError(f"@component decorates a class, not {cls!r}")
-    return _as_record(cls, _read_fields(cls, "component"))
+    return _as_record(cls, _read_fields(cls, "component"), "component")
 
 
 @dataclass_transform()
 def resource(cls: C) -> C:
     """Declare a resource: one value of the whole world that systems read with `Res[...]`; fields as for a component."""
-    return _as_record(cls, _read_fields(cls, "resource"))
+    return _as_record(cls, _read_fields(cls, "resource"), "resource")
 
 
 @overload
@@ -149,7 +150,7 @@ def event(cls: C | None = None, *, name: str | None = None) -> Any:
 
     def decorate(cls: C) -> C:
         fields = _read_fields(cls, "event")
-        made = _as_record(cls, fields)
+        made = _as_record(cls, fields, "event")
         made.__hz_event__ = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()  # type: ignore[attr-defined]
         made.__hz_dtype__ = np.dtype([(f.name, f.dtype.newbyteorder("<")) for f in fields])  # type: ignore[attr-defined]
         return made
@@ -168,7 +169,12 @@ class Time:
 
 def is_component(value: Any) -> bool:
     """Whether `value` is a component class."""
-    return isinstance(value, type) and hasattr(value, "__hz_fields__") and value is not Tag
+    return role_of(value) == "component" and value is not Tag
+
+
+def role_of(value: Any) -> str:
+    """What a class was declared as: "component", "resource" or "event"; nothing for any other value."""
+    return getattr(value, "__hz_role__", "") if isinstance(value, type) else ""
 
 
 def component_type(value: Any) -> Component:
@@ -233,6 +239,8 @@ class Layer:
             raise DefinitionError(f"Layer: channel must be a whole number from 0 to {MAX_CHANNEL}, not {channel!r}")
         _check_positive("radius", channel, radius, finite=False)
         _check_positive("frequency", channel, frequency)
+        if isinstance(fields, type) or not isinstance(fields, Iterable):
+            raise DefinitionError(f"Layer of channel {channel}: fields is a sequence of components, not {fields!r}")
         listed = tuple(component_type(c) for c in fields)
         if not listed or len(set(listed)) != len(listed):
             raise DefinitionError(f"Layer of channel {channel}: fields must list at least one component, each once")

@@ -94,10 +94,8 @@ Station = Kind("Station", Position, Hull, optional=[Anchored], layers=LAYERS)
 def obey(world: World) -> None:
     """The last wish of each client becomes its ship's thrust."""
     wishes = world.events(Steer)
-    alive = world.alive(wishes.sender)
-    # Where a sender wished twice, NumPy keeps the later one.
-    slots = (wishes.sender[alive] & np.uint64(0xFFFFFFFF)).astype(np.intp)
-    x, y = wishes.x[alive].astype(np.float64), wishes.y[alive].astype(np.float64)
+    slots = world.slots_of(wishes.sender)  # where a sender wished twice, NumPy keeps the later one
+    x, y = wishes.x.astype(np.float64), wishes.y.astype(np.float64)
     scale = 1.0 / np.maximum(1.0, np.hypot(x, y))
     world[Thrust].x[slots] = x * scale
     world[Thrust].y[slots] = y * scale

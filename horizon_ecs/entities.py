@@ -92,7 +92,8 @@ class Entities:
                 raise ArgumentError(f"this world has another kind called {kind.name!r}")
             if self._frozen:
                 raise ArgumentError(
-                    f"kind {kind.name!r} can't be registered any more: the kinds are fixed, since {self._frozen}"
+                    f"kind {kind.name!r} can't be registered any more: the kinds are fixed, since {self._frozen}; "
+                    "name every kind when the world is made: World(kinds=[...])"
                 )
             for c in kind.components + kind.optional:
                 self.bit(c)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class EventQueue:
         self.event = event
         self.dtype: np.dtype[Any] = event.__hz_dtype__
         self.limit = limit
-        self.refused = 0
+        self.refused = self.dropped = 0
         self._senders: list[NDArray[np.uint64]] = []
         self._records: list[NDArray[Any]] = []
         self._waiting = 0
@@ -66,10 +67,13 @@ class EventQueue:
             self._waiting += accepted
         return accepted
 
-    def turn(self) -> None:
-        """Make what waits the batch of the tick that begins."""
+    def turn(self, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]) -> None:
+        """Make what waits the batch of the tick that begins, without those whose sender no longer lives."""
         if self._waiting:
-            self.batch = EventBatch(np.concatenate(self._senders), np.concatenate(self._records))
+            senders, records = np.concatenate(self._senders), np.concatenate(self._records)
+            there = (senders == 0) | alive(senders)
+            self.batch = EventBatch(senders[there], records[there])
+            self.dropped += int(len(there) - np.count_nonzero(there))
             self._senders, self._records, self._waiting = [], [], 0
         elif len(self.batch):
             self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))

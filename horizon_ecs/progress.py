@@ -43,7 +43,7 @@ def _bar(label: str) -> Iterator[kernel.Progress]:
 
 @contextmanager
 def _lines(label: str) -> Iterator[kernel.Progress]:
-    shown_at = -_LINE_INTERVAL_S
+    shown_at = time.monotonic()
 
     def report(done: int, total: int, what: str) -> None:
         nonlocal shown_at

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs import kernel
+from horizon_ecs.components import nearest
 from horizon_ecs.errors import ArgumentError, WireError
 from horizon_ecs.schema import MAX_GROUP_FIELDS, NO_CHANNEL, compile_tables
 from horizon_ecs.systems import decode
@@ -73,6 +74,9 @@ class Replica:
         self._left = np.zeros(rows, np.uint64)
         self.n_frames = self.n_bytes = self.n_updates = self.n_enters = self.n_leaves = 0
         kernel.warm_up("decode")
+
+    def __repr__(self) -> str:
+        return f"Replica({self.n} entities followed, tick {self.tick})"
 
     def apply(self, frame: bytes | bytearray | memoryview) -> None:
         """Apply one state frame.
@@ -170,7 +174,14 @@ class Replica:
             if (group["component"], field["name"]) == (component, name)
         ]
         if not places:
-            raise ArgumentError(f"no kind replicates a field {component}.{name}")
+            known = sorted(
+                f"{group['component']}.{field['name']}"
+                for kind in self._schema["kinds"]
+                for group in kind["groups"]
+                for field in group["fields"]
+            )
+            wanted = f"{component}.{name}"
+            raise ArgumentError(f"no kind replicates a field {wanted}{nearest(wanted, known)} (there are {known})")
         for k, j, f, field in places:
             rows = np.flatnonzero(self.kind == k)
             unit = self._state[rows, decode.UNIT + j]

@@ -98,7 +98,8 @@ class Replicator:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
             raise DefinitionError(
-                "no kind of this world has layers: there is nothing to replicate; declare Kind(..., layers=[...])"
+                "no kind of this world has layers: there is nothing to replicate; declare Kind(..., layers=[...]), and "
+                "name kinds that have no entity yet when the world is made: World(kinds=[...])"
             )
         if not 0.0 <= hysteresis <= 10.0:
             raise ArgumentError(f"hysteresis must lie between 0 and 10, not {hysteresis!r}")
@@ -117,6 +118,9 @@ class Replicator:
         self._kinds = kinds
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
         kernel.warm_up(*_MODULES)
+
+    def __repr__(self) -> str:
+        return f"Replicator({self.n_observers} observers, {self.stats.followed_pairs} pairs, tick {self.stats.tick})"
 
     def _set_up(self, component: Component, n_threads: int) -> None:
         """Lay out every array."""

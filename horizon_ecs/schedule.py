@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
 
 from horizon_ecs.commands import CommandBuffer, Commands
-from horizon_ecs.components import Component, component_type, fields_of, is_component
+from horizon_ecs.components import Component, component_type, fields_of, is_component, nearest, role_of
 from horizon_ecs.errors import DefinitionError, SystemFailure
 from horizon_ecs.stats import Timing
 
@@ -76,9 +76,16 @@ def _classify(where: str, name: str, annotation: Any) -> Parameter:
     if marks and marks[0] is ENTITY:
         return Parameter(name, "entity", int)
     if marks and marks[0] is RESOURCE:
-        return Parameter(name, "resource", get_args(annotation)[0])
+        target = get_args(annotation)[0]
+        if is_component(target):
+            raise DefinitionError(
+                f"{where}: {target.__name__} is a component; write Read[{target.__name__}] or Write[{target.__name__}]"
+            )
+        return Parameter(name, "resource", target)
     if marks:
         target = get_args(annotation)[0]
+        if role_of(target) == "resource":
+            raise DefinitionError(f"{where}: {target.__name__} is a resource; write Res[{target.__name__}]")
         if not is_component(target):
             raise DefinitionError(f"{where}: {marks[0]}[...] takes a component class, not {target!r}")
         if not fields_of(target):
@@ -227,7 +234,10 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     What a columns system does to a `World` that it takes happens at once; what it asks of `Commands`, at the end of the
     phase.
 
-    A jitted body sees the numbers and helper functions around it as they are when it is first added to a world.
+    A jitted body sees the numbers and helper functions around it as they are when it is first added to a world. It
+    computes as NumPy does, without checks: a field wraps where a number doesn't fit, a float divided by zero is
+    infinite, an integer divided by zero is 0, and an index into an array from around it isn't checked
+    (NUMBA_BOUNDSCHECK=1 does).
 
     Raises
     ------
@@ -240,6 +250,10 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity",
         "jit": False,
     }  # fmt: skip
+
+    for name in options:
+        if name not in defaults:
+            raise DefinitionError(f"@system has no option {name!r}{nearest(name, defaults)}")
 
     def decorate(function: Callable[..., Any]) -> System[..., Any]:
         if not inspect.isfunction(function):

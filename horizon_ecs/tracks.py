@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from horizon_ecs.errors import ArgumentError
 
 RATE_KEYS = ("hz", "rate", "fps")
+MAX_FRAMES = 10_000_000  # a week at 16 Hz
 _WHOLE, _REAL = ("id", "frame"), ("x", "y", "z")
 _REQUIRED = ("id", "frame", "x", "y")
 
@@ -229,7 +230,7 @@ def _sound_rate(path: Path, rate: Any) -> float:
     if rate is None:
         raise ArgumentError(
             f"{path}: no rate: the frames a second stand under 'hz', 'rate' or 'fps' in an .npz, "
-            "in a comment '# rate: 16' in a .csv, or are given as rate="
+            "in a comment '# rate: 16' in a .csv, or are given by rate= (--rate on the command line)"
         )
     try:
         value = float(np.asarray(rate).reshape(()))
@@ -250,6 +251,9 @@ def _checked(path: Path, columns: dict[str, NDArray[Any]], rate: float, place: C
     negative = np.flatnonzero(whole["frame"] < 0)
     if len(negative):
         raise ArgumentError(f"{path}: {place(int(negative[0]))}: frame is {whole['frame'][negative[0]]}, below 0")
+    span = int(whole["frame"].max()) - int(whole["frame"].min())
+    if span > MAX_FRAMES:
+        raise ArgumentError(f"{path}: frames reach over {span}, more than {MAX_FRAMES}: most of it would be empty")
     order = np.lexsort((whole["id"], whole["frame"]))
     ids, frames = whole["id"][order], whole["frame"][order]
     twice = np.flatnonzero((ids[1:] == ids[:-1]) & (frames[1:] == frames[:-1]))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from horizon_ecs.components import Component, Kind, Time
+from horizon_ecs.components import Component, Kind, Time, role_of
 from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
@@ -79,6 +79,11 @@ class World(Entities):
         """Set a resource, a value of the whole world; it replaces another of the same type."""
         if isinstance(resource, type):
             raise ArgumentError(f"insert() takes an instance, not the class {resource.__name__}")
+        if role_of(type(resource)) in ("component", "event"):
+            name = type(resource).__name__
+            raise ArgumentError(
+                f"{name} is a {role_of(type(resource))}, which entities have; a resource is declared @resource"
+            )
         self._resources[type(resource)] = resource
 
     def resource(self, kind: type[T]) -> T:
@@ -97,7 +102,11 @@ class World(Entities):
         return self._events[event]
 
     def events(self, event: type) -> EventBatch:
-        """This tick's events of a type, as arrays with a `sender` column."""
+        """This tick's events of a type, as arrays with a `sender` column: the entity that each comes from, or 0.
+
+        Every sender lives when the tick begins; what one sent that has gone since is dropped. A system of a later phase
+        may find that an earlier one ended it.
+        """
         return self._queue(event).batch
 
     def push_events(self, event: type, sender: ArrayLike, records: Any) -> int:
@@ -138,7 +147,7 @@ class World(Entities):
         now = self.resource(Time)
         now.tick, now.elapsed = self.tick_count, self.tick_count / self.tick_rate
         for queue in self._events.values():
-            queue.turn()
+            queue.turn(self.alive)
         self._ticking = True
         try:
             self._schedule.run()
@@ -147,7 +156,9 @@ class World(Entities):
         self._schedule.timing.note(time.perf_counter_ns() - started)
 
     def run(self, n_ticks: int) -> None:
-        """So many ticks, as fast as they go."""
+        """So many ticks, as fast as they go. Raises ArgumentError for less than none."""
+        if not isinstance(n_ticks, int | np.integer) or n_ticks < 0:
+            raise ArgumentError(f"n_ticks must be a whole number of ticks, not {n_ticks!r}")
         for _ in range(n_ticks):
             self.tick()
 

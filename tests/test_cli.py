@@ -63,7 +63,7 @@ def test_version():
         ([], "the following arguments are required: COMMAND"),
         (["dmo"], "invalid choice: 'dmo'"),
         (["demo", "--entities", "many"], "argument --entities: 'many' is no whole number"),
-        (["demo", "--entities", "3"], "argument --entities: must lie between 10 and 1e+06, not 3"),
+        (["demo", "--entities", "3"], "argument --entities: must lie between 10 and 1000000, not 3"),
         (["demo", "--port", "70000"], "argument --port: must lie between 0 and 65535, not 70000"),
         (["demo", "--seconds", "nan"], "argument --seconds: must lie between"),
         (["demo", "--clients", "-1"], "argument --clients: must lie between 0 and 1000"),

@@ -349,6 +349,48 @@ def test_a_join_that_fails_is_refused(error, code, caplog):
     run(work())
 
 
+@pytest.mark.parametrize("handle", ["x", [1, 2], 1.5, -1])
+def test_what_on_join_returns_is_checked(handle, caplog):
+    async def work():
+        async with witnessed(on_join=lambda world, player: handle if player.name == "odd" else None) as server:
+            with pytest.raises(ConnectionClosed) as caught:
+                await hz.connect(server.ws_url, name="odd")
+            assert caught.value.code == Close.INTERNAL
+
+    run(work())
+    assert "on_join must return one handle or None" in caplog.text
+
+
+def test_on_join_may_return_what_spawn_returns():
+    async def work():
+        def spawn(world, player):
+            return world.spawn(Ball, 1)
+
+        async with witnessed(on_join=spawn) as server, hz.connect(server.ws_url) as client:
+            assert client.entity in (await client.next_frame()).handle
+
+    run(work())
+
+
+def test_what_one_sent_who_has_gone_reaches_no_system():
+    async def work():
+        world = make_world()
+
+        @hz.system(phase="input", form="columns")
+        def strict(world: hz.World) -> None:
+            world.slots_of(world.events(Push).sender)  # raises for an entity that is gone
+
+        world.add_system(strict)
+        async with witnessed(world, events=[Push], on_join=spawn_ball, on_leave=despawn_ball) as server:
+            for _ in range(5):
+                async with hz.connect(server.ws_url) as client:
+                    for _ in range(20):
+                        await client.send("push", x=1.0)
+            await until(server, lambda: len(server.players) == 1)
+
+    run(work())
+
+
 def test_a_player_without_an_observer_is_let_go_again():
     async def work():
         left = []
@@ -474,9 +516,22 @@ def test_a_system_that_fails_ends_the_server_with_its_name():
                 raise ZeroDivisionError("no more")
 
         world.add_system(fragile)
-        with pytest.raises(SystemFailure, match="'fragile' failed in tick 20"):
+        clients = []
+
+        async def fail():
             async with serving(world) as server:
+                clients.append(await hz.connect(server.ws_url))
                 assert await server.wait(TIMEOUT_S)
+
+        async def follow():
+            async for _ in clients[0]:
+                pass
+
+        with pytest.raises(SystemFailure, match="'fragile' failed in tick 20"):
+            await fail()
+        with pytest.raises(ConnectionClosed, match="the server failed") as caught:
+            await follow()
+        assert caught.value.code == Close.INTERNAL
 
     run(work())
 
@@ -498,8 +553,43 @@ def test_what_can_not_be_served_is_said_at_once():
         hz.Server(hz.World(capacity=10))
     with pytest.raises(DefinitionError, match="decorated with @event"):
         hz.Server(make_world(), events=[Position])
+    with pytest.raises(ArgumentError, match=r"about\['bounds'\] must be of numbers"):
+        hz.Server(make_world(), about={"bounds": [np.float32(0)]})
     with pytest.raises(ArgumentError, match="did you mean 'hysteresis'"):
         hz.serve(make_world(), histeresis=0.2)
+
+
+def test_a_world_has_one_server_at_a_time():
+    async def work():
+        world = make_world()
+        async with serving(world):
+            with pytest.raises(ArgumentError, match="another server serves this world"):
+                async with serving(world):
+                    pass
+        async with serving(world) as server, hz.connect(server.ws_url) as client:
+            assert (await client.next_frame()).n == 50
+
+    run(work())
+
+
+def test_the_position_may_have_another_name():
+    @hz.component
+    class Place:
+        x: f4
+        y: f4
+
+    kind = hz.Kind("Thing", Place, layers=[hz.Layer(0, 5.0, 60.0, [Place], 1 / 64)])
+
+    async def work():
+        world = hz.World(capacity=10, kinds=[kind])
+        world.spawn(kind, 2, Place=[(1.0, 1.0), (9.0, 9.0)])
+        async with serving(world, position=Place) as server, hz.connect(server.ws_url) as client:
+            assert (await client.next_frame()).n == 1
+            assert "2 entities" not in repr(client)
+            assert "1 entities followed" in repr(client)
+            assert "1 clients" in repr(server)
+
+    run(work())
 
 
 # -- the client on its own ---------------------------------------------------------------------------------------------
@@ -517,6 +607,11 @@ def test_what_a_client_may_send_is_checked_before_it_goes_out():
                 await client.send("push", rows)
             with pytest.raises(ArgumentError, match="structured array"):
                 await client.send("push", np.zeros((3, 2)))
+            for value in ("a", [1, 2], None, np.nan):
+                with pytest.raises(ArgumentError, match="push.x takes a finite float32, not"):
+                    await client.send("push", x=value)
+            with pytest.raises(ArgumentError, match="push.y must be finite"):
+                await client.send("push", np.array([(0.0, np.inf)], rows.dtype))
             await client.send("push", rows[:256])
             while server.report()["inputs"] < 256:
                 await client.next_frame()
@@ -527,6 +622,8 @@ def test_what_a_client_may_send_is_checked_before_it_goes_out():
 def test_a_client_refuses_what_is_no_server():
     async def work():
         async with serving(make_world()) as server:
+            with pytest.raises(ArgumentError, match="url must be ws://host:port/ws"):
+                await hz.connect(server.url)
             with pytest.raises(WireError, match="no such server"):
                 await hz.connect(f"ws://127.0.0.1:{server.port}/elsewhere")
             with pytest.raises(ConnectionClosed) as caught:

@@ -334,6 +334,8 @@ def test_resources_are_by_type(world):
         world.resource(Gravity)
     with pytest.raises(hz.ArgumentError, match="takes an instance"):
         world.insert(Gravity)
+    with pytest.raises(hz.ArgumentError, match="Health is a component, which entities have"):
+        world.insert(Health(5))
     world.insert(Gravity())
     world.resource(Gravity).y = -1.0
     assert world.resource(Gravity) == Gravity(-1.0)
@@ -349,20 +351,24 @@ def test_events_belong_to_one_tick():
     world = hz.World(max_events=3)
     assert len(world.events(Steer)) == 0
     assert world.events(Steer).x.tolist() == []
-    ship = world.spawn(Ship, 1)[0]
+    ship, other, gone = world.spawn(Ship, 3)
     records = np.array([(1, 2), (3, 4)], Steer.__hz_dtype__)
     assert world.push_events(Steer, ship, records) == 2
-    assert world.push_events(Steer, [7, 8], records) == 1  # one more fits
+    assert world.push_events(Steer, [other, ship], records) == 1  # one more fits
     assert len(world.events(Steer)) == 0
     world.tick()
     batch = world.events(Steer)
-    assert batch.sender.tolist() == [ship, ship, 7]
+    assert batch.sender.tolist() == [ship, ship, other]
     assert batch.y.tolist() == [2, 4, 2]
     assert batch.records.dtype == Steer.__hz_dtype__
     with pytest.raises(AttributeError, match="no field 'w'"):
         batch.w
     world.tick()
     assert len(world.events(Steer)) == 0
+    world.push_events(Steer, [gone, 0], records)
+    world.despawn(gone)
+    world.tick()
+    assert world.events(Steer).sender.tolist() == [0]  # who has gone says nothing any more
 
 
 def test_events_are_checked():
@@ -371,6 +377,11 @@ def test_events_are_checked():
         world.push_events(Steer, 1, np.zeros(3))
     with pytest.raises(hz.DefinitionError, match="decorated with @event"):
         world.events(Position)
+
+
+def test_less_than_no_ticks_are_refused():
+    with pytest.raises(hz.ArgumentError, match="n_ticks must be a whole number of ticks, not -3"):
+        hz.World().run(-3)
 
 
 def test_time_is_fixed():

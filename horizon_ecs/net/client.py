@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
@@ -21,6 +22,7 @@ from websockets.asyncio.client import connect as open_connection
 from websockets.exceptions import ConnectionClosed as SocketClosed
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
+from horizon_ecs import kernel
 from horizon_ecs.components import nearest
 from horizon_ecs.errors import ArgumentError, ConnectionClosed, WireError
 from horizon_ecs.net import wire
@@ -34,6 +36,9 @@ NO_CODE = 1006  # what WebSockets say where no close code came
 
 class Client:
     """A connection whose handshake is through; made by `connect`.
+
+    Frames have to be read (`next_frame`, or `async for`), since what was applied is what is acknowledged: the server
+    gives up a client that acknowledges nothing for long, also one that only sends.
 
     Attributes
     ----------
@@ -59,6 +64,9 @@ class Client:
         self._ack_timer: asyncio.TimerHandle | None = None
         self._acking: asyncio.Task[None] | None = None
         self._pongs: asyncio.Queue[tuple[float, int]] = asyncio.Queue(maxsize=16)
+
+    def __repr__(self) -> str:
+        return f"Client(observer {self.observer}, tick {self.replica.tick}, {self.replica.n} entities followed)"
 
     @property
     def entity(self) -> int:
@@ -209,7 +217,7 @@ def _pack(event: Mapping[str, Any], records: Any, values: Mapping[str, Any]) -> 
                 raise ArgumentError(f"event {event['name']!r} has no field {name!r}{nearest(name, dtype.names or ())}")
         row = np.zeros(1, dtype)
         for name, value in values.items():
-            row[name] = value
+            row[name] = _number(event["name"], name, value, dtype[name])
         return row
     rows = np.atleast_1d(np.asarray(records))
     if values or rows.dtype.names != dtype.names or not 1 <= len(rows) <= MAX_RECORDS:
@@ -217,7 +225,22 @@ def _pack(event: Mapping[str, Any], records: Any, values: Mapping[str, Any]) -> 
             f"records of {event['name']!r} must be a structured array of 1 to {MAX_RECORDS} rows with the fields "
             f"{list(dtype.names or ())}, not {rows.dtype} × {len(rows)}"
         )
+    for name in dtype.names or ():
+        if dtype[name].kind == "f" and not np.isfinite(rows[name]).all():
+            raise ArgumentError(f"{event['name']}.{name} must be finite numbers")
     return rows.astype(dtype)
+
+
+def _number(event: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
+    """A value that a field can hold as it is. Raises ArgumentError."""
+    sound = isinstance(value, bool | int | float | np.number | np.bool_) and math.isfinite(value)
+    if sound and dtype.kind == "f":
+        return value
+    if sound and dtype.kind == "b" and value in (0, 1):
+        return bool(value)
+    if sound and dtype.kind in "iu" and int(value) == value and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        return int(value)
+    raise ArgumentError(f"{event}.{name} takes a finite {dtype.name}, not {value!r}")
 
 
 class connect:
@@ -262,6 +285,10 @@ class connect:
         self._client: Client | None = None
 
     async def _connect(self) -> Client:
+        if not self._url.startswith(("ws://", "wss://")):
+            raise ArgumentError(f"url must be ws://host:port{wire.PATH} (or wss://), not {self._url!r}")
+        # Compiled now: the server wouldn't wait for it later.
+        await asyncio.get_running_loop().run_in_executor(None, kernel.warm_up, "decode")
         async with asyncio.timeout(self._timeout_s):
             try:
                 connection = await open_connection(

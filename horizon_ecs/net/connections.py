@@ -176,6 +176,11 @@ class Connections:
         closing = asyncio.ensure_future(seat.connection.close(code, wire.reason(reason)))
         closing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
+    async def close_all(self, code: Close, reason: str) -> None:
+        """Close every connection, and wait for it, but not for long."""
+        closing = [seat.connection.close(code, wire.reason(reason)) for seat in self.seats]
+        await asyncio.gather(*closing, return_exceptions=True)
+
     def welcome(self, seat: Seat, phase: int, tick: int) -> None:
         """Tell a client that it has joined."""
         if seat.gone or seat.player is None or seat.session.state is not State.JOINING:

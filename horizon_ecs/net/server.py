@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S = 2.0
 
+_served: weakref.WeakSet[World] = weakref.WeakSet()
+"""Worlds that are being served in this process."""
+
 
 class Server:
     """Serves a world.
@@ -43,6 +47,8 @@ class Server:
     config : ServerConfig, optional
     events : sequence of event classes
         What clients may send; systems find them in `world.events(Class)`, with the player's entity as `sender`.
+    position : component class, optional
+        The one that says where an entity is; by default that called `Position`.
     on_join : callable(world, player) -> handle or None
         Between two ticks, when a client joins: returns the entity that it looks from and steers. Without one it looks
         from `player.position`. A CapacityError refuses it with code 1013.
@@ -57,6 +63,8 @@ class Server:
     ------
     DefinitionError
         The world has nothing to replicate, or an event isn't one.
+    ArgumentError
+        `about` holds what msgpack can't say.
     """
 
     def __init__(
@@ -65,15 +73,17 @@ class Server:
         config: ServerConfig | None = None,
         *,
         events: Sequence[type] = (),
+        position: type | None = None,
         on_join: JoinHook | None = None,
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config or ServerConfig()
+        _check_about(dict(about or {}))
         numbered = _number_events(events)
         self._stage = Stage(
-            world, self.config, self, on_join=on_join, on_leave=on_leave,
+            world, self.config, self, position=position, on_join=on_join, on_leave=on_leave,
             after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": _describe_events(numbered)}
@@ -84,6 +94,10 @@ class Server:
         self._listener: WebSocketServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+
+    def __repr__(self) -> str:
+        where = self.url if self._listener is not None else "not listening"
+        return f"Server({where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
 
     @property
     def world(self) -> World:
@@ -150,6 +164,8 @@ class Server:
         """
         if self._loop is not None:
             raise ArgumentError("a server can be started once; make another for the same world")
+        if self.world in _served:
+            raise ArgumentError("another server serves this world: it would tick twice as fast")
         self._loop = asyncio.get_running_loop()
         config = self.config
         self._listener = await listen(
@@ -157,6 +173,7 @@ class Server:
             compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS"
         )  # fmt: skip
+        _served.add(self.world)
         self._stage.ticker.start()
 
     async def wait(self, seconds: float | None = None) -> bool:
@@ -167,12 +184,20 @@ class Server:
         return self._stop.is_set()
 
     async def stop(self) -> None:
-        """Stop ticking, close every connection with 1001, and end listening. Raises what a tick raised."""
+        """Stop ticking, close every connection, and end listening.
+
+        Connections are closed with 1001, or with 1011 if a tick raised, which is then raised here.
+        """
         ticker = self._stage.ticker
         await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
         if self._listener is not None:
-            self._listener.close()
+            self._listener.close(close_connections=False)  # it would close them with 1001 in any case
+            failed = ticker.error is not None
+            await self._connections.close_all(
+                Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
+            )
             await self._listener.wait_closed()
+        _served.discard(self.world)
         if ticker.error is not None:
             raise ticker.error
 
@@ -263,6 +288,17 @@ class Server:
         self._post(self._connections.broadcast, message)
 
 
+def _check_about(about: Mapping[str, Any]) -> None:
+    """Refuse now what would fail with every welcome."""
+    for key, value in about.items():
+        try:
+            wire.pack({key: value})
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ArgumentError(
+                f"about[{key!r}] must be of numbers, text, lists and maps (and no NumPy values), not {value!r}: {error}"
+            ) from None
+
+
 def _number_events(events: Sequence[type]) -> dict[int, Any]:
     """Events by their number on the wire."""
     if len(events) > wire.MAX_EVENTS:
@@ -286,17 +322,20 @@ def _describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
 
 
 def serve(
-    world: World, *, events: Sequence[type] = (), on_join: JoinHook | None = None, on_leave: LeaveHook | None = None,
-    about: Mapping[str, Any] | None = None, **settings: Any
+    world: World, *, events: Sequence[type] = (), position: type | None = None, on_join: JoinHook | None = None,
+    on_leave: LeaveHook | None = None, about: Mapping[str, Any] | None = None, **settings: Any
 ) -> None:  # fmt: skip
     """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
 
     Parameters
     ----------
-    world, events, on_join, on_leave, about
+    world, events, position, on_join, on_leave, about
         As for `Server`.
     **settings
         As for `ServerConfig`.
     """
-    server = Server(world, ServerConfig.of(**settings), events=events, on_join=on_join, on_leave=on_leave, about=about)
+    server = Server(
+        world, ServerConfig.of(**settings), events=events, position=position, on_join=on_join, on_leave=on_leave,
+        about=about
+    )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))

@@ -8,8 +8,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from horizon_ecs.config import ServerConfig
-from horizon_ecs.errors import CapacityError
+from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.players import Player, Seat
@@ -62,6 +64,7 @@ class Stage:
         config: ServerConfig,
         audience: Audience,
         *,
+        position: type | None,
         on_join: JoinHook | None,
         on_leave: LeaveHook | None,
         after_tick: Callable[[], None] | None,
@@ -69,8 +72,9 @@ class Stage:
     ) -> None:
         self.world = world
         self.replicator = Replicator(
-            world, hysteresis=config.hysteresis, max_observers=config.max_connections, max_followed=config.max_followed
-        )
+            world, position=position, hysteresis=config.hysteresis, max_observers=config.max_connections,
+            max_followed=config.max_followed
+        )  # fmt: skip
         self.players: dict[int, Player] = {}
         self.counters: Counter[str] = Counter()
         self._second: Counter[str] = Counter()
@@ -161,7 +165,7 @@ class Stage:
 
     def _admit(self, player: Player) -> int:
         """Give a player its entity and an observer, or neither."""
-        player.entity = int((self._on_join(self.world, player) if self._on_join else None) or 0)
+        player.entity = _one_handle(self._on_join(self.world, player) if self._on_join else None)
         try:
             return self.replicator.add_observer(player.entity, player.position)
         except Exception:
@@ -186,3 +190,11 @@ class Stage:
     def _input(self, event: type, sender: int, records: Any) -> None:
         self.counters["inputs"] += len(records)
         self.counters["inputs_dropped"] += len(records) - self.world.push_events(event, sender, records)
+
+
+def _one_handle(given: Any) -> int:
+    """What `on_join` returned, as a handle; 0 for None."""
+    handles = np.atleast_1d(np.asarray(0 if given is None else given))
+    if handles.shape != (1,) or handles.dtype.kind not in "iu" or int(handles[0]) < 0:
+        raise ArgumentError(f"on_join must return one handle or None, not {given!r}")
+    return int(handles[0])

@@ -76,11 +76,18 @@ export class Client {
    */
   constructor(url, options = {}) {
     this.#options = options;
-    this.#socket = new (options.WebSocket ?? globalThis.WebSocket)(url);
+    const Socket = options.WebSocket ?? globalThis.WebSocket;
+    if (Socket === undefined) throw new Error("there is no WebSocket here; give one as options.WebSocket");
+    this.#socket = new Socket(url);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#hello();
     this.#socket.onmessage = (event) => this.#receive(event.data);
     this.#socket.onclose = (event) => this.#closed(event);
+  }
+
+  /** Handle of this client's own entity; 0n if it has none, or before the welcome. */
+  get entity() {
+    return BigInt(this.welcome?.entity ?? 0);
   }
 
   /** Whether the handshake is through and the connection stands. */
@@ -94,7 +101,7 @@ export class Client {
    * @param {string} name
    * @param {EventRecord | EventRecord[]} values one record or several; a field that is left out is 0
    * @returns {boolean} false where nothing was sent: not connected, or the server knows no such event
-   * @throws {RangeError} for more than 256 records
+   * @throws {RangeError} for more than 256 records, an unknown field, or a value that is no finite number
    */
   send(name, values) {
     const event = this.welcome?.schema.events?.find((e) => e.name === name);
@@ -261,6 +268,10 @@ export function encodeEvent(event, records) {
   bytes[0] = event.id;
   let at = 1;
   for (const record of records) {
+    for (const name of Object.keys(record)) {
+      if (!event.fields.some(([known]) => known === name)) throw new RangeError(`event ${event.name} has no field ${name}`);
+      if (!Number.isFinite(Number(record[name]))) throw new RangeError(`${event.name}.${name} is ${record[name]}, must be a finite number`);
+    }
     for (const [name, type] of event.fields) {
       const [width, set] = TYPES[type];
       set(view, at, record[name] ?? 0);

@@ -211,17 +211,18 @@ export class Table {
   }
 
   /**
-   * Write one field of all entries, dequantised; NaN where the kind lacks it or none was received.
+   * One field of all entries, dequantised; NaN where the kind lacks it or none was received.
    *
-   * @template {Float32Array | Float64Array} T
    * @param {string} component
    * @param {string} field
-   * @param {T} out at least `n` long
-   * @returns {T}
+   * @param {Float32Array | Float64Array} [out] at least `n` long; a new one by default
+   * @returns {Float32Array | Float64Array} `out`
+   * @throws {RangeError} when no kind has such a field
    */
-  column(component, field, out) {
+  column(component, field, out = new Float64Array(this.n)) {
     const { layout } = this;
     const places = this.schema.kinds.map((_, k) => layout.find(k, component, field));
+    if (places.every((place) => place === null)) throw new RangeError(`no kind replicates a field ${component}.${field}`);
     for (let i = 0; i < this.n; i++) {
       const place = places[this.kind[i]];
       out[i] = place === null ? NaN : this.valueAt(i, place);

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import ConnectionClosed as ConnectionClosed
     from horizon_ecs.errors import DefinitionError as DefinitionError
     from horizon_ecs.errors import HorizonError as HorizonError
+    from horizon_ecs.errors import ListenError as ListenError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
     from horizon_ecs.errors import WireError as WireError
@@ -61,8 +62,8 @@ _PLACES = {
     "components": "Kind Layer Tag Time b1 component event f4 f8 i1 i2 i4 i8 resource u1 u2 u4 u8",
     "config": "ServerConfig",
     "errors": (
-        "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError StaleHandleError "
-        "SystemFailure WireError"
+        "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "
+        "StaleHandleError SystemFailure WireError"
     ),
     "net.client": "Client connect",
     "net.players": "Player",

@@ -28,6 +28,7 @@ from horizon_ecs.record import Record, RecordReader, RecordWriter, capture
 NAME = "bot"
 STEER_INTERVAL_S = 0.5
 FRAME_TIMEOUT_S = 10.0
+JOINS_AT_ONCE = 32
 POLL_S = 0.001
 N_RECORDS = 64  # about a second of ticks, by which the bots may lag behind the server
 
@@ -37,13 +38,15 @@ class Recorder:
 
     def __init__(self) -> None:
         self.writer: RecordWriter | None = None
-        self._begun = False
+        self._begun = self._ended = False
 
     def write(self, server: Any) -> None:
         """Write the tick that has just ended."""
-        if self.writer is None:
+        if self.writer is None or self._ended:
             return
-        bots = [observer for observer, player in server.players.items() if player.name == NAME]
+        # By the memory's name, which nobody else can know.
+        name = self.writer.name
+        bots = [observer for observer, player in server.players.items() if player.about.get("record") == name]
         self._begun = self._begun or len(bots) > 0
         if not self._begun:
             return  # nobody reads yet
@@ -52,12 +55,16 @@ class Recorder:
     def open(self, server: Any, n_clients: int) -> str:
         """Lay out the memory; its name. The server must not be ticking yet."""
         self.writer = RecordWriter(
-            server.replicator, max_observers=n_clients, n_records=N_RECORDS, timeout_s=2 * FRAME_TIMEOUT_S
+            server.replicator, max_observers=n_clients, n_records=N_RECORDS, timeout_s=FRAME_TIMEOUT_S / 2
         )
         return self.writer.name
 
+    def end(self) -> None:
+        """Write no more: from now on nobody may be reading."""
+        self._ended = True
+
     def close(self) -> None:
-        """Give the memory back."""
+        """Give the memory back; nobody may be writing."""
         if self.writer is not None:
             self.writer.close()
 
@@ -78,6 +85,11 @@ class Bots:
         said = await self._read()
         if "ready" not in said:
             raise HorizonError(f"the simulated clients could not start: {said.get('error', 'they ended')}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     async def wait(self) -> None:
         """Wait until it ends by itself, which it doesn't unless something went wrong."""
@@ -132,6 +144,7 @@ class _Judge:
             record = self._reader.read()
             if record is not None:
                 await self._judge(record)
+                await asyncio.sleep(0)  # others join and steer meanwhile
             elif self._reader.ended:
                 return
             else:
@@ -155,6 +168,19 @@ class _Judge:
         self.mismatches += mismatches
         if mismatches and not self.first:
             self.first = what
+
+
+async def _join(url: str, n_clients: int, record: str, judge: _Judge) -> list[Client]:
+    """Connect all of them, so many at a time."""
+    turns = asyncio.Semaphore(JOINS_AT_ONCE)
+
+    async def join() -> Client:
+        async with turns:
+            client = await connect(url, name=NAME, about={"record": record}, timeout_s=30.0)
+        judge.add(client)
+        return client
+
+    return await asyncio.gather(*(join() for _ in range(n_clients)))
 
 
 async def _steer(clients: Sequence[Client]) -> None:
@@ -181,14 +207,11 @@ async def _play(url: str, n_clients: int, record: str) -> dict[str, Any]:
     with RecordReader(record) as reader:
         judge = _Judge(reader)
         judging = asyncio.ensure_future(judge.run())
-        clients = []
-        for _ in range(n_clients):
-            clients.append(await connect(url, name=NAME, timeout_s=30.0))
-            judge.add(clients[-1])
+        clients = await _join(url, n_clients, record, judge)
         print(json.dumps({"ready": n_clients}), flush=True)
         ending, steering = asyncio.ensure_future(_until_stdin_ends()), asyncio.ensure_future(_steer(clients))
         await asyncio.wait([judging, ending], return_when=asyncio.FIRST_COMPLETED)
-        error = judging.exception() if judging.done() else None
+        error = next((task.exception() for task in (judging, ending) if task.done() and task.exception()), None)
         tasks = [judging, ending, steering]
         for task in tasks:
             task.cancel()
@@ -220,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = asyncio.run(_play(options.url, options.clients, options.record))
         except (HorizonError, OSError, TimeoutError) as error:
             result = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(result), flush=True)
+        with contextlib.suppress(BrokenPipeError):  # whoever started us is gone
+            print(json.dumps(result), flush=True)
         return 1 if "error" in result else 0
     return 1
 

@@ -9,11 +9,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from horizon_ecs import __version__
-from horizon_ecs.errors import HorizonError
+from horizon_ecs.errors import HorizonError, ListenError
 
 # What a command needs is imported when it runs: `--help` shall not wait for a compiler.
 
@@ -38,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_words(error: Exception, options: argparse.Namespace) -> str:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        reason = error.strerror or error
-        return f"can't listen on {options.host} port {options.port}: {reason}; choose another with --port (0: any)"
+    if isinstance(error, ListenError):
+        hint = "; choose another with --port (0: any)" if error.errno == errno.EADDRINUSE else ""
+        return f"{error.strerror}{hint}"
     return str(error)
 
 
@@ -136,14 +137,14 @@ def _demo(options: argparse.Namespace) -> int:
     from horizon_ecs.progress import reporting
 
     config = ServerConfig(host=options.host, port=options.port, max_followed=FOLLOWED, max_connections=MAX_CLIENTS + 24)
-    with reporting("Compiling") as report:
-        kernel.report_progress(report)
+    with ExitStack() as compiling:
+        kernel.report_progress(compiling.enter_context(reporting("Compiling")))
         world = demo.build(options.entities, options.seed)
 
         def make_server(**more: Any) -> Any:
             return demo.make_server(world, config, **more)
 
-        return _serve(options, make_server, f"{options.entities:,} ships and stations", options.seconds)
+        return _serve(options, make_server, f"{options.entities:,} ships and stations", compiling)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -157,8 +158,8 @@ def _replay(options: argparse.Namespace) -> int:
     tracks = load_tracks(options.tracks, options.rate)
     once = options.seconds is None and options.clients > 0
     config = ServerConfig(host=options.host, port=options.port, max_connections=MAX_CLIENTS + 24)
-    with reporting("Compiling") as report:
-        kernel.report_progress(report)
+    with ExitStack() as compiling:
+        kernel.report_progress(compiling.enter_context(reporting("Compiling")))
         replay = replay_world(
             tracks, precision=options.precision, radius=options.radius, speed=options.speed, loop=not once
         )
@@ -182,21 +183,24 @@ def _replay(options: argparse.Namespace) -> int:
             replay.paused = False
 
         what = f"{tracks.n_ids:,} tracks of {options.tracks.name} at {replay.world.tick_rate:g} Hz"
-        return _serve(options, make_server, what, options.seconds, play)
+        return _serve(options, make_server, what, compiling, play)
 
 
-def _serve(options: argparse.Namespace, make_server: Any, what: str, seconds: float | None,
-           ready: Callable[[], None] = lambda: None) -> int:  # fmt: skip
+def _serve(
+    options: argparse.Namespace, make_server: Any, what: str, compiling: ExitStack,
+    ready: Callable[[], None] = lambda: None
+) -> int:  # fmt: skip
     from horizon_ecs import kernel
     from horizon_ecs.host import host
 
     def announce(server: Any) -> None:
         kernel.report_progress(None)
+        compiling.close()  # takes the bar away
         print(f"Serving {what} on {server.url} (stop with Ctrl+C)", flush=True)
         if options.clients:
             print(f"{options.clients} simulated clients join and check what they are told", flush=True)
 
-    result = host(make_server, n_clients=options.clients, seconds=seconds, announce=announce, ready=ready)
+    result = host(make_server, n_clients=options.clients, seconds=options.seconds, announce=announce, ready=ready)
     error = result.pop("error", None)
     checked = {"checked_values", "mismatches", "first_mismatch"}
     shown = {key: value for key, value in result.items() if options.clients or options.json or key not in checked}

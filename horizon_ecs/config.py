@@ -23,11 +23,13 @@ class ServerConfig:
     port : int
         0 lets the system pick one.
     max_connections : int
-        Clients at a time; who comes beyond is refused with close code 1013.
+        Clients at a time; who comes beyond is refused with close code 1013. (A connection that is no WebSocket yet
+        doesn't count: it ends with the handshake's timeout, and the system limits how many there are.)
     max_message_bytes : int
         Of one message from a client.
     max_messages_per_s : float
-        From one client on average; twice as many may come at once.
+        From one client on average; twice as many may come at once. Frames that are no message of their own, such as
+        pings and fragments, may be ten times as many.
     max_followed : int
         Entities that one observer follows at most.
     handshake_timeout_s : float

@@ -8,6 +8,7 @@ HorizonError
 ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
 ├── SystemFailure        a system raised while the world ticked
 ├── WireError            bytes from the network are malformed
+├── ListenError          a server can't listen where it should (also an OSError)
 └── ConnectionClosed     a server ended or refused a connection
 """
 
@@ -20,6 +21,7 @@ __all__ = [
     "ConnectionClosed",
     "DefinitionError",
     "HorizonError",
+    "ListenError",
     "StaleHandleError",
     "SystemFailure",
     "WireError",
@@ -67,6 +69,10 @@ class SystemFailure(HorizonError):
 
 class WireError(HorizonError):
     """Bytes from the network are not what docs/wire.md says."""
+
+
+class ListenError(HorizonError, OSError):
+    """A server can't listen on its address; the message names it."""
 
 
 class ConnectionClosed(HorizonError):

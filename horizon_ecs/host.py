@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from horizon_ecs.bots import Bots, Recorder
@@ -46,7 +46,8 @@ def host(
     try:
         return asyncio.run(_host(server, recorder, n_clients, seconds, announce, ready))
     finally:
-        recorder.close()
+        if not server.is_ticking:  # else a tick may still be writing
+            recorder.close()
 
 
 async def _host(
@@ -59,7 +60,7 @@ async def _host(
     try:
         announce(server)
         if n_clients:
-            return await _with_bots(server, Bots(server.ws_url, n_clients, record), seconds, ready)
+            return await _with_bots(server, recorder, Bots(server.ws_url, n_clients, record), seconds, ready)
         ready()
         await server.wait(seconds)
         return {**server.report(), "checked_values": 0, "mismatches": 0, "first_mismatch": ""}
@@ -67,20 +68,40 @@ async def _host(
         await server.stop()
 
 
-async def _with_bots(server: Server, bots: Bots, seconds: float | None, ready: Callable[[], None]) -> dict[str, Any]:
+async def _with_bots(
+    server: Server, recorder: Recorder, bots: Bots, seconds: float | None, ready: Callable[[], None]
+) -> dict[str, Any]:
     """Wait as long as asked while the bots play; they end before the server does, so that nothing is in flight."""
-    await bots.start()
-    server.forget_times()  # of the ticks in which everybody joined and machine code was loaded
-    ready()
-    waits = [asyncio.ensure_future(server.wait(seconds)), asyncio.ensure_future(bots.wait())]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    report = server.report()
-    said = await bots.finish()
-    for wait in waits:
-        wait.cancel()
+    said: dict[str, Any] = {}
+    if await _first(bots.start(), server.wait()):
+        server.forget_times()  # of the ticks in which everybody joined and machine code was loaded
+        ready()
+        await _first(bots.wait(), server.wait(seconds))
+        report = server.report()
+        recorder.end()
+        said = await bots.finish()
+        if not said.get("checked_values") and report["frames"]:
+            said.setdefault("error", "they checked nothing")
+    else:  # told to stop while they join
+        report = server.report()
+        recorder.end()
+        bots.kill()
     report |= {
         "checked_values": said.get("checked_values", 0),
         "mismatches": said.get("mismatches", 0),
         "first_mismatch": said.get("first", ""),
     }
     return {**report, "error": said["error"]} if "error" in said else report
+
+
+async def _first(work: Awaitable[Any], other: Awaitable[Any]) -> bool:
+    """Wait for either and cancel what isn't done; whether it was the first one. Raises what that one raised."""
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(other)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    done = tasks[0].done()
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    if done:
+        tasks[0].result()
+    return done

@@ -32,7 +32,9 @@ def _bar(label: str) -> Iterator[kernel.Progress]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # What others print must reach standard output as it is.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("", total=None)
 
         def report(done: int, total: int, what: str) -> None:

@@ -47,7 +47,7 @@ class Pacer:
 
 
 class Ticker:
-    """Calls `step(due_s)` at a fixed rate on a thread, until it is stopped or `step` raises.
+    """Calls `step(due_s)`, then `after()` which isn't timed, at a fixed rate on a thread, until stopped or one raises.
 
     Attributes
     ----------
@@ -58,8 +58,9 @@ class Ticker:
     """
 
     def __init__(
-        self, rate_hz: float, step: Callable[[float], None], *, max_catch_up: int, on_end: Callable[[], None]
-    ) -> None:
+        self, rate_hz: float, step: Callable[[float], None], *, max_catch_up: int, on_end: Callable[[], None],
+        after: Callable[[], None] | None = None
+    ) -> None:  # fmt: skip
         self.pacer = Pacer(1.0 / rate_hz, max_catch_up)
         self.error: Exception | None = None
         self.n_ticks = 0
@@ -67,6 +68,7 @@ class Ticker:
         self.tick_ms: deque[float] = deque(maxlen=REMEMBERED)
         self._step = step
         self._on_end = on_end
+        self._after = after
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="horizon-tick", daemon=True)
 
@@ -74,6 +76,11 @@ class Ticker:
     def n_missed(self) -> int:
         """Ticks that began a whole period late, and those that were dropped."""
         return self.pacer.n_missed
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     @property
     def stopping(self) -> bool:
@@ -85,11 +92,12 @@ class Ticker:
         self.pacer.begin(time.perf_counter())
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """End after the running tick."""
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """End after the running tick; whether it is over."""
         self._stopping.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def forget(self) -> None:
         """Let what is remembered begin now."""
@@ -108,6 +116,8 @@ class Ticker:
                 self.n_ticks += 1
                 self.tick_ms.append(1e3 * (ended - started))
                 self.late_ms.append(1e3 * (ended - due))
+                if self._after is not None:
+                    self._after()
         except Exception as error:
             self.error = error
         finally:

@@ -469,11 +469,66 @@ def test_what_waits_for_one_that_stops_reading_is_bounded():
                 return server.report()["refusals"] == {str(int(Close.STALLED)): 1}
 
             await until(server, given_up)
+            await until(server, lambda: server.n_clients == len(server.players) == 0)  # although it still doesn't read
             report = server.report()
             assert report["holds"] == 1
             frames = 0.5 * 120 + 8
             assert 0 < max(waiting) <= frames * report["bytes"] / report["frames"]
             writer.transport.abort()
+
+    run(work())
+
+
+def test_one_that_only_says_that_it_reads_is_cut_off(monkeypatch):
+    monkeypatch.setattr("horizon_ecs.net.connections.MAX_BACKLOG_BYTES", 200_000)
+
+    async def work():
+        world = hz.World(capacity=6_000, tick_rate=120.0, kinds=[Ball])
+        world.spawn(Ball, 5_000)
+
+        @hz.system(form="columns")
+        def shake(world: hz.World) -> None:
+            world[Position].x[:] = world.rng.random(len(world[Position].x), np.float32) * 1e6
+
+        world.add_system(shake)
+        async with serving(world, ServerConfig(max_followed=6_000)) as server, raw(server) as link:
+            await link.send(hello())
+            await link.recv()
+            seat = next(iter(server._connections.seats))
+            link.transport.pause_reading()
+            while server.report()["refusals"] != {str(int(Close.STALLED)): 1}:
+                with suppress(SocketClosed):
+                    await link.send(wire.acknowledgement(seat.session.sent_tick))
+                assert not await server.wait(0.01)
+            await until(server, lambda: server.n_clients == 0)
+            link.transport.abort()
+
+    run(work())
+
+
+@pytest.mark.parametrize("frame", [b"\x8a\x80\x00\x00\x00\x00", b"\x89\x80\x00\x00\x00\x00"])
+def test_a_flood_of_frames_that_are_no_messages_is_cut_off(frame):
+    async def work():
+        async with witnessed(config=ServerConfig(max_messages_per_s=50)) as server, raw(server) as link:
+            await link.send(hello())
+            await link.recv()
+            link.transport.write(frame * 2_000)
+            await until(server, lambda: server.report()["refusals"] == {str(int(Close.TOO_MANY)): 1})
+            await until(server, lambda: server.n_clients == 1)
+
+    run(work())
+
+
+def test_the_server_stops_although_a_client_reads_nothing():
+    async def work():
+        async with serving(make_world()) as server, raw(server) as link:
+            await link.send(hello())
+            await link.recv()
+            link.transport.pause_reading()
+            seat = next(iter(server._connections.seats))
+            seat.connection.transport.write(bytes(8 * 2**20))  # so that no close frame reaches it
+            await server.stop()
+            link.transport.abort()
 
     run(work())
 

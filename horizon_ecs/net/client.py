@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,10 @@ class Client:
         if message["type"] == "stats":
             self.stats = message
         elif message["type"] == "pong" and not self._pongs.full():
-            self._pongs.put_nowait((time.perf_counter() - float(message["t"]), int(message["tick"])))
+            sent_at, tick = message.get("t"), message.get("tick")
+            if not isinstance(sent_at, float) or not isinstance(tick, int):
+                raise WireError("a pong without the time that was sent, or without a tick")
+            self._pongs.put_nowait((time.perf_counter() - sent_at, tick))
 
     async def send(self, event: str, records: Any = None, **values: Any) -> None:
         """Send an event that the server declares: `await client.send("steer", x=1.0, y=0.0)`.
@@ -201,6 +205,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether a server is on this machine, where no proxy leads."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _closed(closed: SocketClosed) -> ConnectionClosed:
@@ -293,7 +303,7 @@ class connect:
             try:
                 connection = await open_connection(
                     self._url, compression=None, max_size=MAX_FRAME_BYTES, ping_interval=None, open_timeout=None,
-                    close_timeout=2.0
+                    close_timeout=2.0, proxy=None if _is_loopback(self._url) else True
                 )  # fmt: skip
             except (InvalidHandshake, InvalidURI) as error:
                 raise WireError(f"{self._url} is no such server: {error}") from None
@@ -316,7 +326,7 @@ class connect:
             raise WireError(f"{welcome['type']!r} of protocol {welcome.get('protocol')!r} instead of the welcome")
         try:
             return Client(connection, welcome)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
             raise WireError(f"the welcome is malformed: {type(error).__name__}: {error}") from error
 
     def __await__(self) -> Generator[Any, None, Client]:

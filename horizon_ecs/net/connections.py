@@ -31,6 +31,8 @@ log = logging.getLogger("horizon_ecs.server")
 
 ACKS_PER_S = 10
 SWEEP_INTERVAL_S = 0.25
+CLOSE_TIMEOUT_S = 2.0
+MAX_BACKLOG_BYTES = 16 * 2**20  # as much as one frame may have: no honest client leaves more unread
 
 
 class Connections:
@@ -68,6 +70,7 @@ class Connections:
         self._by_observer: list[Seat | None] = [None] * config.max_connections
         self._events = events
         self._pages = Pages(config.page)
+        self._closing: set[asyncio.Future[None]] = set()
         self._swept_at = 0.0
         window_ticks = max(1, round(config.window_s * tick_rate))
         self._welcome_message = {
@@ -120,8 +123,8 @@ class Connections:
         seat.gone = True
         seat.session.ended()
         sent = seat.connection.protocol.close_sent
-        if sent is not None and sent.code == Close.TOO_LONG:  # which the library finds out
-            self.counters[f"refused:{int(Close.TOO_LONG)}"] += 1
+        if sent is not None and sent.code in (Close.PROTOCOL_ERROR, Close.NOT_UTF8, Close.TOO_LONG):
+            self.counters[f"refused:{sent.code}"] += 1  # the library found it out
         if seat.observer >= 0 and self._by_observer[seat.observer] is seat:
             self._by_observer[seat.observer] = None
         if seat.player is not None:
@@ -164,6 +167,11 @@ class Connections:
         if seat.player is not None:
             self.stage.input(event, seat.player.entity, records)
 
+    def flooded(self, connection: ServerConnection) -> None:
+        """A connection sends more frames than any client has reason to: end it at once."""
+        self.counters[f"refused:{int(Close.TOO_MANY)}"] += 1
+        connection.transport.abort()
+
     # -- what goes out -----------------------------------------------------------------------------------------
 
     def refuse(self, seat: Seat, code: Close, reason: str) -> None:
@@ -173,13 +181,13 @@ class Connections:
             return
         self.counters[f"refused:{int(code)}"] += 1
         log.info("client %s closed with %d: %s", seat.connection.remote_address, code, reason)
-        closing = asyncio.ensure_future(seat.connection.close(code, wire.reason(reason)))
-        closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        closing = asyncio.ensure_future(_close(seat.connection, code, reason))
+        self._closing.add(closing)  # the event loop itself keeps no hold of it
+        closing.add_done_callback(self._closing.discard)
 
     async def close_all(self, code: Close, reason: str) -> None:
         """Close every connection, and wait for it, but not for long."""
-        closing = [seat.connection.close(code, wire.reason(reason)) for seat in self.seats]
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*(_close(seat.connection, code, reason) for seat in self.seats))
 
     def welcome(self, seat: Seat, phase: int, tick: int) -> None:
         """Tell a client that it has joined."""
@@ -220,14 +228,15 @@ class Connections:
         if transport.is_closing() or seat.connection.state is not SocketState.OPEN:
             return
         if seat.descriptor >= 0 and transport.get_write_buffer_size() == 0:
-            try:
+            # What it doesn't take, and whatever is wrong with it, is the transport's affair.
+            with contextlib.suppress(OSError):
                 data = data[os.write(seat.descriptor, data) :]
-            except BlockingIOError:
-                pass
-            except OSError:
-                return  # the transport finds out by itself
         if len(data):
             transport.write(bytes(data))  # a copy: the buffer's turn comes again before this is through
+        if transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
+            # It says that it keeps up, but doesn't read.
+            self.counters[f"refused:{int(Close.STALLED)}"] += 1
+            transport.abort()
 
     def _pace(self, seat: Seat, now: float) -> None:
         """Hold, resume or give up a client, as its acknowledgements say."""
@@ -242,6 +251,14 @@ class Connections:
             self.stage.resume(seat)
         elif pace is Pace.GIVE_UP:
             self.refuse(seat, Close.STALLED, f"nothing acknowledged for {self.config.stall_timeout_s:g} s")
+
+
+async def _close(connection: ServerConnection, code: Close, reason: str) -> None:
+    """Close a connection; one that reads nothing is cut off after a while, since no close frame reaches it either."""
+    with contextlib.suppress(TimeoutError, ConnectionClosed):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await connection.close(code, wire.reason(reason))
+    connection.transport.abort()
 
 
 def _descriptor(connection: ServerConnection) -> int:

@@ -18,10 +18,11 @@ from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import serve as listen
 
 from horizon_ecs.config import ServerConfig
-from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.errors import ArgumentError, DefinitionError, ListenError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
-from horizon_ecs.net.connections import Connections
+from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
+from horizon_ecs.net.metered import metered
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
@@ -30,8 +31,6 @@ from horizon_ecs.ticker import percentile
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
-
-CLOSE_TIMEOUT_S = 2.0
 
 _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
@@ -53,7 +52,7 @@ class Server:
         Between two ticks, when a client joins: returns the entity that it looks from and steers. Without one it looks
         from `player.position`. A CapacityError refuses it with code 1013.
     on_leave : callable(world, player)
-        Between two ticks, when it has left.
+        Between two ticks, when it has left. Not for those who are there when the server stops.
     after_tick : callable(server)
         On the tick's thread after every tick.
     about : mapping
@@ -96,8 +95,14 @@ class Server:
         self._stop = asyncio.Event()
 
     def __repr__(self) -> str:
-        where = self.url if self._listener is not None else "not listening"
+        listening = self._listener is not None and self._listener.sockets
+        where = self.url if listening else "not listening"
         return f"Server({where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
+
+    @property
+    def is_ticking(self) -> bool:
+        """Whether its world may be in the middle of a tick."""
+        return self._stage.ticker.is_alive
 
     @property
     def world(self) -> World:
@@ -129,7 +134,7 @@ class Server:
         ------
         SystemFailure
             A system raised.
-        OSError
+        ListenError
             The address can't be listened on.
         """
         asyncio.run(self._run(started, seconds))
@@ -159,20 +164,26 @@ class Server:
         ------
         ArgumentError
             It has been started before.
-        OSError
+        ListenError
             The address can't be listened on.
         """
         if self._loop is not None:
             raise ArgumentError("a server can be started once; make another for the same world")
         if self.world in _served:
             raise ArgumentError("another server serves this world: it would tick twice as fast")
-        self._loop = asyncio.get_running_loop()
         config = self.config
-        self._listener = await listen(
+        listening = listen(
             self._connections.handle, config.host, config.port, process_request=self._connections.request,
             compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
-            close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS"
+            close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS",
+            create_connection=metered(config.max_messages_per_s, self._connections.flooded)
         )  # fmt: skip
+        try:
+            self._listener = await listening
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ListenError(error.errno, f"can't listen on {config.host} port {config.port}: {reason}") from None
+        self._loop = asyncio.get_running_loop()
         _served.add(self.world)
         self._stage.ticker.start()
 
@@ -202,13 +213,13 @@ class Server:
             raise ticker.error
 
     def request_stop(self) -> None:
-        """Let `wait` and `run` end; from any thread."""
+        """Let `wait` and `run` end; from any thread, once the server was started."""
         self._post(self._stop.set)
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        if self._listener is None:
+        if self._listener is None or not self._listener.sockets:
             raise ArgumentError("the server isn't listening")
         return int(next(iter(self._listener.sockets)).getsockname()[1])
 
@@ -236,6 +247,7 @@ class Server:
         """Let times and counts of the report begin now."""
         self._stage.ticker.forget()
         self._stage.counters.clear()
+        self._connections.counters.clear()
 
     def report(self) -> dict[str, Any]:
         """Counts and times of the run so far, as plain data.

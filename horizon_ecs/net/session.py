@@ -196,7 +196,10 @@ class Session:
         message = wire.unpack(data)
         if message["type"] != "ping":
             raise WireError(f"no message of type {message['type']!r}")
-        return Reply(wire.pack({"type": "pong", "t": message.get("t"), "tick": tick}))
+        stamp = message.get("t")
+        if not isinstance(stamp, int | float | str | None):
+            raise WireError(f"a ping's t must be a number, text or nil, not a {type(stamp).__name__}")
+        return Reply(wire.pack({"type": "pong", "t": stamp, "tick": tick}))
 
     def _input(self, data: bytes) -> SessionEvent:
         size = self._record_bytes.get(data[0])

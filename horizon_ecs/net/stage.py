@@ -80,10 +80,12 @@ class Stage:
         self._second: Counter[str] = Counter()
         self._stats_at_s = 0.0
         self._audience = audience
-        self._on_join, self._on_leave, self._after_tick = on_join, on_leave, after_tick
+        self._on_join, self._on_leave = on_join, on_leave
         self._inbox: deque[Callable[[], None]] = deque()
         self._free_buffers = threading.Semaphore(BUFFERS)
-        self.ticker = Ticker(world.tick_rate, self._tick, max_catch_up=config.max_catch_up, on_end=on_end)
+        self.ticker = Ticker(
+            world.tick_rate, self._tick, max_catch_up=config.max_catch_up, on_end=on_end, after=after_tick
+        )
 
     # -- posted from the event loop ----------------------------------------------------------------------------
 
@@ -131,8 +133,6 @@ class Stage:
             self._stats_at_s = due_s
             self._audience.broadcast(wire.message(wire.pack(self._stats())))
             self._second.clear()
-        if self._after_tick is not None:
-            self._after_tick()
 
     def _stats(self) -> dict[str, Any]:
         """The message of the last second (docs/wire.md)."""

@@ -29,7 +29,9 @@ class Close(IntEnum):
     """Close codes (docs/wire.md, "Close codes")."""
 
     STOPPING = 1001
+    PROTOCOL_ERROR = 1002
     TEXT = 1003
+    NOT_UTF8 = 1007
     TOO_LONG = 1009
     INTERNAL = 1011
     FULL = 1013

@@ -1,10 +1,9 @@
-"""A served world: thousands of fireflies, streamed by interest. Run it and open the printed address."""
+"""A served world: thousands of fireflies, streamed by interest. Open the printed address and press the arrow keys."""
 
 from __future__ import annotations
 
-import argparse
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +27,23 @@ class Orbit:
     speed: f4
 
 
-Firefly = hz.Kind(
-    "Firefly", Position, Orbit,
-    layers=[
-        hz.Layer(channel=0, radius=150.0, frequency=20.0, fields=[Position], precision=1 / 64),
-        hz.Layer(channel=1, radius=400.0, frequency=10.0, fields=[Position], precision=1 / 16),
-        hz.Layer(channel=2, radius=900.0, frequency=2.0, fields=[Position], precision=1 / 8),
-    ],
-)  # fmt: skip
+@hz.event
+class Steer:  # what the page sends
+    x: f4
+    y: f4
+
+
+near = hz.Layer(channel=0, radius=150.0, frequency=20.0, fields=[Position], precision=1 / 64)
+far = hz.Layer(channel=2, radius=900.0, frequency=2.0, fields=[Position], precision=1 / 8)
+Firefly = hz.Kind("Firefly", Position, Orbit, layers=[near, far])
+
+
+@hz.system(phase="input", form="columns")
+def steer(world: hz.World) -> None:
+    wishes = world.events(Steer)  # of this tick, as arrays
+    slots = world.slots_of(wishes.sender)
+    world[Orbit].x[slots] += 40 * wishes.x
+    world[Orbit].y[slots] += 40 * wishes.y
 
 
 @hz.system
@@ -45,34 +53,25 @@ def fly(pos: Write[Position], orbit: Read[Orbit], time: Res[hz.Time]) -> None:
     pos.y = orbit.y + orbit.radius * math.sin(2.0 * angle)
 
 
-def make_world() -> hz.World:
-    world = hz.World(capacity=N + 1_000, tick_rate=60, seed=3)
-    rng = world.rng
-    orbits = np.c_[rng.random((N, 2)) * SIDE, rng.uniform(20, 120, N), rng.normal(0, 0.4, N)]
-    world.spawn(Firefly, N, Orbit=orbits.astype(np.float32))
-    world.add_system(fly)
-    return world
-
-
 def on_join(world: hz.World, player: hz.Player) -> int:
     """Every client looks from a firefly of its own."""
-    centre = (SIDE / 2, SIDE / 2, 200.0, 0.2)
-    return int(world.spawn(Firefly, 1, Orbit=centre)[0])
+    return int(world.spawn(Firefly, 1, Orbit=(SIDE / 2, SIDE / 2, 200.0, 0.2))[0])
 
 
 def on_leave(world: hz.World, player: hz.Player) -> None:
     world.despawn(player.entity, missing="ignore")
 
 
-def main(port: int = 8080, seconds: float | None = None, started: Callable[[hz.Server], None] | None = None) -> dict:
-    about = {"title": "Fireflies", "bounds": [0.0, 0.0, SIDE, SIDE]}
-    config = hz.ServerConfig(port=port)
-    server = hz.Server(make_world(), config, on_join=on_join, on_leave=on_leave, about=about)
-    server.run(started=started or (lambda s: print(f"Open {s.url}", flush=True)), seconds=seconds)
+def main(port: int = 8080, **options: Any) -> dict[str, Any]:
+    world = hz.World(capacity=N + 1_000, tick_rate=60, seed=3, kinds=[Firefly])
+    places, sizes = world.rng.random((N, 2)) * SIDE, world.rng.uniform(20, 120, N)
+    world.spawn(Firefly, N, Orbit=np.c_[places, sizes, world.rng.normal(0, 0.4, N)].astype(np.float32))
+    world.add_system(steer, fly)
+    hooks = {"on_join": on_join, "on_leave": on_leave, "about": {"title": "Fireflies", "bounds": [0, 0, SIDE, SIDE]}}
+    server = hz.Server(world, hz.ServerConfig(port=port), events=[Steer], **hooks)
+    server.run(**{"started": lambda s: print(f"Open {s.url}", flush=True), **options})
     return server.report()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8080)
-    print(main(parser.parse_args().port))
+    print(main())

@@ -54,6 +54,7 @@ def test_a_served_world(capsys):
     def follow(server):
         async def look():
             async with hz.connect(server.ws_url) as client:
+                await client.send("steer", x=1.0)
                 replica = await client.next_frame()
                 told.append((client.entity in replica.handle, replica.n))
                 server.request_stop()

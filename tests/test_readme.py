@@ -32,8 +32,8 @@ def test_the_program_serves_its_world(monkeypatch, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(program)
     runpy.run_path(str(path))
-    # A client without an entity looks from the origin, a corner: a quarter of the outer circle is within the world.
-    expected = 50_000 * 3.1416 * 2_000**2 / 4 / 10_000**2
+    # A client without an entity looks from the origin.
+    expected = 20_000 * 3.1416 * 2_000**2 / 10_000**2
     assert served[0] == pytest.approx(expected, rel=0.2)
 
 

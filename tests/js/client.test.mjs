@@ -149,3 +149,32 @@ for (const [name, messages] of Object.entries({
     assert.ok(closed.reason.length > 0);
   });
 }
+
+test("a record with a strange field or value is refused before it is sent", () => {
+  const { client, socket } = live();
+  const before = socket.sent.length;
+  assert.throws(() => client.send("steer", { z: 1 }), /event steer has no field z/);
+  assert.throws(() => client.send("steer", { x: NaN }), /steer.x is NaN/);
+  assert.throws(() => client.send("steer", { x: "left" }), /steer.x is left/);
+  assert.equal(socket.sent.length, before);
+  assert.equal(client.send("steer", { x: 1 }), true);
+  client.close();
+});
+
+test("the own entity is a handle like the others'", () => {
+  const { client, socket } = start();
+  assert.equal(client.entity, 0n);
+  socket.receive(encode(WELCOME));
+  assert.equal(client.entity, 2n ** 33n);
+  client.close();
+});
+
+test("without a WebSocket it says what to do", () => {
+  const before = globalThis.WebSocket;
+  try {
+    globalThis.WebSocket = undefined;
+    assert.throws(() => new Client("ws://x/ws"), /options.WebSocket/);
+  } finally {
+    globalThis.WebSocket = before;
+  }
+});

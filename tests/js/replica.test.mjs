@@ -64,6 +64,8 @@ test("a reset frame fills the table", () => {
   assert.equal(replica.indexOf(6n), -1);
   assert.deepEqual([...replica.column("Position", "x", new Float64Array(3))], [25, -20, NaN]);
   assert.deepEqual([...replica.column("Place", "x", new Float64Array(3))], [NaN, NaN, 1]);
+  assert.deepEqual([...replica.column("Position", "x")], [25, -20, NaN]);
+  assert.throws(() => replica.column("Positon", "x"), /no kind replicates a field Positon.x/);
   const { frames, enters, leaves, resets } = replica.counters;
   assert.deepEqual([frames, enters, leaves, resets], [1, 3, 0, 1]);
 });

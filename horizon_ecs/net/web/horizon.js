@@ -4,7 +4,7 @@
  *     import { connect } from "./horizon.js";
  *
  *     connect("ws://127.0.0.1:8080/ws", {
- *       onFrame(replica) { console.log(replica.tick, replica.n, replica.toMap()); },
+ *       onFrame(replica) { console.log(replica.tick, replica.column("Position", "x")); },
  *     });
  */
 

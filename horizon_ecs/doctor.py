@@ -28,6 +28,7 @@ def examine() -> dict[str, Any]:
         "cpu_features": kernel.cpu_features(),
         "cores": cores,
         "threads": threads,
+        "threading_layer": "our own crew of threads (none of Numba's is used)",
         "jit": kernel.jit_enabled(),
         "cache_directory": str(kernel.cache_directory),
         "cache_bytes": sum(path.stat().st_size for path in kernel.cache_directory.rglob("*") if path.is_file()),

@@ -1,0 +1,49 @@
+"""What `bench tick` measures is checked, and its arguments are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from horizon_ecs import bench
+from horizon_ecs.errors import ArgumentError
+
+SMALL = {"entities": 400, "observers": 40, "ticks": 20, "warm_ticks": 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"entities": 0}, "entities must be a whole number from 1"),
+        ({"observers": 401}, "observers must be a whole number from 1 to 400, not 401"),
+        ({"ticks": 1.5}, "ticks must be a whole number"),
+        ({"threads": 0}, "threads must be a whole number"),
+        ({"density": 0.0}, "density must be a positive number"),
+        ({"density": float("nan")}, "density must be a positive number"),
+        ({"warm_ticks": -1}, "warm_ticks must be a whole number"),
+    ],
+)
+def test_arguments_are_checked(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        bench.bench_tick(**{**SMALL, **changes})
+
+
+def test_every_value_that_is_checked_is_right():
+    told = []
+    result = bench.bench_tick(**SMALL, progress=lambda done, total, text: told.append((done, total)))
+    assert result["mismatches"] == 0
+    assert result["checked_values"] > 1_000
+    assert result["bytes_per_update"] == pytest.approx(result["bytes"] / result["updates"])
+    assert result["tick_ms_median"] <= result["tick_ms_p99"] <= result["tick_ms_max"]
+    assert told[-1] == (25, 25)
+
+
+def test_a_wrong_value_is_found(monkeypatch):
+    apply = bench.Replica.apply
+
+    def tampered(self, frame):
+        apply(self, frame)
+        self._q[: self.n // 2] += np.int32(1)
+
+    monkeypatch.setattr(bench.Replica, "apply", tampered)
+    assert bench.bench_tick(**SMALL)["mismatches"] > 0

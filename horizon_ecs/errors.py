@@ -61,8 +61,9 @@ class SystemFailure(HorizonError):
     tick : int
     """
 
-    def __init__(self, system: str, tick: int, cause: BaseException) -> None:
-        super().__init__(f"system {system!r} failed in tick {tick}: {type(cause).__name__}: {cause}")
+    def __init__(self, system: str, tick: int, cause: BaseException, place: str = "") -> None:
+        at = f" at {place}" if place else ""
+        super().__init__(f"system {system!r} failed in tick {tick}{at}: {type(cause).__name__}: {cause}")
         self.system = system
         self.tick = tick
 

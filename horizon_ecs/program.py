@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Program:
         Commands in the source, which an entity can give once a tick each unless they are in a loop.
     command_components : what the numbers in the command buffer stand for
     takes_handles : bool
+    path : str
+        Of the file that holds the source.
+    lines : dict of int to int
+        From its lines to those of the user's file.
     """
 
     kernel: Callable[..., Any]
@@ -50,6 +54,8 @@ class Program:
     n_commands: int = 0
     command_components: tuple[Component, ...] = ()
     takes_handles: bool = False
+    path: str = ""
+    lines: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 def compile_entity(system: System[..., Any]) -> Program:
@@ -187,7 +193,8 @@ def _finish(body: Body, opening: str, outer: str, kinds: list[Any]) -> Program:
     header = f"# What {system.name!r} was rewritten into; it takes {capture.digest} from around it.\n\n\n"
     text = textual(body.statements)
     source = header + opening + text + ("\n\n" + outer if outer else "")
-    function = _compile(body, capture.namespace, source, kinds, text, (header + opening).count("\n") + 1)
+    first_line = (header + opening).count("\n") + 1
+    function = _compile(body, capture.namespace, source, kinds, text, first_line)
     return Program(
         function,
         source,
@@ -196,6 +203,8 @@ def _finish(body: Body, opening: str, outer: str, kinds: list[Any]) -> Program:
         body.n_commands,
         tuple(body.command_components),
         body.uses_entity,
+        str(kernel.write_source(source)),
+        {first_line + line: place for line, place in _line_map(body, text).items()},
     )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import sys
 import time
+import traceback
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
@@ -322,7 +323,7 @@ class Schedule:
         except Exception as error:
             for other in self._bound:
                 other.commands.clear()
-            raise SystemFailure(bound.system.name, tick, error) from error
+            raise SystemFailure(bound.system.name, tick, error, _place(bound.system, error)) from error
 
     def timings(self) -> Iterator[tuple[System[..., Any], Timing]]:
         """Each system, in the order in which they run, with its timing."""
@@ -332,6 +333,17 @@ class Schedule:
 
     def __repr__(self) -> str:
         return "Schedule(" + "; ".join(f"{p}: {', '.join(b.system.name for b in self._plan[p])}" for p in PHASES) + ")"
+
+
+def _place(system: System[..., Any], error: BaseException) -> str:
+    """File and line of the user's function at which it failed; empty where it wasn't in that file."""
+    place, code, program = "", system.function.__code__, system.program
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == code.co_filename:
+            place = f"{code.co_filename}:{line}"
+        elif program is not None and frame.f_code.co_filename == program.path and line in program.lines:
+            place = f"{code.co_filename}:{program.lines[line]}"
+    return place
 
 
 def _ordered(systems: Sequence[_Bound]) -> list[_Bound]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,13 +252,33 @@ def test_a_failure_names_system_and_tick_and_forgets_commands():
     world.tick()
     world.spawn(Ship, 1)
     world.add_system(doom)
-    with pytest.raises(hz.SystemFailure, match="system 'fail' failed in tick 2: ValueError: no luck") as info:
+    with pytest.raises(
+        hz.SystemFailure, match=r"system 'fail' failed in tick 2 at .*test_schedule.py:\d+: ValueError: no luck"
+    ) as info:
         world.tick()
     assert (info.value.system, info.value.tick) == ("fail", 2)
     assert isinstance(info.value.__cause__, ValueError)
     assert len(world) == 1
     world.tick()
     assert len(world) == 0
+
+
+@hz.system
+def give_up(health: Write[Health]):
+    health.hp -= 1
+
+    if health.hp < 98:
+        raise ValueError("too weak")  # the line that is named
+
+
+def test_a_failure_names_the_line_of_the_users_file():
+    world = hz.World(capacity=10)
+    world.spawn(Ship, 1)
+    world.add_system(give_up)
+    lines = Path(__file__).read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if text.endswith("# the line that is named"))
+    with pytest.raises(hz.SystemFailure, match=rf"'give_up' failed in tick 3 at .*test_schedule.py:{line}: ValueError"):
+        world.run(5)
 
 
 def test_a_tick_does_not_nest():

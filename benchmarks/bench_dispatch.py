@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
 import horizon_ecs as hz
+from benchmarks.timing import best_s
 from horizon_ecs import Read, Res, Write, f4
 from horizon_ecs.columns import PAGE, reserve
 
 N = 100 * PAGE
-REPEATS = 200
 
 
 @hz.component
@@ -59,17 +57,6 @@ def by_hand(dt: Any, x: Any, y: Any, z: Any, u: Any, v: Any, w: Any) -> None:
         x[i] += u[i] * dt
         y[i] += v[i] * dt
         z[i] += w[i] * dt
-
-
-def best_s(work: Callable[[], Any]) -> float:
-    """The best time of many runs."""
-    work()
-    best = float("inf")
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - started)
-    return best
 
 
 class Dispatch:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.bench_import import seconds
+from benchmarks.timing import best_s
 from horizon_ecs.bench import MAX_CHECKED, PRECISION, _Crowd, bench_tick
 from horizon_ecs.systems import grid, quantise
 
-REPEATS = 100
 N_ENTITIES, N_OBSERVERS = 100_000, 10_000
 WARM_UP = "from horizon_ecs import kernel, replication, replica, world; kernel.warm_up()"
-
-
-def best_s(work: Callable[[], Any]) -> float:
-    """The best time of many runs."""
-    work()
-    best = float("inf")
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - started)
-    return best
 
 
 class Stages:

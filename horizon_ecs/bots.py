@@ -4,7 +4,7 @@ The serving process writes what each tick was into shared memory (`record`); her
 what each client must know after it (`oracle`), and what each frame made of its table is compared with that, bit for
 bit.
 
-    python -m horizon_ecs.bots URL --clients N [--record NAME]
+    python -m horizon_ecs.bots URL --clients N --record NAME
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from horizon_ecs import kernel
-from horizon_ecs.errors import ConnectionClosed, HorizonError
+from horizon_ecs.errors import CapacityError, ConnectionClosed, HorizonError
 from horizon_ecs.net import wire
 from horizon_ecs.net.client import Client, connect
 from horizon_ecs.oracle import Oracle
@@ -28,6 +28,8 @@ from horizon_ecs.record import Record, RecordReader, RecordWriter, capture
 NAME = "bot"
 STEER_INTERVAL_S = 0.5
 FRAME_TIMEOUT_S = 10.0
+LAG_TIMEOUT_S = 5.0  # the bots may keep the server waiting so long
+WRITE_TIMEOUT_S = 0.1
 JOINS_AT_ONCE = 32
 POLL_S = 0.001
 N_RECORDS = 64  # about a second of ticks, by which the bots may lag behind the server
@@ -50,12 +52,24 @@ class Recorder:
         self._begun = self._begun or len(bots) > 0
         if not self._begun:
             return  # nobody reads yet
-        self.writer.write(capture(server.replicator, bots))
+        self._write(self.writer, capture(server.replicator, bots))
+
+    def _write(self, writer: RecordWriter, record: Record) -> None:
+        """Write as soon as there is room, unless it is the end: then nobody makes room any more."""
+        waited_s = 0.0
+        while not self._ended:
+            try:
+                writer.write(record)
+                return
+            except CapacityError:
+                waited_s += writer.timeout_s
+                if waited_s > LAG_TIMEOUT_S:
+                    raise
 
     def open(self, server: Any, n_clients: int) -> str:
         """Lay out the memory; its name. The server must not be ticking yet."""
         self.writer = RecordWriter(
-            server.replicator, max_observers=n_clients, n_records=N_RECORDS, timeout_s=FRAME_TIMEOUT_S / 2
+            server.replicator, max_observers=n_clients, n_records=N_RECORDS, timeout_s=WRITE_TIMEOUT_S
         )
         return self.writer.name
 

@@ -45,7 +45,6 @@ class EventQueue:
         self.event = event
         self.dtype: np.dtype[Any] = event.__hz_dtype__
         self.limit = limit
-        self.refused = self.dropped = 0
         self._senders: list[NDArray[np.uint64]] = []
         self._records: list[NDArray[Any]] = []
         self._waiting = 0
@@ -60,7 +59,6 @@ class EventQueue:
                 f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}"
             )
         accepted = min(len(rows), self.limit - self._waiting)
-        self.refused += len(rows) - accepted
         if accepted:
             self._senders.append(np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted].copy())
             self._records.append(rows[:accepted].copy())
@@ -73,7 +71,6 @@ class EventQueue:
             senders, records = np.concatenate(self._senders), np.concatenate(self._records)
             there = (senders == 0) | alive(senders)
             self.batch = EventBatch(senders[there], records[there])
-            self.dropped += int(len(there) - np.count_nonzero(there))
             self._senders, self._records, self._waiting = [], [], 0
         elif len(self.batch):
             self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))

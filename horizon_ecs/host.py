@@ -38,7 +38,7 @@ def host(
     ------
     HorizonError
         The clients could not start, or a system raised.
-    OSError
+    ListenError
         The address can't be listened on.
     """
     recorder = Recorder()

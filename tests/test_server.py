@@ -513,8 +513,8 @@ def test_a_flood_of_frames_that_are_no_messages_is_cut_off(frame):
             await link.send(hello())
             await link.recv()
             link.transport.write(frame * 2_000)
-            await until(server, lambda: server.report()["refusals"] == {str(int(Close.TOO_MANY)): 1})
             await until(server, lambda: server.n_clients == 1)
+            assert server.report()["refusals"] == {str(int(Close.TOO_MANY)): 1}
 
     run(work())
 
@@ -528,6 +528,8 @@ def test_the_server_stops_although_a_client_reads_nothing():
             seat = next(iter(server._connections.seats))
             seat.connection.transport.write(bytes(8 * 2**20))  # so that no close frame reaches it
             await server.stop()
+            assert server.n_clients == 0
+            assert not server.is_ticking
             link.transport.abort()
 
     run(work())

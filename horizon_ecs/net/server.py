@@ -79,7 +79,7 @@ class Server:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config or ServerConfig()
-        _check_about(dict(about or {}))
+        told = _checked_about(about or {})
         numbered = _number_events(events)
         self._stage = Stage(
             world, self.config, self, position=position, on_join=on_join, on_leave=on_leave,
@@ -87,7 +87,7 @@ class Server:
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": _describe_events(numbered)}
         self._connections = Connections(
-            self.config, self.schema, numbered, dict(about or {}), world.tick_rate, self.replicator.max_silence_ticks
+            self.config, self.schema, numbered, told, world.tick_rate, self.replicator.max_silence_ticks
         )
         self._connections.stage = self._stage
         self._listener: WebSocketServer | None = None
@@ -300,8 +300,8 @@ class Server:
         self._post(self._connections.broadcast, message)
 
 
-def _check_about(about: Mapping[str, Any]) -> None:
-    """Refuse now what would fail with every welcome."""
+def _checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy; what would fail with every welcome is refused now."""
     for key, value in about.items():
         try:
             wire.pack({key: value})
@@ -309,6 +309,7 @@ def _check_about(about: Mapping[str, Any]) -> None:
             raise ArgumentError(
                 f"about[{key!r}] must be of numbers, text, lists and maps (and no NumPy values), not {value!r}: {error}"
             ) from None
+    return dict(about)
 
 
 def _number_events(events: Sequence[type]) -> dict[int, Any]:

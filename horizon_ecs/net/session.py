@@ -110,7 +110,6 @@ class Session:
         self.state = State.GREETING
         self.held = False
         self.sent_tick = 0
-        self.n_resumed = 0
         # Ticks of frames not yet acknowledged. Not only the first and the last: after a silence two that follow each
         # other may lie a second apart, and that's nobody's lag.
         self._owed: deque[int] = deque()
@@ -237,7 +236,6 @@ class Session:
             return Pace.GIVE_UP
         if self.held and not self._owed:
             self.held = False
-            self.n_resumed += 1
             return Pace.RESUME
         if not self.held and self.behind > self._window_ticks:
             self.held = True

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from horizon_ecs.components import u4 as u4
     from horizon_ecs.components import u8 as u8
     from horizon_ecs.config import ServerConfig as ServerConfig
+    from horizon_ecs.declare import Entity as Entity
+    from horizon_ecs.declare import Read as Read
+    from horizon_ecs.declare import Res as Res
+    from horizon_ecs.declare import System as System
+    from horizon_ecs.declare import Write as Write
+    from horizon_ecs.declare import system as system
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
     from horizon_ecs.errors import CompileError as CompileError
@@ -49,12 +55,6 @@ if TYPE_CHECKING:
     from horizon_ecs.query import Query as Query
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
-    from horizon_ecs.schedule import Entity as Entity
-    from horizon_ecs.schedule import Read as Read
-    from horizon_ecs.schedule import Res as Res
-    from horizon_ecs.schedule import System as System
-    from horizon_ecs.schedule import Write as Write
-    from horizon_ecs.schedule import system as system
     from horizon_ecs.world import World as World
 
 _PLACES = {
@@ -71,7 +71,7 @@ _PLACES = {
     "query": "Query",
     "replica": "Replica",
     "replication": "Replicator",
-    "schedule": "Entity Read Res System Write system",
+    "declare": "Entity Read Res System Write system",
     "world": "World",
 }
 _MODULE_OF = {name: f"horizon_ecs.{module}" for module, names in _PLACES.items() for name in names.split()}

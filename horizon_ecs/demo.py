@@ -10,10 +10,10 @@ import numpy as np
 from horizon_ecs.commands import Commands
 from horizon_ecs.components import Kind, Layer, Tag, Time, component, event, f4, i2, i4, resource
 from horizon_ecs.config import ServerConfig
+from horizon_ecs.declare import Entity, Read, Res, Write, system
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.net.players import Player
 from horizon_ecs.net.server import Server
-from horizon_ecs.schedule import Entity, Read, Res, Write, system
 from horizon_ecs.world import World
 
 TICK_RATE = 60.0

@@ -18,9 +18,9 @@ import numpy as np
 from horizon_ecs import kernel
 from horizon_ecs.capture import Capture
 from horizon_ecs.components import Component, fields_of
+from horizon_ecs.declare import System
 from horizon_ecs.errors import CompileError, DefinitionError
 from horizon_ecs.rewrite import COMMAND_BUFFERS, Body, ColumnsBody
-from horizon_ecs.schedule import System
 from horizon_ecs.systems import storage
 
 _BUFFER_TYPES = tuple(np.dtype(t) for t in (np.uint64, np.uint8, np.uint8, np.int64))

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 from horizon_ecs.capture import lookup
 from horizon_ecs.commands import OPERATIONS
 from horizon_ecs.components import Component, fields_of, is_component, nearest
+from horizon_ecs.declare import Parameter, System
 from horizon_ecs.errors import DefinitionError
-from horizon_ecs.schedule import Parameter, System
 
 SEPARATOR = "__"
 COMMAND_BUFFERS = ("cmd_handle", "cmd_operation", "cmd_component", "cmd_n")

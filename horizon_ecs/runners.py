@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
+from horizon_ecs.declare import System
 from horizon_ecs.program import Program, compile_columns, compile_entity
 from horizon_ecs.query import Query
-from horizon_ecs.schedule import System
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World

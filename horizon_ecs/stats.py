@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from horizon_ecs.columns import PAGE, resident_bytes
 
 if TYPE_CHECKING:
-    from horizon_ecs.schedule import System
+    from horizon_ecs.declare import System
     from horizon_ecs.world import World
 
 

@@ -74,7 +74,7 @@ def test_only_the_policy_names_njit(path):
 
 def _jit_option(path: Path) -> set[str]:
     """`system.jit` is an option of ours, not Numba's."""
-    return {"jit"} if path.name in ("schedule.py", "runners.py") else set()
+    return {"jit"} if path.name in ("declare.py", "runners.py") else set()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -92,6 +92,7 @@ def test_the_core_does_not_know_the_network(path):
         "components",
         "columns",
         "query",
+        "declare",
         "schedule",
         "runners",
         "program",

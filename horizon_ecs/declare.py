@@ -1,0 +1,257 @@
+"""Declared systems: a plain function whose annotations say what it reads and writes.
+
+`@system` keeps the function callable as it is; adding it to a world binds it to that world's columns (see `schedule`).
+Per-entity systems become one jitted loop (see `rewrite`), columns systems get batches of arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
+
+from horizon_ecs.commands import Commands
+from horizon_ecs.components import Component, component_type, fields_of, is_component, nearest, role_of
+from horizon_ecs.errors import DefinitionError
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Access:
+    """A mark in an annotation: how a system uses a parameter."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+READ, WRITE, RESOURCE, ENTITY = _Access("Read"), _Access("Write"), _Access("Res"), _Access("Entity")
+
+Read: TypeAlias = Annotated[T, READ]
+Write: TypeAlias = Annotated[T, WRITE]
+Res: TypeAlias = Annotated[T, RESOURCE]
+Entity: TypeAlias = Annotated[int, ENTITY]
+
+_ANNOTATIONS = "Read[...], Write[...], Res[...], Entity, Commands or World"
+PHASES = ("input", "simulate", "react")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of a system: its name, its type, and how it is used.
+
+    `use` is "read", "write", "resource", "entity", "commands" or "world".
+    """
+
+    name: str
+    use: str
+    type: Any
+
+
+def _classify(where: str, name: str, annotation: Any) -> Parameter:
+    """What an annotation asks for."""
+    # Imported here: world.py builds on this module.
+    from horizon_ecs.world import World
+
+    if annotation is Commands:
+        return Parameter(name, "commands", Commands)
+    if annotation is World:
+        return Parameter(name, "world", World)
+    marks = (
+        [a for a in get_args(annotation)[1:] if isinstance(a, _Access)] if get_origin(annotation) is Annotated else []
+    )
+    if marks and marks[0] is ENTITY:
+        return Parameter(name, "entity", int)
+    if marks and marks[0] is RESOURCE:
+        target = get_args(annotation)[0]
+        if is_component(target):
+            raise DefinitionError(
+                f"{where}: {target.__name__} is a component; write Read[{target.__name__}] or Write[{target.__name__}]"
+            )
+        return Parameter(name, "resource", target)
+    if marks:
+        target = get_args(annotation)[0]
+        if role_of(target) == "resource":
+            raise DefinitionError(f"{where}: {target.__name__} is a resource; write Res[{target.__name__}]")
+        if not is_component(target):
+            raise DefinitionError(f"{where}: {marks[0]}[...] takes a component class, not {target!r}")
+        if not fields_of(target):
+            raise DefinitionError(
+                f"{where}: {target.__name__} is a tag without data; write "
+                f"with_=[{target.__name__}] instead of a parameter"
+            )
+        return Parameter(name, "write" if marks[0] is WRITE else "read", target)
+    raise DefinitionError(f"{where}: parameter {name!r} must be annotated {_ANNOTATIONS}, not {annotation!r}")
+
+
+def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: str) -> tuple[Parameter, ...]:
+    try:
+        hints = typing.get_type_hints(function, localns=localns, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(f"{where}: an annotation can't be resolved: {error}") from None
+    found = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            raise DefinitionError(f"{where}: parameter {name!r}: a system takes plain positional parameters only")
+        if name not in hints:
+            raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use {_ANNOTATIONS}")
+        found.append(_classify(where, name, hints[name]))
+    return tuple(found)
+
+
+class System(Generic[P, R]):
+    """A declared system; calling it calls the plain function.
+
+    Attributes
+    ----------
+    name : str
+    function : the plain function
+    phase, every, form, jit
+    before, after : tuple of System
+    with_, without : tuple of component classes
+    parameters : tuple of Parameter
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        phase: str,
+        before: Iterable[Any],
+        after: Iterable[Any],
+        with_: Iterable[Component],
+        without: Iterable[Component],
+        every: int,
+        form: str,
+        jit: bool,
+        localns: dict[str, Any],
+    ) -> None:
+        self.name = function.__name__
+        self.function = function
+        self.where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}: system {self.name!r}"
+        if phase not in PHASES:
+            raise DefinitionError(f"{self.where}: phase must be one of {PHASES}, not {phase!r}")
+        if form not in ("entity", "columns"):
+            raise DefinitionError(f"{self.where}: form must be 'entity' or 'columns', not {form!r}")
+        if not isinstance(every, int) or every < 1:
+            raise DefinitionError(f"{self.where}: every must be a whole number of ticks from 1, not {every!r}")
+        self.phase, self.every, self.form, self.jit = phase, every, form, jit
+        self.before, self.after = tuple(before), tuple(after)
+        for other in self.before + self.after:
+            if not isinstance(other, System):
+                raise DefinitionError(f"{self.where}: before and after list systems, not {other!r}")
+        self.with_ = tuple(component_type(c) for c in with_)
+        self.without = tuple(component_type(c) for c in without)
+        self.parameters = _parameters(function, localns, self.where)
+        self.program: Any = None
+        self._check_form()
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__wrapped__ = function
+
+    def _check_form(self) -> None:
+        uses = {p.use for p in self.parameters}
+        twice = [c.__name__ for c in self.components if self.components.count(c) > 1]
+        if twice:
+            raise DefinitionError(
+                f"{self.where}: two parameters are {twice[0]}; one system works on one entity at a time"
+            )
+        if self.form == "entity" and "world" in uses:
+            raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
+        if self.form == "columns" and self.jit and uses & {"world", "commands", "entity"}:
+            raise DefinitionError(f"{self.where}: a jitted columns system takes components and resources only")
+        if self.form == "entity" and not self.components and "entity" not in uses:
+            raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components that its parameters name."""
+        return tuple(p.type for p in self.parameters if p.use in ("read", "write"))
+
+    @property
+    def writes(self) -> tuple[Component, ...]:
+        """Those that it declares to write."""
+        return tuple(p.type for p in self.parameters if p.use == "write")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"System({self.name!r}, phase={self.phase!r})"
+
+
+@overload
+def system(function: Callable[P, R]) -> System[P, R]: ...
+@overload
+def system(
+    *,
+    phase: str = "simulate",
+    before: Iterable[Any] = (),
+    after: Iterable[Any] = (),
+    with_: Iterable[Component] = (),
+    without: Iterable[Component] = (),
+    every: int = 1,
+    form: str = "entity",
+    jit: bool = False,
+) -> Callable[[Callable[P, R]], System[P, R]]: ...
+def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declare a system.
+
+    Parameters
+    ----------
+    phase : "input", "simulate" or "react"
+        Phases run in this order; structural changes take effect at the end of each.
+    before, after : sequence of systems
+        Order within the phase; otherwise systems run in the order in which they were added.
+    with_, without : sequence of components
+        Only entities that have, or lack, these.
+    every : int
+        Only in ticks that it divides.
+    form : "entity" or "columns"
+        "entity": the body is written for one entity, `pos.x += vel.x * time.dt`, and becomes one jitted loop over all
+        of them. "columns": the function gets, for each batch of matching entities, an object with an array a field;
+        NumPy works on them in place.
+    jit : bool
+        Compile a columns system with Numba.
+
+    The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the
+    handle), `Commands` (changes of structure), and for columns systems `World`; there `Entity` is an array uint64[n]. A
+    columns system without components runs once a tick.
+
+    What a columns system does to a `World` that it takes happens at once; what it asks of `Commands`, at the end of the
+    phase.
+
+    A jitted body sees the numbers and helper functions around it as they are when it is first added to a world. It
+    computes as NumPy does, without checks: a field wraps where a number doesn't fit, a float divided by zero is
+    infinite, an integer divided by zero is 0, and an index into an array from around it isn't checked
+    (NUMBA_BOUNDSCHECK=1 does).
+
+    Raises
+    ------
+    DefinitionError
+        With file, line and name.
+    """
+    frame = sys._getframe(1)
+    localns = dict(frame.f_locals)
+    defaults: dict[str, Any] = {
+        "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity",
+        "jit": False,
+    }  # fmt: skip
+
+    for name in options:
+        if name not in defaults:
+            raise DefinitionError(f"@system has no option {name!r}{nearest(name, defaults)}")
+
+    def decorate(function: Callable[..., Any]) -> System[..., Any]:
+        if not inspect.isfunction(function):
+            raise DefinitionError(f"@system decorates a function, not {function!r}")
+        return System(function, localns=localns, **{**defaults, **options})
+
+    return decorate if function is None else decorate(function)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from horizon_ecs.components import Field, nearest
+from horizon_ecs.systems import storage
 
 PAGE = 1024
 """Slots a page: what a kind owns at a time, and what a query skips or takes whole."""
@@ -26,6 +27,8 @@ _STAGGER = 5 * _ALIGNMENT
 _STAGGER_STEPS = 12
 # Linux: don't count the reservation against memory that could be promised; other systems ignore or lack it.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000) if hasattr(mmap, "MAP_ANONYMOUS") else 0
+
+_RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 _next_stagger = 0
 
@@ -54,6 +57,13 @@ def reserve(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 def round_up(n: int) -> int:
     """`n` rounded up to whole pages of slots, at least one."""
     return max(1, -(-n // PAGE)) * PAGE
+
+
+def write_rows(column: NDArray[Any], slots: NDArray[np.uint32], value: Any) -> None:
+    """Write rows of a column: a value a slot, or one for all; where a slot is named twice the last stays."""
+    raw = _RAW[column.itemsize]
+    values = np.asarray(value, column.dtype).reshape(-1)
+    storage.scatter(slots, values.view(raw), column.view(raw))
 
 
 def resident_bytes(array: NDArray[Any], n_slots: int) -> int:

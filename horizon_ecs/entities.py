@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
-from horizon_ecs.columns import PAGE, Columns, reserve, round_up
+from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
 from horizon_ecs.components import Component, Kind, component_type, fields_of, nearest
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
 from horizon_ecs.systems import storage
@@ -21,7 +21,7 @@ from horizon_ecs.values import as_columns
 
 T = TypeVar("T")
 
-MAX_COMPONENTS = 62  # bits of a signature; one says that the row lives, one that it is being ended
+MAX_COMPONENTS = 63  # bits of a signature; the highest says that the row lives
 MAX_CAPACITY = 2**31
 # Pages beyond the capacity, so that each of many kinds can hold a page that isn't full.
 SPARE_PAGES = 64
@@ -184,12 +184,12 @@ class Entities:
             )
         slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
         if n:
-            storage.spawn(
+            together = storage.spawn(
                 number, int(n), np.uint64(bits), np.uint32(self._changed()), self.page_kind, self.page_live,
                 self._first_free, self.signature, self.generation, self.born, slots, handles
             )  # fmt: skip
             self._n_live += int(n)
-            self._write(slots, columns)
+            self._write(slots, columns, together)
         return handles
 
     def _prepare(self, kind: Kind, values: dict[str, Any], n: int) -> tuple[list[tuple[NDArray[Any], Any]], int]:
@@ -213,13 +213,13 @@ class Entities:
         return writes, bits
 
     @staticmethod
-    def _write(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
-        """Write into rows; neighbours are written as one slice."""
-        n = len(slots)
-        together = n and int(slots[-1]) - int(slots[0]) == n - 1
-        rows: Any = slice(int(slots[0]), int(slots[-1]) + 1) if together else slots
+    def _write(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]], together: bool = False) -> None:
+        """Write into rows; `together` tells that they are neighbours, which are written as one slice."""
         for column, value in writes:
-            column[rows] = value
+            if together:
+                column[slots[0] : slots[0] + len(slots)] = value
+            else:
+                write_rows(column, slots, value)
 
     def despawn(self, handles: ArrayLike, *, missing: str = "error") -> int:
         """End entities; a handle that occurs twice counts once.
@@ -301,7 +301,7 @@ class Entities:
         """
         slots = self._optional_rows(handles, component)
         given = {} if values is None else as_columns(component, values, len(slots))
-        self._write_sparse(
+        self._write(
             slots, [(self.column(component, f.name), given.get(f.name, f.default)) for f in fields_of(component)]
         )
         self._flip(slots, component, True)
@@ -314,11 +314,6 @@ class Entities:
         if len(slots):
             storage.flip(slots, np.uint64(self.bit(component)), on, self.signature)
             self.structure_version += 1
-
-    @staticmethod
-    def _write_sparse(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]]) -> None:
-        for column, value in writes:
-            column[slots] = value
 
     def _optional_rows(self, handles: ArrayLike, component: Component) -> NDArray[np.uint32]:
         """The rows of entities, all of whose kinds have the component as an optional one."""
@@ -355,7 +350,7 @@ class Entities:
         if not (self.signature[slots] & np.uint64(self.bit(component))).all():
             raise ArgumentError(f"not all of these entities have {component.__name__}")
         given = as_columns(component, values, len(slots))
-        self._write_sparse(slots, [(self.column(component, name), value) for name, value in given.items()])
+        self._write(slots, [(self.column(component, name), value) for name, value in given.items()])
 
     def count(self, kind: Kind | None = None) -> int:
         """How many entities live, of one kind or all."""

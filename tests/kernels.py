@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from horizon_ecs import kernel, replication
-from horizon_ecs.systems import bits, delta, grid, interest, observers, quantise, rice
+from horizon_ecs.systems import bits, delta, grid, interest, observers, quantise, rice, storage
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
-kernel.warm_up("delta", "grid", "observers", "quantise", "rice")
+kernel.warm_up("delta", "grid", "observers", "quantise", "rice", "storage")
 
 
 def every_stage_parallel(monkeypatch: Any) -> None:
@@ -102,6 +102,16 @@ def unzigzag(value: int) -> int:
 
 def index_bits(count: int) -> int:
     return int(bits.index_bits(count))
+
+
+# -- storage -----------------------------------------------------------------------------------------------------
+
+
+def scatter(column: list[int], slots: list[int], values: Any) -> list[int]:
+    """A column of the values' dtype after rows of it were written."""
+    out = np.array(column, values.dtype)
+    storage.scatter(np.array(slots, np.uint32), values, out)
+    return out.tolist()
 
 
 # -- quantise, grid, observers -----------------------------------------------------------------------------------

@@ -79,6 +79,14 @@ class World:
         return sorted(s for s, row in self.rows.items() if need <= row.values.keys() and not lack & row.values.keys())
 
 
+def scatter(column: Sequence[Any], slots: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """Twin of `storage.scatter`: the column afterwards."""
+    out = list(column)
+    for i, slot in enumerate(slots):
+        out[slot] = values[i] if len(values) > 1 else values[0]
+    return out
+
+
 def rounds(commands: list[tuple[int, int, int]]) -> list[list[int]]:
     """Twin of `commands._rounds`: every entity's first commands, then its second ones; grouped by what they do."""
     seen: dict[int, int] = {}

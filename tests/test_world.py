@@ -101,6 +101,20 @@ def test_a_wrong_count_is_refused(world, n):
         world.spawn(Ship, n)
 
 
+def test_slots_that_only_span_a_run_are_not_taken_for_one():
+    world = hz.World(capacity=8 * PAGE)
+    first = world.spawn(Ship, PAGE, Health=np.arange(PAGE))
+    rocks = world.spawn(Rock, 2 * PAGE)
+    last = world.spawn(Ship, PAGE)
+    world.despawn(rocks)
+    world.despawn([first[PAGE - 2], last[5]])
+    new = world.spawn(Ship, 6, Health=[1, 2, 3, 4, 5, 6])
+    # Six slots, and five from the first to the last of them: between the two stands one that lives.
+    assert world.slots_of(new).tolist() == [PAGE - 2, 3 * PAGE + 5, PAGE, PAGE + 1, PAGE + 2, PAGE + 3]
+    assert [world.get(h, Health).hp for h in new] == [1, 2, 3, 4, 5, 6]
+    assert world.get(first[PAGE - 1], Health).hp == PAGE - 1
+
+
 def test_spawning_none_is_fine(world):
     assert world.spawn(Ship, 0).tolist() == []
     assert world.structure_tick == 0
@@ -276,11 +290,11 @@ def test_names_are_unique_in_a_world(world):
 
 
 def test_a_world_has_room_for_so_many_components(world):
-    made = [hz.component(type(f"C{i}", (), {"__annotations__": {"x": i4}, "__module__": __name__})) for i in range(63)]
-    for one in made[:62]:
+    made = [hz.component(type(f"C{i}", (), {"__annotations__": {"x": i4}, "__module__": __name__})) for i in range(64)]
+    for one in made[:63]:
         world.bit(one)
-    with pytest.raises(hz.CapacityError, match="C62 would be component 63; a world has at most 62"):
-        world.bit(made[62])
+    with pytest.raises(hz.CapacityError, match="C63 would be component 64; a world has at most 63"):
+        world.bit(made[63])
 
 
 @pytest.mark.parametrize(

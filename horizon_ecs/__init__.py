@@ -11,31 +11,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from horizon_ecs.access import Entity as Entity
+    from horizon_ecs.access import Read as Read
+    from horizon_ecs.access import Res as Res
+    from horizon_ecs.access import Write as Write
     from horizon_ecs.commands import Commands as Commands
-    from horizon_ecs.components import Kind as Kind
-    from horizon_ecs.components import Layer as Layer
     from horizon_ecs.components import Tag as Tag
     from horizon_ecs.components import Time as Time
-    from horizon_ecs.components import b1 as b1
     from horizon_ecs.components import component as component
     from horizon_ecs.components import event as event
-    from horizon_ecs.components import f4 as f4
-    from horizon_ecs.components import f8 as f8
-    from horizon_ecs.components import i1 as i1
-    from horizon_ecs.components import i2 as i2
-    from horizon_ecs.components import i4 as i4
-    from horizon_ecs.components import i8 as i8
+    from horizon_ecs.components import object_component as object_component
     from horizon_ecs.components import resource as resource
-    from horizon_ecs.components import u1 as u1
-    from horizon_ecs.components import u2 as u2
-    from horizon_ecs.components import u4 as u4
-    from horizon_ecs.components import u8 as u8
     from horizon_ecs.config import ServerConfig as ServerConfig
-    from horizon_ecs.declare import Entity as Entity
-    from horizon_ecs.declare import Read as Read
-    from horizon_ecs.declare import Res as Res
     from horizon_ecs.declare import System as System
-    from horizon_ecs.declare import Write as Write
     from horizon_ecs.declare import system as system
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
@@ -47,6 +35,24 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
     from horizon_ecs.errors import WireError as WireError
+    from horizon_ecs.fields import b1 as b1
+    from horizon_ecs.fields import f2 as f2
+    from horizon_ecs.fields import f4 as f4
+    from horizon_ecs.fields import f8 as f8
+    from horizon_ecs.fields import field as field
+    from horizon_ecs.fields import i1 as i1
+    from horizon_ecs.fields import i2 as i2
+    from horizon_ecs.fields import i4 as i4
+    from horizon_ecs.fields import i8 as i8
+    from horizon_ecs.fields import u1 as u1
+    from horizon_ecs.fields import u2 as u2
+    from horizon_ecs.fields import u4 as u4
+    from horizon_ecs.fields import u8 as u8
+    from horizon_ecs.fields import vec2 as vec2
+    from horizon_ecs.fields import vec3 as vec3
+    from horizon_ecs.fields import vec4 as vec4
+    from horizon_ecs.kinds import Kind as Kind
+    from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.players import Player as Player
@@ -55,23 +61,31 @@ if TYPE_CHECKING:
     from horizon_ecs.query import Query as Query
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
+    from horizon_ecs.vectors import Vector as Vector
+    from horizon_ecs.vectors import Vector2 as Vector2
+    from horizon_ecs.vectors import Vector3 as Vector3
+    from horizon_ecs.vectors import Vector4 as Vector4
     from horizon_ecs.world import World as World
 
 _PLACES = {
+    "access": "Entity Read Res Write",
     "commands": "Commands",
-    "components": "Kind Layer Tag Time b1 component event f4 f8 i1 i2 i4 i8 resource u1 u2 u4 u8",
+    "components": "Tag Time component event object_component resource",
     "config": "ServerConfig",
     "errors": (
         "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "
         "StaleHandleError SystemFailure WireError"
     ),
+    "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
+    "kinds": "Kind Layer",
     "net.client": "Client connect",
     "net.players": "Player",
     "net.server": "Server serve",
     "query": "Query",
     "replica": "Replica",
     "replication": "Replicator",
-    "declare": "Entity Read Res System Write system",
+    "declare": "System system",
+    "vectors": "Vector Vector2 Vector3 Vector4",
     "world": "World",
 }
 _MODULE_OF = {name: f"horizon_ecs.{module}" for module, names in _PLACES.items() for name in names.split()}

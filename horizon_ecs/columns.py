@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from horizon_ecs.components import Field, nearest
+from horizon_ecs.components import nearest
+from horizon_ecs.errors import ArgumentError
+from horizon_ecs.fields import Field, attributes, stacked
 from horizon_ecs.systems import storage
 
 PAGE = 1024
@@ -71,35 +73,120 @@ def resident_bytes(array: NDArray[Any], n_slots: int) -> int:
     return min(len(array), n_slots) * array.itemsize
 
 
+def _reserve_together(columns: Sequence[Field], n_slots: int) -> dict[str, NDArray[Any]]:
+    """The arrays of one name; those of a vector at equal distances, so that they can be seen as one (n, width)."""
+    dtype = columns[0].dtype
+    if len(columns) == 1:
+        return {columns[0].name: reserve((n_slots,), dtype)}
+    together = reserve((len(columns), n_slots + _STAGGER // dtype.itemsize), dtype)
+    return {one.name: together[i, :n_slots] for i, one in enumerate(columns)}
+
+
+class VectorColumns:
+    """A vector's columns: one by one as `.x` or `[:, 0]`, and together as a read-only (n, width) without a copy.
+
+    Assigning to a part or to `[...]` writes. In whole-array arithmetic it acts as the array (n, width).
+    """
+
+    __slots__ = ("_columns", "_name")
+
+    def __init__(self, name: str, columns: dict[str, NDArray[Any]]) -> None:
+        self._name: str
+        self._columns: dict[str, NDArray[Any]]
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_columns", columns)
+
+    @property
+    def stacked(self) -> NDArray[Any]:
+        """(n, width), read-only."""
+        return stacked(list(self._columns.values()))
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        found = self._columns.get(name)
+        if found is None:
+            raise AttributeError(f"the vector {self._name} has no {name!r}; it has {list(self._columns)}")
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        column = self.__getattr__(name)
+        if value is not column:
+            column[...] = value
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.stacked[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if index is not Ellipsis and index != slice(None):
+            raise ArgumentError(f"write the parts of {self._name} one by one ({list(self._columns)}), or all: [...] =")
+        values = np.asarray(value)
+        if values.ndim == 0 or values.shape[-1] != len(self._columns):
+            raise ArgumentError(f"{self._name} takes (n, {len(self._columns)}), not an array of shape {values.shape}")
+        for i, column in enumerate(self._columns.values()):
+            column[...] = values[..., i]
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        whole = self.stacked
+        return whole.astype(dtype) if copy or (dtype is not None and dtype != whole.dtype) else whole
+
+    def __repr__(self) -> str:
+        return f"{self._name} ({len(self)}, {len(self._columns)})"
+
+
+def vectors_of(fields: Sequence[Field], arrays: Mapping[str, NDArray[Any]]) -> dict[str, VectorColumns]:
+    """The vectors among some columns."""
+    return {
+        name: VectorColumns(name, {one.name.rpartition(".")[2]: arrays[one.name] for one in columns})
+        for name, columns in attributes(fields).items()
+        if columns[0].vector
+    }
+
+
 class Columns:
     """All columns of one component, by field name: zero-copy views over every slot, valid for the world's life.
 
     Rows that don't have the component hold what was last there.
     """
 
-    __slots__ = ("_arrays", "_name")
+    __slots__ = ("_arrays", "_name", "_vectors")
 
     def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
         self._name: str
         self._arrays: dict[str, NDArray[Any]]
+        self._vectors: dict[str, VectorColumns]
+        arrays: dict[str, NDArray[Any]] = {}
+        for columns in attributes(fields).values():
+            arrays.update(_reserve_together(columns, n_slots))
         object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_arrays", {f.name: reserve((n_slots,), f.dtype) for f in fields})
+        object.__setattr__(self, "_arrays", arrays)
+        object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
 
-    def __getattr__(self, name: str) -> NDArray[Any]:
-        try:
-            array: NDArray[Any] = self._arrays[name]
-        except KeyError:
+    def array(self, name: str) -> NDArray[Any]:
+        """One column by its full name, such as "position.x"."""
+        found = self._arrays.get(name)
+        if found is None:
             names = list(self._arrays)
-            raise AttributeError(f"{self._name} has no field {name!r}; it has {names}{nearest(name, names)}") from None
-        return array
+            raise AttributeError(f"{self._name} has no column {name!r}; it has {names}{nearest(name, names)}")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._vectors:
+            return self._vectors[name]
+        found = self._arrays.get(name)
+        if found is not None:
+            return found
+        names = dir(self)
+        raise AttributeError(f"{self._name} has no field {name!r}; it has {names}{nearest(name, names)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        array = self.__getattr__(name)
-        if value is not array:  # which `columns.x += 1` ends with
-            array[...] = value
+        place = self.__getattr__(name)
+        if value is not place:  # which `columns.x += 1` ends with
+            place[...] = value
 
     def __dir__(self) -> list[str]:
-        return list(self._arrays)
+        return [*(name for name in self._arrays if "." not in name), *self._vectors]
 
     def __repr__(self) -> str:
         return f"Columns of {self._name}: " + ", ".join(f"{n} {a.dtype.name}" for n, a in self._arrays.items())

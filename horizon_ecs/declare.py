@@ -11,33 +11,16 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Generic, ParamSpec, TypeAlias, TypeVar, get_args, get_origin, overload
+from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_args, get_origin, overload
 
+from horizon_ecs.access import ENTITY, RESOURCE, WRITE, Access
 from horizon_ecs.commands import Commands
 from horizon_ecs.components import Component, component_type, fields_of, is_component, nearest, role_of
 from horizon_ecs.errors import DefinitionError
 
-T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-class _Access:
-    """A mark in an annotation: how a system uses a parameter."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-READ, WRITE, RESOURCE, ENTITY = _Access("Read"), _Access("Write"), _Access("Res"), _Access("Entity")
-
-Read: TypeAlias = Annotated[T, READ]
-Write: TypeAlias = Annotated[T, WRITE]
-Res: TypeAlias = Annotated[T, RESOURCE]
-Entity: TypeAlias = Annotated[int, ENTITY]
 
 _ANNOTATIONS = "Read[...], Write[...], Res[...], Entity, Commands or World"
 PHASES = ("input", "simulate", "react")
@@ -65,7 +48,7 @@ def _classify(where: str, name: str, annotation: Any) -> Parameter:
     if annotation is World:
         return Parameter(name, "world", World)
     marks = (
-        [a for a in get_args(annotation)[1:] if isinstance(a, _Access)] if get_origin(annotation) is Annotated else []
+        [a for a in get_args(annotation)[1:] if isinstance(a, Access)] if get_origin(annotation) is Annotated else []
     )
     if marks and marks[0] is ENTITY:
         return Parameter(name, "entity", int)

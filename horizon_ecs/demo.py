@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from horizon_ecs.access import Entity, Read, Res, Write
 from horizon_ecs.commands import Commands
-from horizon_ecs.components import Kind, Layer, Tag, Time, component, event, f4, i2, i4, resource
+from horizon_ecs.components import Tag, Time, component, event, resource
 from horizon_ecs.config import ServerConfig
-from horizon_ecs.declare import Entity, Read, Res, Write, system
+from horizon_ecs.declare import system
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.fields import f4, i2, i4
+from horizon_ecs.kinds import Kind, Layer
 from horizon_ecs.net.players import Player
 from horizon_ecs.net.server import Server
 from horizon_ecs.world import World

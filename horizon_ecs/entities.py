@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
-from horizon_ecs.components import Component, Kind, component_type, fields_of, nearest
+from horizon_ecs.components import Component, component_type, fields_of, nearest
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
+from horizon_ecs.fields import build
+from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage
 from horizon_ecs.values import as_columns
 
@@ -130,7 +132,8 @@ class Entities:
 
     def column(self, component: Component, field: str) -> NDArray[Any]:
         """One column, an array over all slots."""
-        array: NDArray[Any] = getattr(self[component], field)
+        self.bit(component)
+        array: NDArray[Any] = self._columns[component].array(field)
         return array
 
     @property
@@ -342,7 +345,9 @@ class Entities:
         slot = self._slot_of(handle)
         if not int(self.signature[slot]) & self.bit(component):
             raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
-        return component(**{f.name: self.column(component, f.name)[slot].item() for f in fields_of(component)})
+        fields = fields_of(component)
+        found: T = build(component, fields, {f.name: self.column(component, f.name)[slot] for f in fields})
+        return found
 
     def set(self, handles: ArrayLike, component: Component, values: Any) -> None:
         """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`, with nothing done."""

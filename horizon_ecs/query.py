@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from horizon_ecs.columns import PAGE
-from horizon_ecs.components import Component, Kind, component_type, fields_of
+from horizon_ecs.columns import PAGE, VectorColumns, vectors_of
+from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.fields import Field
+from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
@@ -23,28 +25,31 @@ Segments: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uin
 class Batch:
     """Some rows of one component: an array a field, by name. Assigning to a field writes into its array."""
 
-    __slots__ = ("_arrays", "_name")
+    __slots__ = ("_arrays", "_name", "_vectors")
 
-    def __init__(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
+    def __init__(self, name: str, fields: Sequence[Field], arrays: dict[str, NDArray[Any]]) -> None:
         self._name: str
         self._arrays: dict[str, NDArray[Any]]
+        self._vectors: dict[str, VectorColumns]
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_arrays", arrays)
+        object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
 
-    def __getattr__(self, name: str) -> NDArray[Any]:
-        try:
-            array: NDArray[Any] = self._arrays[name]
-        except KeyError:
-            raise AttributeError(f"{self._name} has no field {name!r}; it has {list(self._arrays)}") from None
-        return array
+    def __getattr__(self, name: str) -> Any:
+        found = self._arrays.get(name)
+        if found is not None:
+            return found
+        if name in self._vectors:
+            return self._vectors[name]
+        raise AttributeError(f"{self._name} has no field {name!r}; it has {[*self._arrays, *self._vectors]}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        array = self.__getattr__(name)
-        if value is array:  # what `batch.x += 1` ends with
+        place = self.__getattr__(name)
+        if value is place:  # what `batch.x += 1` ends with
             return
-        if not array.flags.writeable:
+        if not next(iter(self._arrays.values())).flags.writeable:
             raise ArgumentError(f"{self._name}.{name} can't be written: it was declared Read")
-        array[...] = value
+        place[...] = value
 
     def __len__(self) -> int:
         return len(next(iter(self._arrays.values()), ()))
@@ -105,7 +110,7 @@ class Query:
     def _may(self, kind: Kind) -> bool:
         every = kind.components + kind.optional
         fits = all(c in every for c in self.components) and not any(c in kind.components for c in self.without)
-        return fits and (self.kind is None or kind is self.kind)
+        return fits and (self.kind is None or kind.is_a(self.kind))
 
     @property
     def segments(self) -> Segments:
@@ -216,4 +221,4 @@ class Query:
         arrays = {f.name: self._world.column(component, f.name)[rows] for f in fields_of(component)}
         for array in arrays.values():
             array.flags.writeable = writable
-        return Batch(component.__name__, arrays)
+        return Batch(component.__name__, fields_of(component), arrays)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
-from horizon_ecs.components import Kind, Layer, component, f4
+from horizon_ecs.components import component
 from horizon_ecs.declare import system
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.fields import f4
+from horizon_ecs.kinds import Kind, Layer
 from horizon_ecs.tracks import Tracks
 from horizon_ecs.world import World
 

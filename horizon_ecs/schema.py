@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from horizon_ecs.components import Component, Kind, Layer, fields_of
+from horizon_ecs.components import Component, fields_of
 from horizon_ecs.errors import DefinitionError, WireError
+from horizon_ecs.kinds import Kind, Layer
 from horizon_ecs.systems.bits import index_bits
 
 MAX_CHANNELS = 8  # a mask is one byte

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 
 from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.fields import Field, attributes, flatten
 
 
 def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     """A scalar or array[n] for each field that `value` gives.
 
-    `value` may be an instance of the component, a mapping from field to scalar or array[n], a structured array[n], an
-    array (n, fields) or, for one row or all alike, (fields,); for a component of one field also a scalar or an array
-    (n,).
+    `value` may be an instance of the component or a sequence of n of them, a mapping from field to scalar or array[n]
+    (for a vector (width,) or (n, width)), a structured array[n], an array (n, columns) or, for one row or all alike,
+    (columns,); for a component of one column also a scalar or an array (n,).
 
     Raises
     ------
@@ -28,27 +30,76 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     if not fields:
         raise ArgumentError(f"{component.__name__} is a tag: it takes no values")
     if isinstance(value, component):
-        value = {f.name: getattr(value, f.name) for f in fields}
+        value = flatten(value, fields)
+    elif isinstance(value, list | tuple) and value and all(isinstance(v, component) for v in value):
+        flat = [flatten(v, fields) for v in value]
+        value = {f.name: np.array([row[f.name] for row in flat]) for f in fields}
     if isinstance(value, np.ndarray) and value.dtype.names:
         value = {name: value[name] for name in value.dtype.names}
     if isinstance(value, Mapping):
-        return {_known(component, name): _column(component, name, v, n) for name, v in value.items()}
+        out: dict[str, Any] = {}
+        for name, given in value.items():
+            out.update(_attribute(component, name, given, n))
+        return out
     return _split(component, value, n)
 
 
-def _known(component: Component, name: Any) -> str:
-    names = [f.name for f in fields_of(component)]
-    if name not in names:
+def _attribute(component: Component, name: Any, value: Any, n: int) -> dict[str, Any]:
+    """The columns that a value given for one name fills."""
+    named = attributes(fields_of(component))
+    columns = named.get(name, ())
+    if columns and columns[0].vector:
+        return _parts(component, columns, value, n)
+    flat = {f.name: f for f in fields_of(component)}
+    if name not in flat:
+        names = list(named)
         raise ArgumentError(f"{component.__name__} has no field {name!r}; it has {names}{nearest(str(name), names)}")
-    return str(name)
+    return {flat[name].name: _column(component, flat[name], value, n)}
 
 
-def _cast(component: Component, name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Into the field's dtype, where that can hold such numbers."""
-    dtype = next(f.dtype for f in fields_of(component) if f.name == name)
+def _parts(component: Component, columns: Sequence[Field], value: Any, n: int) -> dict[str, Any]:
+    """A vector's columns from (width,) or (n, width)."""
+    array, width = np.asarray(value), len(columns)
+    if array.shape not in ((n, width), (width,)):
+        raise ArgumentError(
+            f"{component.__name__}.{columns[0].vector} expects an array of shape ({n}, {width}) or ({width},), got "
+            f"shape {array.shape}"
+        )
+    return {one.name: _cast(component, one, array[..., i]) for i, one in enumerate(columns)}
+
+
+def _cast(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
+    """Into the field's dtype, where that can hold such numbers and the field may have them."""
+    cast = _fit(component, of, array)
+    if cast.size and (of.low is not None or of.high is not None or of.enum is not None):
+        _check_allowed(f"{component.__name__}.{of.name}", of, cast)
+    return cast
+
+
+def _check_allowed(name: str, of: Field, values: NDArray[Any]) -> None:
+    """Refuse what lies outside the field's range or is none of its enum's values."""
+    low, high = of.low, of.high
+    if (low is not None and not (values >= low).all()) or (high is not None and not (values <= high).all()):
+        unit = f" {of.unit}" if of.unit else ""
+        bounds = f"{'any' if low is None else low} to {'any' if high is None else high}{unit}"
+        raise ArgumentError(f"{name} takes {bounds}; the values reach from {values.min()} to {values.max()}")
+    if of.enum is not None:
+        known = np.array([member.value for member in of.enum]).astype(values.dtype)
+        flags = issubclass(of.enum, enum.Flag)
+        strange = values & ~np.bitwise_or.reduce(known) != 0 if flags else ~np.isin(values, known)
+        if strange.any():
+            raise ArgumentError(f"{name} takes values of {of.enum.__name__}, not {values[strange].flat[0]}")
+
+
+def _fit(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
+    dtype, name = of.dtype, of.name
     if array.dtype == dtype:
         return array
-    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and dtype.kind != "f"):
+    if array.dtype.kind == "O" and of.enum is not None:
+        array = np.array([getattr(v, "value", v) for v in array.flat]).reshape(array.shape)
+    if array.dtype.kind in "cmM" and np.can_cast(array.dtype, dtype, "same_kind"):
+        return array.astype(dtype)
+    if array.dtype.kind not in "fiub" or dtype.kind in "mM" or (array.dtype.kind == "f" and dtype.kind not in "fc"):
         raise ArgumentError(f"{component.__name__}.{name} takes {dtype.name}, not {array.dtype.name}")
     if dtype.kind in "iu" and array.size:
         low, high = array.min(), array.max()
@@ -60,13 +111,13 @@ def _cast(component: Component, name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(dtype)
 
 
-def _column(component: Component, name: Any, value: Any, n: int) -> NDArray[Any]:
+def _column(component: Component, of: Field, value: Any, n: int) -> NDArray[Any]:
     array = np.asarray(value)
     if array.shape not in ((), (n,)):
         raise ArgumentError(
-            f"{component.__name__}.{name} expects a scalar or an array of shape ({n},), got shape {array.shape}"
+            f"{component.__name__}.{of.name} expects a scalar or an array of shape ({n},), got shape {array.shape}"
         )
-    return _cast(component, _known(component, name), array)
+    return _cast(component, of, array)
 
 
 def _split(component: Component, value: Any, n: int) -> dict[str, Any]:
@@ -77,11 +128,11 @@ def _split(component: Component, value: Any, n: int) -> dict[str, Any]:
         raise ArgumentError(f"{component.__name__}: the values form no array: {error}") from None
     width = len(fields)
     if width == 1 and array.shape in ((), (n,)):
-        return {fields[0].name: _cast(component, fields[0].name, array)}
+        return {fields[0].name: _cast(component, fields[0], array)}
     if array.shape not in ((n, width), (width,)):
         one = f", ({n},) or a scalar" if width == 1 else f" or ({width},)"
         raise ArgumentError(
             f"{component.__name__} has the fields {[f.name for f in fields]} and expects an array of shape "
             f"({n}, {width}){one}, got shape {array.shape}"
         )
-    return {f.name: _cast(component, f.name, array[..., i]) for i, f in enumerate(fields)}
+    return {f.name: _cast(component, f, array[..., i]) for i, f in enumerate(fields)}

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from horizon_ecs.components import Component, Kind, Time, role_of
+from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
 from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
+from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query
 from horizon_ecs.schedule import Schedule
 from horizon_ecs.stats import WorldStats, gather

@@ -50,7 +50,7 @@ def test_a_component_without_fields_is_refused():
 
 
 def test_an_unknown_type_names_class_field_and_choices():
-    with pytest.raises(hz.DefinitionError, match=r"Bad\.x: a field's type must be f4, .*not <class 'float'>"):
+    with pytest.raises(hz.DefinitionError, match=r"Bad\.x: a field's type must be f2, f4, .*not <class 'float'>"):
 
         @hz.component
         class Bad:

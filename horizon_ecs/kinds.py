@@ -1,0 +1,180 @@
+"""Kinds and layers: bundles of components, and how their entities reach observers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from horizon_ecs.components import Component, component_type
+from horizon_ecs.errors import DefinitionError
+
+MAX_CHANNEL = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One channel of a kind's replication: who is within `radius` gets `fields`, `frequency` times a second.
+
+    Parameters
+    ----------
+    channel : int
+        0 critical, 1 detailed, 2 cosmetic, 3 metadata; up to 7.
+    radius : float
+        World units around the entity; may be infinite.
+    frequency : float
+        Hz; rounded to whole ticks, and never above the world's tick rate.
+    fields : sequence of component classes
+        What travels; a field travels on the fastest of the channels that list it and whose radius covers the observer.
+    precision : float or {component: float}, optional
+        Floats are rounded to multiples of it (world units). float32 fields without one travel as they are.
+    priority : int
+        For budgets: a higher one goes first.
+
+    Raises
+    ------
+    DefinitionError
+    """
+
+    channel: int
+    radius: float
+    frequency: float
+    fields: tuple[Component, ...]
+    precision: float | Mapping[Component, float] | None = None
+    priority: int = 0
+
+    def __init__(
+        self,
+        channel: int,
+        radius: float,
+        frequency: float,
+        fields: Iterable[Component],
+        precision: float | Mapping[Component, float] | None = None,
+        priority: int = 0,
+    ) -> None:
+        if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel <= MAX_CHANNEL:
+            raise DefinitionError(f"Layer: channel must be a whole number from 0 to {MAX_CHANNEL}, not {channel!r}")
+        _check_positive("radius", channel, radius, finite=False)
+        _check_positive("frequency", channel, frequency)
+        if isinstance(fields, type) or not isinstance(fields, Iterable):
+            raise DefinitionError(f"Layer of channel {channel}: fields is a sequence of components, not {fields!r}")
+        listed = tuple(component_type(c) for c in fields)
+        if not listed or len(set(listed)) != len(listed):
+            raise DefinitionError(f"Layer of channel {channel}: fields must list at least one component, each once")
+        strangers = [c for c in precision if c not in listed] if isinstance(precision, Mapping) else []
+        if strangers:
+            raise DefinitionError(
+                f"Layer of channel {channel}: precision names {strangers[0]!r}, which fields doesn't list"
+            )
+        if not isinstance(priority, int):
+            raise DefinitionError(f"Layer of channel {channel}: priority must be a whole number, not {priority!r}")
+        for value in precision.values() if isinstance(precision, Mapping) else [precision]:
+            if value is not None:
+                _check_positive("precision", channel, value)
+        values: tuple[Any, ...] = (channel, float(radius), float(frequency), listed, precision, priority)
+        for name, value in zip(
+            ("channel", "radius", "frequency", "fields", "precision", "priority"), values, strict=True
+        ):
+            object.__setattr__(self, name, value)
+
+    def precision_of(self, component: Component) -> float | None:
+        """The precision that applies to a component's float fields."""
+        return self.precision.get(component) if isinstance(self.precision, Mapping) else self.precision
+
+
+def _check_positive(name: str, channel: int, value: Any, finite: bool = True) -> None:
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    if not sound or (finite and not math.isfinite(value)):
+        raise DefinitionError(f"Layer of channel {channel}: {name} must be a positive number, not {value!r}")
+
+
+class Kind:
+    """A bundle of components, some of them optional, with its replication layers.
+
+    Parameters
+    ----------
+    name : str
+    components : component classes
+        What every entity of the kind has.
+    optional : sequence of component classes
+        What one may have or not, changing at run time.
+    layers : sequence of Layer
+        At most one a channel; without layers the kind stays on the server. Radii grow with the channel's number,
+        frequencies fall.
+    extends : Kind, optional
+        Another kind, whose components this one has too, and its layers of channels that `layers` doesn't give. A
+        query by that kind finds this one's entities as well.
+
+    Raises
+    ------
+    DefinitionError
+    """
+
+    __slots__ = ("components", "extends", "layers", "name", "optional")
+    name: str
+    components: tuple[Component, ...]
+    optional: tuple[Component, ...]
+    layers: tuple[Layer, ...]
+    extends: Kind | None
+
+    def __init__(
+        self,
+        name: str,
+        *components: Component,
+        optional: Iterable[Component] = (),
+        layers: Iterable[Layer] = (),
+        extends: Kind | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise DefinitionError(f"Kind: the first argument is its name, not {name!r}")
+        if extends is not None and not isinstance(extends, Kind):
+            raise DefinitionError(f"kind {name!r}: extends takes another Kind, not {extends!r}")
+        own, own_optional = [component_type(c) for c in components], [component_type(c) for c in optional]
+        base, base_optional = (extends.components, extends.optional) if extends else ((), ())
+        # What the other kind has as an optional component may be one that each of this kind has.
+        kept = [c for c in base_optional if c not in own]
+        every = [*base, *own, *kept, *own_optional]
+        names = [c.__name__ for c in every]
+        if not every or len(set(names)) != len(names):
+            raise DefinitionError(f"kind {name!r} needs at least one component, and each name once: {names}")
+        layers = list(layers)
+        given = {layer.channel for layer in layers}
+        inherited = [layer for layer in (extends.layers if extends else ()) if layer.channel not in given]
+        values: dict[str, Any] = {
+            "name": name, "extends": extends, "components": (*base, *own), "optional": (*kept, *own_optional),
+            "layers": tuple(sorted([*layers, *inherited], key=lambda layer: layer.channel)),
+        }  # fmt: skip
+        for slot, value in values.items():
+            object.__setattr__(self, slot, value)
+        self._check_layers()
+
+    def is_a(self, other: Kind) -> bool:
+        """Whether this is the other kind or extends it, directly or through others."""
+        return self is other or (self.extends is not None and self.extends.is_a(other))
+
+    def _check_layers(self) -> None:
+        for layer in self.layers:
+            for c in layer.fields:
+                if c not in self.components:
+                    what = "is optional" if c in self.optional else "is none of its components"
+                    raise DefinitionError(
+                        f"kind {self.name!r}: the layer of channel {layer.channel} lists {c.__name__}, "
+                        f"which {what}; layers carry required components"
+                    )
+        for inner, outer in zip(self.layers, self.layers[1:], strict=False):
+            if inner.channel == outer.channel:
+                raise DefinitionError(f"kind {self.name!r} has two layers of channel {inner.channel}")
+            if inner.radius > outer.radius or inner.frequency < outer.frequency:
+                raise DefinitionError(
+                    f"kind {self.name!r}: channel {outer.channel} (radius {outer.radius:g}, {outer.frequency:g} Hz) "
+                    f"must reach at least as far as "
+                    f"channel {inner.channel} (radius {inner.radius:g}, {inner.frequency:g} Hz) and be no more frequent"
+                )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"kind {self.name!r} can't be changed")
+
+    def __repr__(self) -> str:
+        parts = [c.__name__ for c in self.components] + [f"{c.__name__}?" for c in self.optional]
+        return f"Kind({self.name!r}: {', '.join(parts)}; {len(self.layers)} layers)"

@@ -63,7 +63,10 @@ def round_up(n: int) -> int:
 
 def write_rows(column: NDArray[Any], slots: NDArray[np.uint32], value: Any) -> None:
     """Write rows of a column: a value a slot, or one for all; where a slot is named twice the last stays."""
-    raw = _RAW[column.itemsize]
+    raw = _RAW.get(column.itemsize)
+    if raw is None:  # complex128, the one dtype as wide
+        column[slots] = value
+        return
     values = np.asarray(value, column.dtype).reshape(-1)
     storage.scatter(slots, values.view(raw), column.view(raw))
 

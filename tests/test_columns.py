@@ -28,7 +28,7 @@ def test_scatter_equals_its_plain_twin(rows, dtype, strided, one_for_all):
     assert kernels.scatter(before, slots, given) == naive.scatter(before, slots, values)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"])
 def test_every_dtype_is_written_bit_for_bit(dtype):
     column = np.zeros(6, dtype)
     slots = np.array([4, 1, 4], np.uint32)
@@ -40,6 +40,12 @@ def test_every_dtype_is_written_bit_for_bit(dtype):
     assert column.tolist() == [0, 1, 0, 0, 0, 0]
     write_rows(column, slots[:0], np.zeros(0, dtype))
     assert column.tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def test_times_are_written_too():
+    column = np.zeros(3, "M8[s]")
+    write_rows(column, np.array([2], np.uint32), np.datetime64(5, "s"))
+    assert column.astype(np.int64).tolist() == [0, 0, 5]
 
 
 def test_nan_and_negative_zero_keep_their_bits():

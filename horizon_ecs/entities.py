@@ -108,16 +108,19 @@ class Entities:
 
     def bit(self, component: Component) -> int:
         """The component's bit in signatures; its columns are reserved when it is first asked for."""
-        c = component_type(component)
-        if c not in self._bits:
-            if len(self._bits) >= MAX_COMPONENTS:
-                raise CapacityError(
-                    f"{c.__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}"
-                )
-            if any(known.__name__ == c.__name__ for known in self._bits):
-                raise DefinitionError(f"this world has another component called {c.__name__}")
-            self._bits[c] = 1 << len(self._bits)
-            self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
+        known = self._bits.get(component) if isinstance(component, type) else None
+        return known or self._admit(component_type(component))
+
+    def _admit(self, c: Component) -> int:
+        """The bit of a component that is new to the world."""
+        if len(self._bits) >= MAX_COMPONENTS:
+            raise CapacityError(
+                f"{c.__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}"
+            )
+        if any(known.__name__ == c.__name__ for known in self._bits):
+            raise DefinitionError(f"this world has another component called {c.__name__}")
+        self._bits[c] = 1 << len(self._bits)
+        self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
         return self._bits[c]
 
     @property
@@ -209,10 +212,9 @@ class Entities:
             if c in kind.optional and name not in values:
                 continue
             bits |= self.bit(c)
-            given = (
-                as_columns(c, values[name], n) if name in values and (fields_of(c) or values[name] is not True) else {}
-            )
-            writes += [(self.column(c, f.name), given.get(f.name, f.default)) for f in fields_of(c)]
+            fields, columns = fields_of(c), self._columns[c]
+            given = as_columns(c, values[name], n) if name in values and (fields or values[name] is not True) else {}
+            writes += [(columns.array(f.name), given.get(f.name, f.default)) for f in fields]
         return writes, bits
 
     @staticmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs import tables
 from horizon_ecs.columns import PAGE, VectorColumns, vectors_of
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
@@ -58,25 +59,62 @@ class Batch:
         return f"{self._name}({len(self)} rows: {', '.join(self._arrays)})"
 
 
+class OptionalBatch(Batch):
+    """Some rows of an optional component: `present` bool[n] says who has it; other rows hold nothing of meaning."""
+
+    __slots__ = ("present",)
+    present: NDArray[np.bool_]
+
+    def __init__(
+        self, name: str, fields: Sequence[Field], arrays: dict[str, NDArray[Any]], present: NDArray[np.bool_]
+    ) -> None:
+        super().__init__(name, fields, arrays)
+        object.__setattr__(self, "present", present)
+
+
+def listed(what: str, components: Iterable[Component]) -> tuple[Component, ...]:
+    """A parameter that lists components, checked."""
+    if components == ():
+        return ()
+    if isinstance(components, type) or not isinstance(components, Iterable):
+        raise ArgumentError(f"{what} is a list of components, such as [Position], not {components!r}")
+    return tuple(component_type(c) for c in components)
+
+
 class Query:
     """Rows that have all of some components and none of others; made by `World.query`.
 
-    What it found is kept until an entity is spawned or despawned or a component added or removed.
+    What it found is kept until an entity is spawned or despawned or a component added or removed. A query stands for
+    its handles wherever a world takes some: `world.despawn(query)`.
+
+    Attributes
+    ----------
+    world : World
+    components, without, optional, any_of : tuple of component classes
+    kind : Kind, or None for all
+    need, lack, either : int
+        Bits of a signature of which a matching row has all, none, and at least one.
     """
 
     def __init__(
-        self, world: World, components: Sequence[Component], without: Sequence[Component] = (), kind: Kind | None = None
+        self,
+        world: World,
+        components: tuple[Component, ...],
+        without: tuple[Component, ...] = (),
+        optional: tuple[Component, ...] = (),
+        any_of: tuple[Component, ...] = (),
+        kind: Kind | None = None,
     ) -> None:
-        self._world = world
-        self.components = tuple(component_type(c) for c in components)
-        self.without = tuple(component_type(c) for c in without)
+        if kind is not None and not isinstance(kind, Kind):
+            raise ArgumentError(f"kind must be a Kind, not {kind!r}")
+        self.world = world
+        self.components, self.without, self.optional, self.any_of = components, without, optional, any_of
         self.kind = kind
-        self.need = int(storage.LIVE_BIT)
-        for c in self.components:
-            self.need |= world.bit(c)
-        self.lack = 0
-        for c in self.without:
-            self.lack |= world.bit(c)
+        self._check()
+        self.need = int(storage.LIVE_BIT) | self._bits(self.components)
+        self.lack = self._bits(self.without)
+        # Every row that lives has this bit: where there is nothing to choose from, nothing is asked.
+        self.either = self._bits(self.any_of) or int(storage.LIVE_BIT)
         self._version = -1
         self._slots: NDArray[np.uint32] | None = None
         self._pages = np.zeros(0, np.uint32)
@@ -84,8 +122,23 @@ class Query:
         self._segments: Segments | None = None
         self._rest: NDArray[np.intp] | None = None
 
+    def _bits(self, components: Iterable[Component]) -> int:
+        bits = 0
+        for c in components:
+            bits |= self.world.bit(c)
+        return bits
+
+    def _check(self) -> None:
+        every = self.components + self.optional
+        for c in every + self.any_of:
+            if c in self.without:
+                raise ArgumentError(f"the query asks for {c.__name__}, which without excludes")
+        twice = [c.__name__ for c in every if every.count(c) > 1]
+        if twice:
+            raise ArgumentError(f"the query names {twice[0]} twice")
+
     def _refresh(self) -> None:
-        world = self._world
+        world = self.world
         if self._version == world.structure_version:
             return
         may = np.array([self._may(k) for k in world.kinds], np.bool_).reshape(-1)
@@ -96,8 +149,7 @@ class Query:
             world.page_live[:used],
             world.signature,
             may,
-            np.uint64(self.need),
-            np.uint64(self.lack),
+            *self._masks,
             pages,
             full,
         )
@@ -110,7 +162,18 @@ class Query:
     def _may(self, kind: Kind) -> bool:
         every = kind.components + kind.optional
         fits = all(c in every for c in self.components) and not any(c in kind.components for c in self.without)
+        fits = fits and (not self.any_of or any(c in every for c in self.any_of))
         return fits and (self.kind is None or kind.is_a(self.kind))
+
+    @property
+    def _masks(self) -> tuple[np.uint64, np.uint64, np.uint64]:
+        return np.uint64(self.need), np.uint64(self.lack), np.uint64(self.either)
+
+    @property
+    def pages(self) -> NDArray[np.uint32]:
+        """uint32[n]: the pages that hold matching rows, ascending."""
+        self._refresh()
+        return self._pages
 
     @property
     def segments(self) -> Segments:
@@ -134,42 +197,152 @@ class Query:
         self._refresh()
         if self._slots is None:
             out = np.zeros(len(self._pages) * PAGE, np.uint32)
-            n = storage.match_rows(
-                self._pages, self._full, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out
-            )
+            n = storage.match_rows(self._pages, self._full, self.world.signature, *self._masks, out)
             self._slots = out[:n]
         return self._slots
 
     @property
     def handles(self) -> NDArray[np.uint64]:
         """uint64[n]: the matching entities."""
-        return self._world.handles_of(self.slots)
+        return self.world.handles_of(self.slots)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """bool[n_slots]: True where a row matches."""
-        out = np.zeros(self._world.n_slots, np.bool_)
+        out = np.zeros(self.world.n_slots, np.bool_)
         out[self.slots] = True
         return out
+
+    def present(self, component: Component) -> NDArray[np.bool_]:
+        """bool[n]: which of the matching entities have a component."""
+        found: NDArray[np.bool_] = (self.world.signature[self.slots] & np.uint64(self.world.bit(component))) != 0
+        return found
+
+    def __repr__(self) -> str:
+        parts = [", ".join(c.__name__ for c in self.components)]
+        for word, some in (("without", self.without), ("optional", self.optional), ("any of", self.any_of)):
+            parts += [f"{word} {', '.join(c.__name__ for c in some)}"] if some else []
+        parts += [f"kind {self.kind.name}"] if self.kind else []
+        return f"Query({'; '.join(p for p in parts if p)}: {len(self)} entities)"
+
+    # -- entities ----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.slots)
 
-    def __repr__(self) -> str:
-        lacking = "".join(f", without {c.__name__}" for c in self.without)
-        return f"Query({', '.join(c.__name__ for c in self.components)}{lacking}: {len(self)} entities)"
+    def __iter__(self) -> Iterator[int]:
+        """Handles, one by one; whole arrays are faster: `handles`, `batches`."""
+        return iter(self.handles.tolist())
+
+    def __contains__(self, handle: Any) -> bool:
+        """Whether a handle's entity lives and matches."""
+        if not self.world.alive(handle).all():
+            return False
+        slot = self.world._slot_of(handle)
+        signature = int(self.world.signature[slot])
+        fits = signature & self.need == self.need and not signature & self.lack and bool(signature & self.either)
+        return fits and (self.kind is None or self.world.kind_of(handle).is_a(self.kind))
+
+    def first(self) -> int | None:
+        """The handle of the matching entity with the lowest slot; None where none matches."""
+        return int(self.handles[0]) if len(self) else None
+
+    def single(self) -> int:
+        """The handle of the one matching entity. Raises ArgumentError where there are none or several."""
+        if len(self) != 1:
+            raise ArgumentError(f"single() takes a query of exactly one entity; this is {self!r}")
+        return int(self.handles[0])
+
+    def sample(self, n: int, rng: np.random.Generator | None = None) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of `n` different entities, chosen at random, in random order.
+
+        Parameters
+        ----------
+        n : int
+        rng : numpy.random.Generator, optional
+            By default the world's own.
+
+        Raises
+        ------
+        ArgumentError
+            Fewer than `n` match.
+        """
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or not 0 <= n <= len(self):
+            raise ArgumentError(f"n must be a whole number of entities from 0 to {len(self)}, not {n!r}")
+        chosen = (self.world.rng if rng is None else rng).choice(len(self), n, replace=False)
+        return self.handles[chosen]
+
+    def sort_by(self, *keys: str, descending: bool | Sequence[bool] = False) -> NDArray[np.uint64]:
+        """uint64[n]: the handles in the order of fields, such as "Health.hp"; the first counts most.
+
+        Stable: equals stay in the order of their slots. NaN and missing values come last, whichever way.
+
+        Parameters
+        ----------
+        *keys : str
+            "Component.field" of the query's components.
+        descending : bool, or one for each key
+
+        Raises
+        ------
+        ArgumentError
+        """
+        return tables.sort_by(self, keys, descending)
+
+    def group_by(self, key: str) -> tables.Groups:
+        """Entities by the value of a field, such as "Team.id"; those without a value belong to no group.
+
+        `for team, members in query.group_by("Team.id")` goes through them. Raises ArgumentError as `sort_by`.
+        """
+        return tables.group_by(self, key)
+
+    # -- values ------------------------------------------------------------------------------------------------
 
     def arrays(self, component: Component) -> NDArray[Any]:
-        """A component's values as an array [n, fields], a copy."""
-        return np.stack([column[self.slots] for column in self._world[component]._arrays.values()], axis=1)
+        """A component's values as an array [n, fields], a copy; a masked one where the component is optional."""
+        fields = fields_of(component_type(component))
+        if not fields:
+            raise ArgumentError(f"{component.__name__} has no fields that would make an array")
+        stack = np.ma.stack if component in self.optional else np.stack
+        out: NDArray[Any] = stack([tables.values_of(self, component, f) for f in fields], axis=1)
+        return out
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything as copies: "handle", and "Component.field" for each field of each component of the query."""
-        out: dict[str, NDArray[Any]] = {"handle": self.handles}
-        for c in self.components:
-            for field in fields_of(c):
-                out[f"{c.__name__}.{field.name}"] = self._world.column(c, field.name)[self.slots]
-        return out
+        """Everything as copies: "handle", and "Component.field" for each field of each component of the query.
+
+        An optional component's fields are masked arrays, and "Component" is bool[n]: who has it. What is an enum in
+        components is its whole number here, and in records and frames.
+        """
+        return tables.to_dict(self)
+
+    def to_records(self) -> NDArray[Any]:
+        """The same as a structured array[n], for `numpy.save` or `query.to_records()[["handle", "Health.hp"]]`.
+
+        Where an optional component is missing its floats are NaN, and other fields have their default: "Component"
+        tells.
+        """
+        return tables.to_records(self)
+
+    def to_frame(self, package: str | None = None) -> Any:
+        """The same as a data frame, one row an entity.
+
+        Parameters
+        ----------
+        package : "pandas" or "polars", optional
+            By default the first of them that is installed.
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame : missing values are NaN or NA in pandas, null in polars.
+
+        Raises
+        ------
+        ArgumentError
+            It isn't installed; the message tells what to install.
+        """
+        return tables.to_frame(self, package)
+
+    # -- batches -----------------------------------------------------------------------------------------------
 
     def runs(self) -> list[slice]:
         """Slices of columns in which every row matches: whole pages, neighbours joined."""
@@ -183,17 +356,18 @@ class Query:
             mixed = np.ascontiguousarray(self._pages[self._full == 0])
             out = np.zeros(len(mixed) * PAGE, np.uint32)
             none = np.zeros(len(mixed), np.uint8)
-            n = storage.match_rows(mixed, none, self._world.signature, np.uint64(self.need), np.uint64(self.lack), out)
+            n = storage.match_rows(mixed, none, self.world.signature, *self._masks, out)
             self._rest = out[:n].astype(np.intp)
         return self._rest
 
     def batches(self, write: Sequence[Component] = ()) -> Iterator[tuple[Batch, ...]]:
         """All matching rows in a few batches, a `Batch` a component, in the query's order; tags are left out.
 
-        Runs of whole pages come without a copy. The rest comes gathered in one batch, which is written back after it
-        was used. Only the components in `write` can be written.
+        Optional components come after the others, and their batches have `present`, bool[n]. Runs of whole pages come
+        without a copy. The rest comes gathered in one batch, which is written back after it was used. Only the
+        components in `write` can be written.
         """
-        wanted = [c for c in self.components if fields_of(c)]
+        wanted = [c for c in self.components + self.optional if fields_of(c)]
         strangers = [c.__name__ for c in write if c not in wanted]
         if strangers:
             raise ArgumentError(f"write lists {strangers}, which the query doesn't read")
@@ -207,7 +381,7 @@ class Query:
     def _gathered(
         self, wanted: Sequence[Component], rest: NDArray[np.intp], write: Sequence[Component]
     ) -> Iterator[tuple[Batch, ...]]:
-        world = self._world
+        world = self.world
         version, generation = world.structure_version, world.generation[rest]
         batches = tuple(self._batch(c, rest, c in write) for c in wanted)
         yield batches
@@ -218,7 +392,10 @@ class Query:
                     world.column(c, name)[rest[same]] = values[same]
 
     def _batch(self, component: Component, rows: slice | NDArray[np.intp], writable: bool) -> Batch:
-        arrays = {f.name: self._world.column(component, f.name)[rows] for f in fields_of(component)}
+        arrays = {f.name: self.world.column(component, f.name)[rows] for f in fields_of(component)}
         for array in arrays.values():
             array.flags.writeable = writable
-        return Batch(component.__name__, fields_of(component), arrays)
+        if component not in self.optional:
+            return Batch(component.__name__, fields_of(component), arrays)
+        has = (self.world.signature[rows] & np.uint64(self.world.bit(component))) != 0
+        return OptionalBatch(component.__name__, fields_of(component), arrays, has)

@@ -15,7 +15,7 @@ from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
-from horizon_ecs.query import Query
+from horizon_ecs.query import Query, listed
 from horizon_ecs.schedule import Schedule
 from horizon_ecs.stats import WorldStats, gather
 
@@ -68,12 +68,40 @@ class World(Entities):
         self.insert(Time(dt=1.0 / self.tick_rate, tick=0, elapsed=0.0))
         self.register(*kinds)
 
-    def query(self, *components: Component, without: Iterable[Component] = (), kind: Kind | None = None) -> Query:
-        """The entities that have all of `components`, none of `without`, and are of `kind` if one is given."""
-        key = (components, tuple(without), kind)
-        if key not in self._queries:
-            self._queries[key] = Query(self, key[0], key[1], kind)
-        return self._queries[key]
+    def query(
+        self,
+        *components: Component,
+        without: Iterable[Component] = (),
+        optional: Iterable[Component] = (),
+        any_of: Iterable[Component] = (),
+        kind: Kind | None = None,
+    ) -> Query:
+        """The entities that have some components and lack others. The same question gives the same query.
+
+        Parameters
+        ----------
+        *components : component classes
+            What each entity has.
+        without : sequence of component classes
+            What none of them has.
+        optional : sequence of component classes
+            What doesn't matter, but whose values are wanted where there are some.
+        any_of : sequence of component classes
+            Of which each has at least one.
+        kind : Kind, optional
+            Only entities of this kind, or of one that extends it.
+
+        Raises
+        ------
+        ArgumentError, DefinitionError
+        """
+        asked = (
+            listed("query()", components), listed("without", without), listed("optional", optional),
+            listed("any_of", any_of), kind,
+        )  # fmt: skip
+        if asked not in self._queries:
+            self._queries[asked] = Query(self, *asked)
+        return self._queries[asked]
 
     # -- resources and events ----------------------------------------------------------------------------------
 

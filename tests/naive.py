@@ -74,9 +74,10 @@ class World:
     def get(self, handle: int) -> dict[str, Any]:
         return self.rows[handle & 0xFFFFFFFF].values
 
-    def query(self, need: set[str], lack: set[str]) -> list[int]:
-        """Slots of rows that have all of `need` and none of `lack`."""
-        return sorted(s for s, row in self.rows.items() if need <= row.values.keys() and not lack & row.values.keys())
+    def query(self, need: set[str], lack: set[str], either: set[str] | None = None) -> list[int]:
+        """Slots of rows that have all of `need`, none of `lack`, and one of `either` if there are any."""
+        rows = sorted(s for s, row in self.rows.items() if need <= row.values.keys() and not lack & row.values.keys())
+        return [s for s in rows if not either or either & self.rows[s].values.keys()]
 
 
 def scatter(column: Sequence[Any], slots: Sequence[int], values: Sequence[Any]) -> list[Any]:

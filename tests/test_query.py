@@ -20,36 +20,92 @@ def world() -> hz.World:
     return world
 
 
-def by_rows(world: hz.World, need: list[type], lack: list[type]) -> list[int]:
+def by_rows(world: hz.World, need: list[type], lack: list[type], either: list[type]) -> list[int]:
     """The slots that match, row by row."""
-    want, avoid = sum(world.bit(c) for c in need), sum(world.bit(c) for c in lack)
+    want, avoid, one = (sum(world.bit(c) for c in part) for part in (need, lack, either))
     rows = world.signature.tolist()
-    return [i for i, s in enumerate(rows) if s and s & want == want and not s & avoid]
+    return [i for i, s in enumerate(rows) if s and s & want == want and not s & avoid and (s & one or not either)]
 
 
 @pytest.mark.parametrize(
-    ("need", "lack"),
+    ("need", "lack", "either"),
     [
-        ([Position], []),
-        ([Position, Velocity], [Frozen]),
-        ([Frozen], []),
-        ([Position], [Velocity]),
-        ([Fuel], []),
-        ([], []),
+        ([Position], [], []),
+        ([Position, Velocity], [Frozen], []),
+        ([Frozen], [], []),
+        ([Position], [Velocity], []),
+        ([Fuel], [], []),
+        ([], [], []),
+        ([Position], [], [Frozen, Velocity]),
+        ([Position], [Velocity], [Frozen, Fuel]),
+        ([], [Frozen], [Velocity]),
+        ([Position], [], [Fuel]),
     ],
 )
-def test_slots(world, need, lack):
-    query = world.query(*need, without=lack)
-    expected = by_rows(world, need, lack)
+def test_slots(world, need, lack, either):
+    query = world.query(*need, without=lack, any_of=either)
+    expected = by_rows(world, need, lack, either)
     assert query.slots.tolist() == expected
     assert np.flatnonzero(query.mask).tolist() == expected
     assert query.handles.tolist() == world.handles_of(query.slots).tolist()
     assert len(query) == len(expected)
 
 
+def test_optional_components_narrow_nothing_and_say_who_has_them(world):
+    query = world.query(Position, optional=[Fuel, Frozen])
+    fuelled = query.handles[5:2000:9]
+    world.add(fuelled, Fuel, np.arange(len(fuelled)))
+    assert len(query) == len(world)
+    assert query.handles[query.present(Fuel)].tolist() == fuelled.tolist()
+    there, amounts = [], []
+    for position, fuel in query.batches():
+        assert len(position) == len(fuel.present)
+        there.append(fuel.present)
+        amounts.append(fuel.amount[fuel.present])
+    assert np.concatenate(there).sum() == len(fuelled)
+    assert np.concatenate(amounts).tolist() == list(range(len(fuelled)))
+
+
+def test_optional_components_can_be_written(world):
+    world.add(world.query(Velocity, without=[Frozen]).handles[::3], Fuel)
+    query = world.query(optional=[Fuel])
+    for (fuel,) in query.batches(write=[Fuel]):
+        fuel.amount[fuel.present] = 9
+    assert set(world[Fuel].amount[query.slots[query.present(Fuel)]]) == {9}
+
+
 def test_a_kind_restricts(world):
     assert len(world.query(Position, kind=Rock)) == 20
     assert len(world.query(Velocity, kind=Rock)) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            lambda w: w.query(Position, without=Frozen),
+            "without is a list of components, such as .Position., not <class",
+        ),
+        (lambda w: w.query(Position, optional=[3]), "expected a component class"),
+        (lambda w: w.query([Position]), "expected a component class"),
+        (lambda w: w.query(Position, kind="Ship"), "kind must be a Kind, not 'Ship'"),
+        (lambda w: w.query(Position, without=[Position]), "asks for Position, which without excludes"),
+        (lambda w: w.query(without=[Fuel], any_of=[Fuel, Frozen]), "asks for Fuel, which without excludes"),
+        (lambda w: w.query(Position, optional=[Position]), "names Position twice"),
+    ],
+)
+def test_questions_without_sense_are_refused(world, asked, message):
+    with pytest.raises((hz.ArgumentError, hz.DefinitionError), match=message):
+        asked(world)
+    assert not world._queries
+
+
+def test_queries_are_the_same_however_the_lists_are_written(world):
+    first = world.query(Position, without=[Frozen], any_of=(Health, Fuel))
+    assert world.query(Position, without=(c for c in [Frozen]), any_of=[Health, Fuel]) is first
+    assert len(world._queries) == 1
+    assert repr(first) == f"Query(Position; without Frozen; any of Health, Fuel: {len(first)} entities)"
+    assert repr(world.query(optional=[Fuel], kind=Rock)) == "Query(optional Fuel; kind Rock: 20 entities)"
 
 
 def test_a_query_is_cached_until_the_structure_changes(world):
@@ -62,6 +118,37 @@ def test_a_query_is_cached_until_the_structure_changes(world):
     assert query.slots.tolist() == slots[1:].tolist()
     world.spawn(Rock, 5)
     assert len(query) == len(slots) + 4
+
+
+def test_whether_a_handle_is_among_those_found(world):
+    query = world.query(Position, without=[Frozen], any_of=[Velocity, Fuel], kind=Ship)
+    found = set(query)
+    assert found == set(query.handles.tolist())
+    every = world.query(Position).handles.tolist()
+    assert [h in query for h in every] == [h in found for h in every]
+    gone = query.handles[0]
+    world.despawn(gone)
+    assert gone not in query
+    assert 0 not in query
+
+
+def test_first_single_and_sample(world):
+    query = world.query(Position, kind=Rock)
+    assert query.first() == query.handles[0]
+    assert world.query(Fuel).first() is None
+    with pytest.raises(hz.ArgumentError, match="exactly one entity; this is Query.Position; kind Rock: 20 entities"):
+        query.single()
+    world.despawn(query.handles[1:])
+    assert query.single() == query.handles[0]
+    ships = world.query(Velocity)
+    sample = ships.sample(50, np.random.default_rng(3))
+    assert sample.tolist() == ships.sample(50, np.random.default_rng(3)).tolist()
+    assert len(set(sample.tolist())) == 50
+    assert set(sample.tolist()) <= set(ships.handles.tolist())
+    assert sorted(ships.sample(len(ships))) == ships.handles.tolist()
+    for n in (-1, len(ships) + 1, 1.5, True):
+        with pytest.raises(hz.ArgumentError, match="n must be a whole number of entities from 0 to"):
+            ships.sample(n)
 
 
 def test_batches_cover_every_row_once_and_whole_pages_without_a_copy(world):

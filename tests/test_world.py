@@ -441,6 +441,15 @@ STEPS = st.lists(
     max_size=12,
 )
 
+QUERIES = [
+    ([Position], [], []),
+    ([Position], [Frozen], []),
+    ([Health, Frozen], [], []),
+    ([Position], [Health], []),
+    ([Position], [], [Health, Frozen]),
+    ([], [Health], [Frozen, Fuel]),
+]
+
 
 def _apply(world: hz.World, twin: naive.World, handles: list[int], step: tuple[Any, ...]) -> None:
     name, what, much = step
@@ -472,9 +481,9 @@ def _compare(world: hz.World, twin: naive.World, handles: list[int]) -> None:
     assert int(world.page_live.sum()) == len(twin.rows)
     living = [h for h in handles if twin.alive(h)]
     assert world[Position].x[world.slots_of(living)].tolist() == [twin.get(h)["x"] for h in living]
-    for need, lack in [({Position}, set()), ({Position}, {Frozen}), ({Health, Frozen}, set()), ({Position}, {Health})]:
-        names = [{c.__name__ for c in part} for part in (need, lack)]
-        assert world.query(*need, without=list(lack)).slots.tolist() == twin.query(*names)
+    for need, lack, either in QUERIES:
+        names = [{c.__name__ for c in part} for part in (need, lack, either)]
+        assert world.query(*need, without=lack, any_of=either).slots.tolist() == twin.query(*names)
 
 
 @settings(max_examples=25, deadline=None)

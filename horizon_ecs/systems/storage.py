@@ -200,25 +200,28 @@ def mark_kinds(slots, page_kind, out_seen):
 
 
 @helper
-def matches(signature, need, without):
-    """Whether a row has all bits of `need` and none of `without`."""
-    return (signature & need) == need and (signature & without) == np.uint64(0)
+def matches(signature, need, without, either):
+    """Whether a row has all bits of `need`, none of `without` and at least one of `either`."""
+    return (signature & need) == need and (signature & without) == np.uint64(0) and (signature & either) != np.uint64(0)
 
 
-@kernel("int64(int16[::1], int32[::1], uint64[::1], boolean[::1], uint64, uint64, uint32[::1], uint8[::1])")
-def match_pages(page_kind, page_live, signature, kind_may, need, without, out_page, out_full):
+@kernel("int64(int16[::1], int32[::1], uint64[::1], boolean[::1], uint64, uint64, uint64, uint32[::1], uint8[::1])")
+def match_pages(page_kind, page_live, signature, kind_may, need, without, either, out_page, out_full):
     """List the pages in which a query may match, and whether every row of a page does.
 
     Parameters
     ----------
     kind_may : boolean[n_kinds]   in   whether entities of a kind can match at all
     need, without : uint64        in   bits that a matching row has, or lacks
+    either : uint64               in   bits of which it has at least one
     out_page : uint32[n_pages]    out
     out_full : uint8[n_pages]     out
 
     Returns
     -------
     int64 : how many pages.
+
+    Oracle: tests/naive.py::World.query.
     """
     n = 0
     for page in range(len(page_kind)):
@@ -226,7 +229,7 @@ def match_pages(page_kind, page_live, signature, kind_may, need, without, out_pa
             continue
         count = 0
         for i in range(page * PAGE, page * PAGE + PAGE):
-            count += matches(signature[i], need, without)
+            count += matches(signature[i], need, without, either)
         if count > 0:
             out_page[n] = page
             out_full[n] = count == PAGE
@@ -234,14 +237,14 @@ def match_pages(page_kind, page_live, signature, kind_may, need, without, out_pa
     return n
 
 
-@kernel("int64(uint32[::1], uint8[::1], uint64[::1], uint64, uint64, uint32[::1])")
-def match_rows(pages, full, signature, need, without, out_slot):
-    """Write the slots of every matching row, ascending; return how many."""
+@kernel("int64(uint32[::1], uint8[::1], uint64[::1], uint64, uint64, uint64, uint32[::1])")
+def match_rows(pages, full, signature, need, without, either, out_slot):
+    """Write the slots of every matching row, ascending; return how many. Oracle: tests/naive.py::World.query."""
     n = 0
     for p in range(len(pages)):
         first = np.int64(pages[p]) * PAGE
         for i in range(first, first + PAGE):
-            if full[p] or matches(signature[i], need, without):
+            if full[p] or matches(signature[i], need, without, either):
                 out_slot[n] = i
                 n += 1
     return n

@@ -48,20 +48,14 @@ class Commands:
 class CommandBuffer:
     """One system's commands of one tick: arrays that its kernel appends to, applied in the order of entities.
 
-    Attributes
-    ----------
-    handle : uint64[limit];  operation, component : uint8[limit]
-    n : int64[1]
-        How many there are; more than `limit` where some found no room.
+    A system that is split has a set of arrays a part. Parts are neighbouring rows in their order, so the commands of
+    all parts, one after another, are what one part alone would have appended.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._limit = 0
-        self.handle = np.zeros(0, np.uint64)
-        self.operation = np.zeros(0, np.uint8)
-        self.component = np.zeros(0, np.uint8)
-        self.n = np.zeros(1, np.int64)
+        self._parts: dict[int, tuple[NDArray[Any], ...]] = {}
         self.components: tuple[Component | None, ...] = (None,)
         self.plain = Commands()
 
@@ -69,23 +63,45 @@ class CommandBuffer:
         """Reserve room for so many commands of every entity; `components` are what their numbers stand for."""
         self.components = components
         self._limit = max(1, per_entity) * self._world.n_slots
-        self.handle = reserve((self._limit,), np.uint64)
-        self.operation = reserve((self._limit,), np.uint8)
-        self.component = reserve((self._limit,), np.uint8)
+        self._parts = {0: self._reserve()}
+
+    def _reserve(self) -> tuple[NDArray[Any], ...]:
+        """Every part has room for all, since one may ask for all of it; only what is touched takes memory."""
+        columns = (reserve((self._limit,), dtype) for dtype in (np.uint64, np.uint8, np.uint8))
+        return (*columns, np.zeros(1, np.int64))
+
+    def part(self, part: int) -> tuple[NDArray[Any], ...]:
+        """What a part appends to: handle uint64, operation uint8, component uint8, and how many int64[1].
+
+        There are more than there is room for where some found none.
+        """
+        found = self._parts.get(part)
+        if found is None:
+            found = self._parts.setdefault(part, self._reserve())
+        return found
 
     def clear(self) -> None:
         """Forget what was asked for."""
-        self.n[0] = 0
+        for *_, n in self._parts.values():
+            n[0] = 0
         self.plain.recorded.clear()
 
-    def apply(self) -> None:
-        """Carry everything out, neighbours of the same kind at once, and clear."""
-        n = int(self.n[0])
+    def _taken(self) -> list[NDArray[Any]]:
+        """Handles, operations and components of all parts. Raises CapacityError."""
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        n = sum(int(part[-1][0]) for part in parts)
         if n > self._limit:
             self.clear()
             raise CapacityError(f"a system gave {n} commands in one tick; there is room for {self._limit}")
-        for rows in _rounds(self.handle[:n], self.operation[:n], self.component[:n]):
-            self._carry_out(int(self.operation[rows[0]]), self.components[self.component[rows[0]]], self.handle[rows])
+        shares = [[column[: int(part[-1][0])] for column in part[:-1]] for part in parts if part[-1][0]]
+        return shares[0] if len(shares) == 1 else [np.concatenate(s) for s in zip(*shares, strict=True)]
+
+    def apply(self) -> None:
+        """Carry everything out, neighbours of the same kind at once, and clear."""
+        if any(part[-1][0] for part in self._parts.values()):
+            handle, operation, component = self._taken()
+            for rows in _rounds(handle, operation, component):
+                self._carry_out(int(operation[rows[0]]), self.components[component[rows[0]]], handle[rows])
         for name, handles, *rest in self.plain.recorded:
             self._carry_out(
                 OPERATIONS[name], rest[0] if rest else None, np.atleast_1d(np.asarray(handles)).astype(np.uint64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 
 Segments: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+
+
+def _cut(
+    start: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64], full: NDArray[np.uint8], a: int, b: int
+) -> Segments:
+    """Of runs that begin at row `start` and hold the pages from `first` to below `last`, what lies in pages a to b."""
+    mine = np.flatnonzero((last > a) & (first < b))
+    low, high = np.maximum(first[mine], a), np.minimum(last[mine], b)
+    begin = start[mine] + (low - first[mine]) * PAGE
+    return begin, begin + (high - low) * PAGE, full[mine]
 
 
 class Batch:
@@ -120,6 +131,7 @@ class Query:
         self._pages = np.zeros(0, np.uint32)
         self._full = np.zeros(0, np.uint8)
         self._segments: Segments | None = None
+        self._shares: dict[int, list[Segments]] = {}
         self._rest: NDArray[np.intp] | None = None
 
     def _bits(self, components: Iterable[Component]) -> int:
@@ -156,6 +168,7 @@ class Query:
         self._pages, self._full = pages[:n], full[:n]
         self._slots = None
         self._segments = None
+        self._shares = {}
         self._rest = None
         self._version = world.structure_version
 
@@ -190,6 +203,18 @@ class Query:
             last = np.append(first[1:], len(pages))[: len(first)] - 1
             self._segments = pages[first] * PAGE, (pages[last] + 1) * PAGE, full[first]
         return self._segments
+
+    def segments_in(self, n_parts: int) -> list[Segments]:
+        """`segments` in so many parts of neighbouring pages, which differ by one page at most."""
+        start, stop, full = self.segments
+        if n_parts not in self._shares:
+            n_pages = (stop - start) // PAGE
+            ends = np.cumsum(n_pages)
+            cuts = len(self._pages) * np.arange(n_parts + 1) // n_parts
+            self._shares[n_parts] = [
+                _cut(start, ends - n_pages, ends, full, int(a), int(b)) for a, b in pairwise(cuts.tolist())
+            ]
+        return self._shares[n_parts]
 
     @property
     def slots(self) -> NDArray[np.uint32]:

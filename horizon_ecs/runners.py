@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
 from horizon_ecs.declare import System
@@ -17,16 +18,52 @@ from horizon_ecs.query import Query
 if TYPE_CHECKING:
     from horizon_ecs.world import World
 
-Runner = Callable[[], None]
+BATCH = 32 * PAGE
+"""Rows of a jitted columns system's batch at most: a number that no number of threads changes."""
+
+
+class Runner:
+    """What runs a system: `begin`, every part, `end`; the first and the last on the schedule's thread.
+
+    Attributes
+    ----------
+    parallel : bool
+        Whether parts may run side by side, with each other and with other systems: a kernel that holds no interpreter
+        lock. One that isn't has a single part.
+    commands : CommandBuffer
+        What it asked for, to be applied at the end of the phase.
+    """
+
+    parallel = False
+
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        self.world, self.system, self.commands = world, system, commands
+
+    def begin(self) -> None:
+        """Take the resources as they stand, find the rows, and forget what a run that failed left."""
+        self.commands.clear()
+
+    def part(self, part: int, n_parts: int) -> None:
+        """Run over one of `n_parts` even shares of the pages; from any thread."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Finish what the parts began."""
+
+    def run(self) -> None:
+        """All of it on this thread."""
+        self.begin()
+        self.part(0, 1)
+        self.end()
 
 
 def make_runner(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:
-    """What runs a system once. Raises DefinitionError where its body can't be compiled."""
+    """What runs a system. Raises DefinitionError where its body can't be compiled."""
     if system.form == "entity":
-        return _entity(world, system, commands)
+        return _Entities(world, system, commands)
     if not system.components and not any(p.use == "entity" for p in system.parameters):
-        return _once(world, system, commands)
-    return _jitted_columns(world, system) if system.jit else _columns(world, system, commands)
+        return _Once(world, system, commands)
+    return (_JittedColumns if system.jit else _Columns)(world, system, commands)
 
 
 def _program(system: System[..., Any]) -> Program:
@@ -41,49 +78,77 @@ def _query(world: World, system: System[..., Any]) -> Query:
     return world.query(*dict.fromkeys([*system.components, *system.with_]), without=system.without)
 
 
-def _scalars(world: World, program: Program) -> list[Any]:
-    """The resources' fields as they stand, in the dtypes that the kernel takes."""
-    return [dtype.type(getattr(world.resource(kind), field)) for kind, field, dtype in program.resources]
+class _Jitted(Runner):
+    """What both jitted forms have: a program, a query, and numbers from resources."""
+
+    parallel = True
+
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        super().__init__(world, system, commands)
+        self._program, self._query = _program(system), _query(world, system)
+        self._kernel: Callable[..., Any] = self._program.kernel
+        self._columns = [world.column(component, field) for component, field in self._program.columns]
+        self._scalars: list[Any] = []
+
+    def _take_scalars(self) -> None:
+        """The resources' fields as they stand, in the dtypes that the kernel takes."""
+        resource = self.world.resource
+        self._scalars = [dtype.type(getattr(resource(kind), field)) for kind, field, dtype in self._program.resources]
 
 
-def _entity(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:
-    program, query = _program(system), _query(world, system)
-    need, lack = np.uint64(query.need), np.uint64(query.lack)
-    buffers: list[NDArray[Any]] = []
-    if program.n_commands:
-        for component in program.command_components:
-            world.bit(component)
-        commands.make_room(program.n_commands, program.command_components or (None,))
-        buffers = [commands.handle, commands.operation, commands.component, commands.n]
-    generation = [world.generation] if program.takes_handles else []
-    columns = [world.column(component, field) for component, field in program.columns]
-    kernel = program.kernel
+class _Entities(_Jitted):
+    """A per-entity system: one kernel over runs of pages."""
 
-    def run() -> None:
-        kernel(*query.segments, world.signature, need, lack, *_scalars(world, program), *buffers, *generation, *columns)
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        super().__init__(world, system, commands)
+        program, query = self._program, self._query
+        self._takes_commands = program.n_commands > 0
+        if self._takes_commands:
+            for component in program.command_components:
+                world.bit(component)
+            commands.make_room(program.n_commands, program.command_components or (None,))
+        self._rows = (world.signature, np.uint64(query.need), np.uint64(query.lack))
+        generation = [world.generation] if program.takes_handles else []
+        self._tail = (*generation, *self._columns)
 
-    return run
+    def begin(self) -> None:
+        if self._takes_commands:
+            self.commands.clear()
+        self._take_scalars()
+        self._segments = self._query.segments
+
+    def part(self, part: int, n_parts: int) -> None:
+        segments = self._segments if n_parts == 1 else self._query.segments_in(n_parts)[part]
+        buffers = self.commands.part(part) if self._takes_commands else ()
+        self._kernel(*segments, *self._rows, *self._scalars, *buffers, *self._tail)
 
 
-def _jitted_columns(world: World, system: System[..., Any]) -> Runner:
-    program, query = _program(system), _query(world, system)
-    columns = [world.column(component, field) for component, field in program.columns]
-    written = [component in system.writes for component, _ in program.columns]
-    kernel = program.kernel
+class _JittedColumns(_Jitted):
+    """A jitted columns system: one call a batch, each batch a slice of neighbouring rows or gathered ones."""
 
-    def run() -> None:
-        scalars = _scalars(world, program)
-        for rows in query.runs():
-            kernel(*scalars, *(column[rows] for column in columns))
-        rest = query.rest()
-        if len(rest):
-            gathered = [column[rest] for column in columns]
-            kernel(*scalars, *gathered)
-            for column, values, write in zip(columns, gathered, written, strict=True):
-                if write:
-                    column[rest] = values
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        super().__init__(world, system, commands)
+        self._written = [component in system.writes for component, _ in self._program.columns]
 
-    return run
+    def begin(self) -> None:
+        self._take_scalars()
+        self._batches: list[slice | NDArray[np.intp]] = [
+            slice(first, min(first + BATCH, run.stop))
+            for run in self._query.runs()
+            for first in range(run.start, run.stop, BATCH)
+        ]
+        rest = self._query.rest()
+        self._batches += [rest[first : first + BATCH] for first in range(0, len(rest), BATCH)]
+
+    def part(self, part: int, n_parts: int) -> None:
+        n = len(self._batches)
+        for rows in self._batches[n * part // n_parts : n * (part + 1) // n_parts]:
+            arrays = [column[rows] for column in self._columns]
+            self._kernel(*self._scalars, *arrays)
+            if not isinstance(rows, slice):
+                for column, values, write in zip(self._columns, arrays, self._written, strict=True):
+                    if write:
+                        column[rows] = values
 
 
 def _argument(world: World, use: str, kind: Any, commands: CommandBuffer) -> Any:
@@ -93,40 +158,40 @@ def _argument(world: World, use: str, kind: Any, commands: CommandBuffer) -> Any
     return world if use == "world" else commands.plain
 
 
-def _columns(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:
-    query, parameters, function = _query(world, system), system.parameters, system.function
-    wanted = [c for c in query.components if fields_of(c)]
+class _Columns(Runner):
+    """A plain columns system: one call a batch."""
 
-    def arguments(batch: Sequence[Any], handles: NDArray[np.uint64] | None) -> list[Any]:
-        by_component = dict(zip(wanted, batch, strict=True))
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        super().__init__(world, system, commands)
+        self._query = _query(world, system)
+        self._wanted = [c for c in self._query.components if fields_of(c)]
+        self._takes_handles = any(p.use == "entity" for p in system.parameters)
+
+    def _arguments(self, batch: Sequence[Any], handles: NDArray[np.uint64] | None) -> list[Any]:
+        by_component = dict(zip(self._wanted, batch, strict=True))
         return [
             by_component[p.type]
             if p.use in ("read", "write")
             else handles
             if p.use == "entity"
-            else _argument(world, p.use, p.type, commands)
-            for p in parameters
+            else _argument(self.world, p.use, p.type, self.commands)
+            for p in self.system.parameters
         ]
 
-    takes_handles = any(p.use == "entity" for p in parameters)
-
-    def run() -> None:
-        rows: list[Any] = [*query.runs(), query.rest()] if takes_handles else []
-        for number, batch in enumerate(query.batches(system.writes)):
-            handles = world.handles_of(_as_slots(rows[number])) if takes_handles else None
-            function(*arguments(batch, handles))
-
-    return run
+    def part(self, part: int, n_parts: int) -> None:
+        query, function = self._query, self.system.function
+        rows: list[Any] = [*query.runs(), query.rest()] if self._takes_handles else []
+        for number, batch in enumerate(query.batches(self.system.writes)):
+            handles = self.world.handles_of(_as_slots(rows[number])) if self._takes_handles else None
+            function(*self._arguments(batch, handles))
 
 
 def _as_slots(rows: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
     return np.arange(rows.start, rows.stop, dtype=np.uint32) if isinstance(rows, slice) else rows.astype(np.uint32)
 
 
-def _once(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:
-    parameters, function = system.parameters, system.function
+class _Once(Runner):
+    """A columns system without components: one call a tick."""
 
-    def run() -> None:
-        function(*(_argument(world, p.use, p.type, commands) for p in parameters))
-
-    return run
+    def part(self, part: int, n_parts: int) -> None:
+        self.system.function(*(_argument(self.world, p.use, p.type, self.commands) for p in self.system.parameters))

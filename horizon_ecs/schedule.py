@@ -25,7 +25,7 @@ class _Bound:
         self.number = number
         self.timing = Timing()
         self.commands = CommandBuffer(world)
-        self.run = make_runner(world, declared, self.commands)
+        self.runner = make_runner(world, declared, self.commands)
 
 
 class Schedule:
@@ -63,7 +63,7 @@ class Schedule:
 
     def _run_one(self, bound: _Bound, tick: int) -> None:
         started = time.perf_counter_ns()
-        self._guarded(bound, bound.run, tick)
+        self._guarded(bound, bound.runner.run, tick)
         bound.timing.note(time.perf_counter_ns() - started)
 
     def _guarded(self, bound: _Bound, step: Callable[[], None], tick: int) -> None:

@@ -7,23 +7,24 @@ Per-entity systems become one jitted loop (see `rewrite`), columns systems get b
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_args, get_origin, overload
 
 from horizon_ecs.access import ENTITY, RESOURCE, WRITE, Access
 from horizon_ecs.commands import Commands
 from horizon_ecs.components import Component, component_type, fields_of, is_component, nearest, role_of
 from horizon_ecs.errors import DefinitionError
+from horizon_ecs.when import Condition, OnError, declared_when
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 _ANNOTATIONS = "Read[...], Write[...], Res[...], Entity, Commands or World"
-PHASES = ("input", "simulate", "react")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,10 @@ def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: st
     return tuple(found)
 
 
+def _listed(others: Any) -> tuple[Any, ...]:
+    return (others,) if isinstance(others, System | str) else tuple(others)
+
+
 class System(Generic[P, R]):
     """A declared system; calling it calls the plain function.
 
@@ -97,7 +102,9 @@ class System(Generic[P, R]):
     name : str
     function : the plain function
     phase, every, form, jit
-    before, after : tuple of System
+    when : When
+        When it runs: phase, conditions, states, and what becomes of the world when it fails.
+    before, after : tuple of System and names
     with_, without : tuple of component classes
     parameters : tuple of Parameter
     """
@@ -106,12 +113,17 @@ class System(Generic[P, R]):
         self,
         function: Callable[P, R],
         *,
-        phase: str,
-        before: Iterable[Any],
-        after: Iterable[Any],
+        phase: str | None,
+        before: Any,
+        after: Any,
         with_: Iterable[Component],
         without: Iterable[Component],
         every: int,
+        run_if: Any,
+        in_state: Any,
+        on_enter: Any,
+        on_exit: Any,
+        on_error: OnError | None,
         form: str,
         jit: bool,
         localns: dict[str, Any],
@@ -119,17 +131,18 @@ class System(Generic[P, R]):
         self.name = function.__name__
         self.function = function
         self.where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}: system {self.name!r}"
-        if phase not in PHASES:
-            raise DefinitionError(f"{self.where}: phase must be one of {PHASES}, not {phase!r}")
         if form not in ("entity", "columns"):
             raise DefinitionError(f"{self.where}: form must be 'entity' or 'columns', not {form!r}")
-        if not isinstance(every, int) or every < 1:
-            raise DefinitionError(f"{self.where}: every must be a whole number of ticks from 1, not {every!r}")
-        self.phase, self.every, self.form, self.jit = phase, every, form, jit
-        self.before, self.after = tuple(before), tuple(after)
+        self.form, self.jit = form, jit
+        self.when = declared_when(
+            self.where, phase=phase, every=every, run_if=run_if, in_state=in_state, on_enter=on_enter, on_exit=on_exit,
+            on_error=on_error
+        )  # fmt: skip
+        self.phase, self.every = self.when.phase, self.when.every
+        self.before, self.after = _listed(before), _listed(after)
         for other in self.before + self.after:
-            if not isinstance(other, System):
-                raise DefinitionError(f"{self.where}: before and after list systems, not {other!r}")
+            if not isinstance(other, System | str):
+                raise DefinitionError(f"{self.where}: before and after list systems or their names, not {other!r}")
         self.with_ = tuple(component_type(c) for c in with_)
         self.without = tuple(component_type(c) for c in without)
         self.parameters = _parameters(function, localns, self.where)
@@ -154,6 +167,11 @@ class System(Generic[P, R]):
             raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is plain Python: what it does isn't known, and nothing may run beside it."""
+        return self.form == "columns" and not self.jit
+
+    @property
     def components(self) -> tuple[Component, ...]:
         """The components that its parameters name."""
         return tuple(p.type for p in self.parameters if p.use in ("read", "write"))
@@ -175,12 +193,17 @@ def system(function: Callable[P, R]) -> System[P, R]: ...
 @overload
 def system(
     *,
-    phase: str = "simulate",
-    before: Iterable[Any] = (),
-    after: Iterable[Any] = (),
+    phase: str | None = None,
+    before: System[..., Any] | str | Iterable[Any] = (),
+    after: System[..., Any] | str | Iterable[Any] = (),
     with_: Iterable[Component] = (),
     without: Iterable[Component] = (),
     every: int = 1,
+    run_if: Condition | Sequence[Condition] = (),
+    in_state: enum.Enum | Sequence[enum.Enum] = (),
+    on_enter: enum.Enum | Sequence[enum.Enum] = (),
+    on_exit: enum.Enum | Sequence[enum.Enum] = (),
+    on_error: OnError | None = None,
     form: str = "entity",
     jit: bool = False,
 ) -> Callable[[Callable[P, R]], System[P, R]]: ...
@@ -189,14 +212,25 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     Parameters
     ----------
-    phase : "input", "simulate" or "react"
-        Phases run in this order; structural changes take effect at the end of each.
-    before, after : sequence of systems
-        Order within the phase; otherwise systems run in the order in which they were added.
+    phase : str
+        One of the world's, by default "simulate"; they run in the order of `World(phases=...)`, which by default is
+        "input", "simulate", "react". Structural changes take effect at the end of each.
+    before, after : sequence of systems or their names
+        Order within the phase; otherwise the result is as if systems ran in the order in which they were added. A name
+        stands for every system that has it.
     with_, without : sequence of components
         Only entities that have, or lack, these.
     every : int
         Only in ticks that it divides.
+    run_if : function of the world, or a sequence of them
+        Only where all of them say so. They are asked just before the system would run, at most once a tick.
+    in_state : member of an enumeration, or a sequence of them
+        Only while it is the world's state: of each enumeration that is named, one of its members.
+    on_enter, on_exit : member of an enumeration, or a sequence of them
+        Once when the state begins or ends, before the phases of the tick that begins with the change. Of one tick first
+        all systems on_exit run, then the states change, then all systems on_enter run.
+    on_error : "stop", "skip" or int
+        What becomes of the world where it fails; by default what `World(on_error=...)` says, and there it is explained.
     form : "entity" or "columns"
         "entity": the body is written for one entity, `pos.x += vel.x * time.dt`, and becomes one jitted loop over all
         of them. "columns": the function gets, for each batch of matching entities, an object with an array a field;
@@ -224,8 +258,8 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     frame = sys._getframe(1)
     localns = dict(frame.f_locals)
     defaults: dict[str, Any] = {
-        "phase": "simulate", "before": (), "after": (), "with_": (), "without": (), "every": 1, "form": "entity",
-        "jit": False,
+        "phase": None, "before": (), "after": (), "with_": (), "without": (), "every": 1, "run_if": (), "in_state": (),
+        "on_enter": (), "on_exit": (), "on_error": None, "form": "entity", "jit": False,
     }  # fmt: skip
 
     for name in options:

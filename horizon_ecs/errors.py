@@ -59,13 +59,19 @@ class SystemFailure(HorizonError):
     ----------
     system : str
     tick : int
+    entity : int or None
+        The handle of the entity at which a per-entity system failed, where that is known.
     """
 
-    def __init__(self, system: str, tick: int, cause: BaseException, place: str = "") -> None:
+    def __init__(
+        self, system: str, tick: int, cause: BaseException, place: str = "", entity: int | None = None
+    ) -> None:
+        who = f" for entity {entity:#x}" if entity is not None else ""
         at = f" at {place}" if place else ""
-        super().__init__(f"system {system!r} failed in tick {tick}{at}: {type(cause).__name__}: {cause}")
+        super().__init__(f"system {system!r} failed in tick {tick}{who}{at}: {type(cause).__name__}: {cause}")
         self.system = system
         self.tick = tick
+        self.entity = entity
 
 
 class WireError(HorizonError):

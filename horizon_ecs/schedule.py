@@ -1,114 +1,191 @@
-"""The schedule of one world: which system runs when, and what it costs."""
+"""The schedule of one world: which system runs when, what it costs, and what becomes of a tick in which one fails."""
 
 from __future__ import annotations
 
+import logging
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from horizon_ecs.commands import CommandBuffer
-from horizon_ecs.declare import PHASES, System
-from horizon_ecs.errors import DefinitionError, SystemFailure
-from horizon_ecs.runners import make_runner
+from horizon_ecs.bound import Bound
+from horizon_ecs.components import nearest
+from horizon_ecs.declare import System
+from horizon_ecs.errors import ArgumentError, DefinitionError, SystemFailure
+from horizon_ecs.plan import AnySystem, Phase, Plan, check_resolved, make_plan
+from horizon_ecs.states import States, Transition
 from horizon_ecs.stats import Timing
+from horizon_ecs.when import TRANSITIONS, OnError, check_on_error, check_phases
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
 
+_log = logging.getLogger(__name__)
 
-class _Bound:
-    """A system in one world: its query, its resources, and what runs it."""
 
-    def __init__(self, world: World, declared: System[..., Any], number: int) -> None:
-        self.system = declared
-        self.number = number
-        self.timing = Timing()
-        self.commands = CommandBuffer(world)
-        self.runner = make_runner(world, declared, self.commands)
+class _Steps:
+    """A phase of the plan with its bound systems."""
+
+    def __init__(self, phase: Phase, bound: dict[AnySystem, Bound]) -> None:
+        self.stages = [[bound[s] for s in stage] for stage in phase.stages]
+        self.commanders = [b for b in (bound[s] for s in phase.order) if b.takes_commands]
 
 
 class Schedule:
-    """The systems of one world, in the order in which they run."""
+    """The systems of one world, in the order in which they run.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._bound: list[_Bound] = []
-        self._plan: dict[str, list[_Bound]] = {phase: [] for phase in PHASES}
+    Attributes
+    ----------
+    phases : tuple of str
+    states : States
+    on_error : "stop", "skip" or int
+    timing : Timing
+        Of whole ticks.
+    """
+
+    def __init__(self, world: World, phases: Iterable[str], states: States, on_error: OnError) -> None:
+        self.phases = check_phases(phases)
+        check_on_error(on_error)
+        self.states, self.on_error = states, on_error
         self.timing = Timing()
+        self._world = world
+        self._bound: dict[AnySystem, Bound] = {}
+        self._set_plan(make_plan((), (*TRANSITIONS, *self.phases)), {})
 
-    def add(self, *systems: System[..., Any]) -> None:
+    # -- which systems -----------------------------------------------------------------------------------------
+
+    def add(self, *systems: AnySystem) -> None:
         """Add systems; nothing is added where one of them can't be."""
-        for s in systems:
-            if not isinstance(s, System):
-                raise DefinitionError(f"expected a function decorated with @system, got {s!r}")
-        known = [b.system for b in self._bound]
-        if len(set(map(id, [*known, *systems]))) != len(known) + len(systems):
+        for system in systems:
+            self._check(system)
+        together = [*self._bound, *systems]
+        if len(set(together)) != len(together):
             raise DefinitionError("a system was added twice")
-        fresh = [_Bound(self._world, s, len(known) + i) for i, s in enumerate(systems)]
-        plan = {phase: _ordered([b for b in self._bound + fresh if b.system.phase == phase]) for phase in PHASES}
-        self._bound += fresh
-        self._plan = plan
+        plan = make_plan(together, (*TRANSITIONS, *self.phases))
+        self._set_plan(plan, {**self._bound, **{s: Bound(self._world, s, self.on_error) for s in systems}})
+
+    def _check(self, system: Any) -> None:
+        if not isinstance(system, System):
+            raise DefinitionError(f"expected a function decorated with @system, got {system!r}")
+        if system.phase not in (*TRANSITIONS, *self.phases):
+            raise DefinitionError(
+                f"{system.where}: this world has no phase {system.phase!r}; it has {list(self.phases)}"
+                f"{nearest(system.phase, self.phases)}"
+            )
+        for kind in system.when.states:
+            if problem := self.states.missing(kind):
+                raise DefinitionError(f"{system.where}: {problem}")
+
+    def remove(self, *systems: AnySystem | str) -> None:
+        """Take systems out; from the next tick on."""
+        gone = {b.system for system in systems for b in self._find(system)}
+        kept = {system: b for system, b in self._bound.items() if system not in gone}
+        self._set_plan(make_plan(tuple(kept), (*TRANSITIONS, *self.phases)), kept)
+
+    def enable(self, *systems: AnySystem | str, on: bool = True) -> None:
+        """Let systems run, or not any more."""
+        for bound in [b for system in systems for b in self._find(system)]:
+            bound.enable(on)
+
+    def is_enabled(self, system: AnySystem | str) -> bool:
+        """Whether a system runs when it is due; False after it failed too often."""
+        return all(b.enabled for b in self._find(system))
+
+    def _find(self, system: AnySystem | str) -> list[Bound]:
+        found = [b for s, b in self._bound.items() if s is system or s.name == system]
+        if not found:
+            name = system.name if isinstance(system, System) else str(system)
+            names = [s.name for s in self._bound]
+            raise ArgumentError(f"this world has no system {name!r}; it has {names}{nearest(name, names)}")
+        return found
+
+    def _set_plan(self, plan: Plan, bound: dict[AnySystem, Bound]) -> None:
+        # A tick that is under way goes on with the lists that it began with.
+        self._plan, self._bound = plan, bound
+        self._on_exit, self._on_enter, *self._steps = [_Steps(phase, bound) for phase in plan.phases]
+        self._is_checked = not plan.unresolved
+
+    def check(self) -> None:
+        """Before the first tick with this plan: refuse names that no system has, warn of systems never added."""
+        if not self._is_checked:
+            for warning in check_resolved(self._plan, [s.name for s in self._bound]):
+                _log.warning(warning)
+            self._is_checked = True
+
+    # -- a tick ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Every phase of one tick."""
-        tick = self._world.tick_count
-        for phase in PHASES:
-            plan = self._plan[phase]
-            for bound in plan:
-                if tick % bound.system.every == 0:
-                    self._run_one(bound, tick)
-            for bound in plan:
-                self._guarded(bound, bound.commands.apply, tick)
+        tick, steps = self._world.tick_count, self._steps
+        changes = self.states.take()
+        if changes:
+            self._change(changes, self._on_exit, self._on_enter, tick)
+        for phase in steps:
+            for stage in phase.stages:
+                self._run_stage(stage, tick)
+            self._apply(phase, tick)
 
-    def _run_one(self, bound: _Bound, tick: int) -> None:
-        started = time.perf_counter_ns()
-        self._guarded(bound, bound.runner.run, tick)
-        bound.timing.note(time.perf_counter_ns() - started)
-
-    def _guarded(self, bound: _Bound, step: Callable[[], None], tick: int) -> None:
-        """Run a step; where it fails, forget what the phase asked for and say which system and tick it was."""
+    def _change(self, changes: list[Transition], on_exit: _Steps, on_enter: _Steps, tick: int) -> None:
+        """Leave states and enter others."""
         try:
-            step()
-        except Exception as error:
-            for other in self._bound:
-                other.commands.clear()
-            raise SystemFailure(bound.system.name, tick, error, _place(bound.system, error)) from error
+            self._run_at({old for old, _ in changes}, on_exit, tick)
+        except SystemFailure:
+            self.states.put_back(changes)
+            raise
+        self.states.turn(changes)
+        self._run_at({new for _, new in changes}, on_enter, tick)
 
-    def timings(self) -> Iterator[tuple[System[..., Any], Timing]]:
+    def _run_at(self, states: set[Any], phase: _Steps, tick: int) -> None:
+        for stage in phase.stages:
+            self._run_stage([b for b in stage if not states.isdisjoint(b.system.when.at)], tick)
+        self._apply(phase, tick)
+
+    def _run_stage(self, stage: list[Bound], tick: int) -> None:
+        current, clock = self.states.current, time.perf_counter_ns
+        failures: list[tuple[Bound, Exception]] = []
+        for bound in stage:
+            started = clock()
+            try:
+                if not bound.due(tick, current):
+                    continue
+                bound.runner.run()
+            except Exception as error:
+                failures.append((bound, error))
+            bound.timing.note(clock() - started)
+        if failures:
+            self._settle(failures, tick)
+
+    def _apply(self, phase: _Steps, tick: int) -> None:
+        """What the systems of a phase asked for, in their order."""
+        for bound in phase.commanders:
+            try:
+                bound.commands.apply()
+            except Exception as error:
+                self._settle([(bound, error)], tick)
+
+    def _settle(self, failures: list[tuple[Bound, Exception]], tick: int) -> None:
+        """Log failures; raise the first of a system that stops the world, with all commands forgotten."""
+        stopping: SystemFailure | None = None
+        for bound, error in failures:
+            failure = bound.failed(tick, error)
+            if bound.on_error == "stop":
+                stopping = stopping or failure
+                continue
+            _log.error("%s; what it asked for in this tick is dropped", failure, exc_info=error)
+            if bound.is_over and bound.enabled:
+                bound.enabled = False
+                _log.error("system %r is disabled: it failed %d times", bound.system.name, bound.strikes)
+        if stopping is not None:
+            for bound in self._bound.values():
+                bound.commands.clear()
+            raise stopping
+
+    # -- to look at --------------------------------------------------------------------------------------------
+
+    def timings(self) -> Iterator[tuple[AnySystem, Timing]]:
         """Each system, in the order in which they run, with its timing."""
-        for phase in PHASES:
-            for bound in self._plan[phase]:
-                yield bound.system, bound.timing
+        for system in self._plan.systems:
+            yield system, self._bound[system].timing
 
     def __repr__(self) -> str:
-        return "Schedule(" + "; ".join(f"{p}: {', '.join(b.system.name for b in self._plan[p])}" for p in PHASES) + ")"
-
-
-def _place(system: System[..., Any], error: BaseException) -> str:
-    """File and line of the user's function at which it failed; empty where it wasn't in that file."""
-    place, code, program = "", system.function.__code__, system.program
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == code.co_filename:
-            place = f"{code.co_filename}:{line}"
-        elif program is not None and frame.f_code.co_filename == program.path and line in program.lines:
-            place = f"{code.co_filename}:{program.lines[line]}"
-    return place
-
-
-def _ordered(systems: Sequence[_Bound]) -> list[_Bound]:
-    """Topological order; among those free to run, the one that was added first."""
-    by_system = {b.system: b for b in systems}
-    waits: dict[_Bound, set[_Bound]] = {b: {by_system[a] for a in b.system.after if a in by_system} for b in systems}
-    for b in systems:
-        for other in b.system.before:
-            if other in by_system:
-                waits[by_system[other]].add(b)
-    done: list[_Bound] = []
-    while len(done) < len(systems):
-        ready = [b for b in systems if b not in done and waits[b] <= set(done)]
-        if not ready:
-            names = [b.system.name for b in systems if b not in done]
-            raise DefinitionError(f"the order of these systems is circular: {names}")
-        done.append(min(ready, key=lambda b: b.number))
-    return done
+        phases = self._plan.phases[len(TRANSITIONS) :]
+        return f"Schedule({'; '.join(f'{p.name}: ' + ', '.join(s.name for s in p.order) for p in phases)})"

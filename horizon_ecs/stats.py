@@ -15,19 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Timing:
-    """Running times of something that runs again and again, in milliseconds."""
+    """Running times of something that runs again and again, in milliseconds, and how often it failed.
+
+    Of a system that several threads share it is the sum of what each of them spent on it.
+    """
 
     runs: int = 0
+    failures: int = 0
     last_ms: float = 0.0
     total_ms: float = 0.0
     max_ms: float = 0.0
 
     def note(self, ns: int) -> None:
         """One more run, of so many nanoseconds."""
-        self.last_ms = ns / 1e6
+        self.last_ms = ms = ns / 1e6
         self.runs += 1
-        self.total_ms += self.last_ms
-        self.max_ms = max(self.max_ms, self.last_ms)
+        self.total_ms += ms
+        if ms > self.max_ms:
+            self.max_ms = ms
 
     @property
     def mean_ms(self) -> float:
@@ -47,23 +52,33 @@ class WorldStats:
     reserved_bytes: int
     systems: dict[str, Timing] = field(default_factory=dict)
     tick_timing: Timing = field(default_factory=Timing)
+    disabled: tuple[str, ...] = ()
+    dropped_ticks: int = 0
 
     def __str__(self) -> str:
         lines = [f"World: {self.entities:,} of {self.capacity:,} entities, tick {self.tick}"]
         lines += [f"  kind       {name:<24}{n:>12,} entities" for name, n in self.kinds.items()]
         lines += [f"  component  {name:<24}{size:>12,} bytes in use" for name, size in self.component_bytes.items()]
         lines += [
-            f"  system     {name:<24}{t.mean_ms:>12.3f} ms (max {t.max_ms:.3f}, {t.runs:,} runs)"
-            for name, t in self.systems.items()
+            f"  system     {name:<24}{timing.mean_ms:>12.3f} ms ({self._remarks(name, timing)})"
+            for name, timing in self.systems.items()
         ]
         lines.append(f"  tick       {'':<24}{self.tick_timing.mean_ms:>12.3f} ms (max {self.tick_timing.max_ms:.3f})")
+        if self.dropped_ticks:
+            lines.append(f"  dropped    {'':<24}{self.dropped_ticks:>12,} ticks")
         lines.append(f"  reserved   {'':<24}{self.reserved_bytes:>12,} bytes of address space")
         return "\n".join(lines)
+
+    def _remarks(self, name: str, timing: Timing) -> str:
+        failed = f", {timing.failures:,} failed" if timing.failures else ""
+        disabled = ", disabled" if name in self.disabled else ""
+        return f"max {timing.max_ms:.3f}, {timing.runs:,} runs{failed}{disabled}"
 
 
 def gather(world: World) -> WorldStats:
     """The statistics of a world as it stands."""
     used = world.n_pages_used * PAGE
+    named = _by_name(world.schedule.timings())
     columns = {c: world[c]._arrays.values() for c in world.components}
     return WorldStats(
         tick=world.tick_count,
@@ -72,19 +87,21 @@ def gather(world: World) -> WorldStats:
         kinds={kind.name: world.count(kind) for kind in world.kinds},
         component_bytes={c.__name__: sum(resident_bytes(a, used) for a in arrays) for c, arrays in columns.items()},
         reserved_bytes=sum(a.nbytes for arrays in columns.values() for a in arrays) + world.n_slots * 16,
-        systems=_by_name(world.schedule.timings()),
+        systems={name: timing for name, (_, timing) in named.items()},
         tick_timing=world.schedule.timing,
+        disabled=tuple(name for name, (system, _) in named.items() if not world.schedule.is_enabled(system)),
+        dropped_ticks=world.dropped_ticks,
     )
 
 
-def _by_name(timings: Iterable[tuple[System[..., Any], Timing]]) -> dict[str, Timing]:
+def _by_name(timings: Iterable[tuple[System[..., Any], Timing]]) -> dict[str, tuple[System[..., Any], Timing]]:
     """By the systems' names; of two with one name the second is numbered."""
-    found: dict[str, Timing] = {}
+    found: dict[str, tuple[System[..., Any], Timing]] = {}
     for system, timing in timings:
         n = 2
         name = system.name
         while name in found:
             name = f"{system.name} {n}"
             n += 1
-        found[name] = timing
+        found[name] = system, timing
     return found

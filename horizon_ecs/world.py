@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,8 +18,11 @@ from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
 from horizon_ecs.schedule import Schedule
+from horizon_ecs.states import States
 from horizon_ecs.stats import WorldStats, gather
+from horizon_ecs.when import PHASES, OnError
 
+S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T")
 
 
@@ -37,6 +41,15 @@ class World(Entities):
         Registered at once; others are when first spawned.
     max_events : int
         Events of one type that may wait for a tick.
+    phases : sequence of str
+        The phases of a tick, in the order in which they run. A system that names none is of "simulate".
+    states : sequence of members of different enumerations
+        What the world is in at first; see `add_state`.
+    on_error : "stop", "skip" or int
+        What happens where a system fails. "stop": `tick` raises SystemFailure, and what the systems of the phase asked
+        of Commands is forgotten. "skip": it is logged, with the traceback, the system's own commands of this tick are
+        forgotten, and the tick goes on. A whole number: the same, and after so many failures the system is disabled.
+        What it had written by then stays in any case. `@system(on_error=...)` says otherwise for one system.
 
     Raises
     ------
@@ -50,6 +63,9 @@ class World(Entities):
         seed: int = 0,
         kinds: Iterable[Kind] = (),
         max_events: int = 65_536,
+        phases: Iterable[str] = PHASES,
+        states: Iterable[enum.Enum] = (),
+        on_error: OnError = "stop",
     ) -> None:
         if not isinstance(tick_rate, int | float) or not 0.01 <= tick_rate <= 10_000:
             raise ArgumentError(f"tick_rate must lie between 0.01 and 10,000 Hz, not {tick_rate!r}")
@@ -63,8 +79,12 @@ class World(Entities):
         self._queries: dict[Any, Query] = {}
         self._resources: dict[type, Any] = {}
         self._events: dict[type, EventQueue] = {}
-        self._schedule = Schedule(self)
+        self._states = States()
+        for state in states:
+            self._states.add(state)
+        self._schedule = Schedule(self, phases, self._states, on_error)
         self._owed_s = 0.0
+        self.dropped_ticks = 0
         self.insert(Time(dt=1.0 / self.tick_rate, tick=0, elapsed=0.0))
         self.register(*kinds)
 
@@ -154,12 +174,66 @@ class World(Entities):
     # -- time --------------------------------------------------------------------------------------------------
 
     def add_system(self, *systems: System[..., Any]) -> None:
-        """Add systems to the schedule. Raises DefinitionError where one can't run here, or the order is circular."""
+        """Add systems to the schedule; in a tick, from the next one on. States that they name are added before.
+
+        What they name in before= and after= may be added later: a name that no system has by the next tick is an error
+        then, a system that wasn't added by then a warning in the log.
+
+        Raises
+        ------
+        DefinitionError
+            One can't run here, or the order is circular or contradicts that of the phases. None was added.
+        """
         self._schedule.add(*systems)
+
+    def remove_system(self, *systems: System[..., Any] | str) -> None:
+        """Take systems out of the schedule, themselves or all of a name; in a tick, from the next one on.
+
+        Raises ArgumentError where one isn't there; then none is taken out.
+        """
+        self._schedule.remove(*systems)
+
+    def disable(self, *systems: System[..., Any] | str) -> None:
+        """Let systems no longer run, from now on. Raises as `remove_system`."""
+        self._schedule.enable(*systems, on=False)
+
+    def enable(self, *systems: System[..., Any] | str) -> None:
+        """Let systems run again that were disabled, also by their failures, which are forgiven. Raises as
+        `remove_system`."""
+        self._schedule.enable(*systems)
+
+    def add_state(self, initial: enum.Enum) -> None:
+        """Have a state: an enumeration of which one member holds at a time, at first `initial`.
+
+        The systems on_enter of what holds then run when the next tick begins. A world has any number of states.
+
+        Raises
+        ------
+        ArgumentError
+            It is no member of an enumeration, or the world has that state.
+        """
+        self._states.add(initial)
+
+    def state(self, kind: type[S]) -> S:
+        """The member of an enumeration that holds. Raises ArgumentError where the world has no such state."""
+        return cast(S, self._states.get(kind))
+
+    def set_state(self, member: enum.Enum) -> None:
+        """Change a state when the next tick begins, whether asked for in a tick or between two.
+
+        Of several changes the last counts; one to what holds then is none. The next tick runs the systems on_exit,
+        changes the state, and runs the systems on_enter, all before its first phase.
+
+        Raises
+        ------
+        ArgumentError
+            The world has no such state.
+        """
+        self._states.set(member)
 
     @property
     def schedule(self) -> Schedule:
-        """The systems, in the order in which they run, with their timings."""
+        """The systems, in the order in which they run, with their timings; `str` of it is a readable plan."""
         return self._schedule
 
     def tick(self) -> None:
@@ -168,10 +242,13 @@ class World(Entities):
         Raises
         ------
         SystemFailure
-            A system raised; the systems after it did not run.
+            A system raised; the systems after it did not run, except those that may run side by side with it.
+        DefinitionError
+            A system is to run before or after one whose name nobody has; nothing was done.
         """
         if self._ticking:
             raise ArgumentError("tick() was called by a system; a world ticks one step at a time")
+        self._schedule.check()
         started = time.perf_counter_ns()
         self.tick_count += 1
         now = self.resource(Time)
@@ -196,20 +273,38 @@ class World(Entities):
         """Let time pass: as many fixed steps as fit into it and what was left over before.
 
         Beyond `max_catch_up` steps the rest is dropped, so that a world that can't keep up slows down instead of
-        falling ever further behind.
+        falling ever further behind; `dropped_ticks` counts how many ticks that was.
+
+        Parameters
+        ----------
+        elapsed_s : float
+            Seconds since the last call.
+        max_catch_up : int
+            At most so many ticks.
 
         Returns
         -------
         int : how many ticks were run.
+
+        Raises
+        ------
+        ArgumentError
+        SystemFailure
+            The ticks that remained are still owed.
         """
-        if not elapsed_s >= 0:
-            raise ArgumentError(f"elapsed_s must not be negative: {elapsed_s!r}")
+        if not 0 <= elapsed_s < float("inf"):
+            raise ArgumentError(f"elapsed_s must be a number of seconds from 0, not {elapsed_s!r}")
+        if not isinstance(max_catch_up, int) or max_catch_up < 1:
+            raise ArgumentError(f"max_catch_up must be a whole number of ticks from 1, not {max_catch_up!r}")
         self._owed_s += elapsed_s
         # A hair's tolerance, so that sixty times a sixtieth is a second.
         due = int(self._owed_s * self.tick_rate + 1e-9)
         n = min(due, max_catch_up)
-        self._owed_s = max(0.0, self._owed_s - due / self.tick_rate)
-        self.run(n)
+        self.dropped_ticks += due - n
+        self._owed_s -= (due - n) / self.tick_rate
+        for _ in range(n):
+            self._owed_s = max(0.0, self._owed_s - 1 / self.tick_rate)
+            self.tick()
         return n
 
     def stats(self) -> WorldStats:

@@ -208,7 +208,7 @@ def test_phases_then_constraints_then_the_order_of_adding():
     b = recorder(log, "b")
     c = recorder(log, "c", before=[a])
     d = recorder(log, "d", after=[c], every=2)
-    first = recorder(log, "input", phase="input", after=[react])  # another phase: no constraint
+    first = recorder(log, "input", phase="input", before=[react])
     world = hz.World()
     world.add_system(react, a, b)
     world.add_system(d, c, first)
@@ -387,10 +387,10 @@ def declare(**options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"phase": "later"}, "phase must be one of"),
+        ({"phase": 3}, "phase must be the name of a phase, not 3"),
         ({"form": "rows"}, "form must be"),
         ({"every": 0}, "every must be"),
-        ({"before": ["move"]}, "before and after list systems, not 'move'"),
+        ({"before": [3]}, "before and after list systems or their names, not 3"),
         ({"with_": [int]}, "expected a component class"),
     ],
 )

@@ -410,8 +410,29 @@ def test_advance_catches_up_within_a_limit():
     assert sum(world.advance(1 / 144) for _ in range(144)) == 60
     assert world.advance(10.0, max_catch_up=8) == 8
     assert world.advance(0.0) == 0  # what was too much is gone
-    with pytest.raises(hz.ArgumentError, match="elapsed_s"):
-        world.advance(-1.0)
+    assert world.dropped_ticks == world.stats().dropped_ticks == 592
+    assert "592 ticks" in str(world)
+    for elapsed_s in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(hz.ArgumentError, match="elapsed_s"):
+            world.advance(elapsed_s)
+    for max_catch_up in (0, 2.5):
+        with pytest.raises(hz.ArgumentError, match="max_catch_up"):
+            world.advance(1.0, max_catch_up=max_catch_up)  # type: ignore[arg-type]
+
+
+def test_a_tick_that_fails_leaves_the_others_owed():
+    @hz.system(form="columns")
+    def trip(world: hz.World):
+        if world.tick_count == 2:
+            raise ValueError("trip")
+
+    world = hz.World(tick_rate=10)
+    world.add_system(trip)
+    with pytest.raises(hz.SystemFailure):
+        world.advance(0.55)
+    assert world.tick_count == 2
+    assert world.advance(0.0) == 3
+    assert world.advance(0.05) == 1
 
 
 def test_a_world_tells_what_it_holds(world):

@@ -1,0 +1,86 @@
+"""A system in one world: what runs it, when it is due, what it cost and how often it failed."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from horizon_ecs.commands import CommandBuffer
+from horizon_ecs.declare import System
+from horizon_ecs.errors import SystemFailure
+from horizon_ecs.runners import make_runner
+from horizon_ecs.states import State
+from horizon_ecs.stats import Timing
+from horizon_ecs.when import OnError
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+
+class Bound:
+    """A system bound to a world.
+
+    Attributes
+    ----------
+    system : System
+    on_error : "stop", "skip" or a number of failures
+    enabled : bool
+    strikes : int
+        Failures since it was last enabled.
+    timing : Timing
+    """
+
+    def __init__(self, world: World, declared: System[..., Any], on_error: OnError) -> None:
+        self.system = declared
+        self.on_error = declared.when.on_error if declared.when.on_error is not None else on_error
+        self.enabled = True
+        self.strikes = 0
+        self.timing = Timing()
+        self.commands = CommandBuffer(world)
+        self.takes_commands = any(p.use == "commands" for p in declared.parameters)
+        self.runner = make_runner(world, declared, self.commands)
+        self._world = world
+        self._every = declared.every
+        self._in_state = declared.when.in_state
+        self._run_if = declared.when.run_if
+
+    def due(self, tick: int, current: Mapping[type[State], State]) -> bool:
+        """Whether it runs in a tick; asks its conditions, which may raise."""
+        if not self.enabled or tick % self._every:
+            return False
+        for kind, members in self._in_state:
+            if current[kind] not in members:
+                return False
+        return all(condition(self._world) for condition in self._run_if)
+
+    def enable(self, on: bool) -> None:
+        """Let it run again, with all its failures forgiven; or not any more."""
+        self.enabled = on
+        if on:
+            self.strikes = 0
+
+    def failed(self, tick: int, error: Exception) -> SystemFailure:
+        """Note a failure and forget its commands; what to raise or log."""
+        self.timing.failures += 1
+        self.strikes += 1
+        self.commands.clear()
+        failure = SystemFailure(self.system.name, tick, error, _place(self.system, error))
+        failure.__cause__ = error
+        return failure
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it failed as often as it may."""
+        return isinstance(self.on_error, int) and self.strikes >= self.on_error
+
+
+def _place(system: System[..., Any], error: BaseException) -> str:
+    """File and line of the user's function at which it failed; empty where it wasn't in that file."""
+    place, code, program = "", system.function.__code__, system.program
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == code.co_filename:
+            place = f"{code.co_filename}:{line}"
+        elif program is not None and frame.f_code.co_filename == program.path and line in program.lines:
+            place = f"{code.co_filename}:{program.lines[line]}"
+    return place

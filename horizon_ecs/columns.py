@@ -166,6 +166,11 @@ class Columns:
         object.__setattr__(self, "_arrays", arrays)
         object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every column by its full name."""
+        return self._arrays
+
     def array(self, name: str) -> NDArray[Any]:
         """One column by its full name, such as "position.x"."""
         found = self._arrays.get(name)

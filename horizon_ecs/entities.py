@@ -7,21 +7,42 @@ entity is refused.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
-from horizon_ecs.components import Component, component_type, fields_of, nearest
+from horizon_ecs.compaction import SlotMap, move, plan
+from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
+from horizon_ecs.describe import describe_world, hash_of
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
 from horizon_ecs.fields import build
+from horizon_ecs.inspection import Inspection, inspect_entity
 from horizon_ecs.kinds import Kind
+from horizon_ecs.objects import ObjectColumn, as_instances
+from horizon_ecs.references import References
 from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns
+from horizon_ecs.values import as_columns, by_component
 
 T = TypeVar("T")
+
+
+class HasHandles(Protocol):
+    """What finds entities, as a `Query` does."""
+
+    @property
+    def handles(self) -> NDArray[np.uint64]:
+        """uint64[n]."""
+
+
+Handles: TypeAlias = ArrayLike | HasHandles
+"""One handle, an array of them, or a query."""
+
+Write: TypeAlias = tuple[NDArray[Any], Any]
+"""A column, and the value or values for some of its rows."""
 
 MAX_COMPONENTS = 63  # bits of a signature; the highest says that the row lives
 MAX_CAPACITY = 2**31
@@ -74,6 +95,9 @@ class Entities:
         self._frozen: str | None = None
         self._bits: dict[Component, int] = {}
         self._columns: dict[Component, Columns] = {}
+        self._objects: dict[Component, ObjectColumn] = {}
+        self.references = References(self)
+        self._when_moved: list[Callable[[SlotMap], None]] = []
         kernel.warm_up("storage")
 
     # -- kinds and columns -------------------------------------------------------------------------------------
@@ -121,6 +145,9 @@ class Entities:
             raise DefinitionError(f"this world has another component called {c.__name__}")
         self._bits[c] = 1 << len(self._bits)
         self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
+        if is_object(c):
+            self._objects[c] = ObjectColumn(c)
+        self.references.note(c)
         return self._bits[c]
 
     @property
@@ -128,10 +155,18 @@ class Entities:
         """The components that this world knows."""
         return list(self._bits)
 
-    def __getitem__(self, component: type[T]) -> Columns:
-        """The component's columns, by field: `world[Position].x` is float32[n_slots], without a copy."""
+    def __getitem__(self, component: type[T]) -> Any:
+        """The component's `Columns`, by field: `world[Position].x` is float32[n_slots], without a copy.
+
+        Of an object component the `ObjectColumn`.
+        """
         self.bit(component)
-        return self._columns[component]
+        return self._objects.get(component) or self._columns[component]
+
+    def arrays_of(self, component: Component) -> dict[str, NDArray[Any]]:
+        """Every column of a component by its full name, such as "position.x"."""
+        self.bit(component)
+        return self._columns[component].arrays
 
     def column(self, component: Component, field: str) -> NDArray[Any]:
         """One column, an array over all slots."""
@@ -153,17 +188,20 @@ class Entities:
         self.structure_tick = self.tick_count + (0 if self._ticking else 1)
         return self.structure_tick
 
-    def spawn(self, kind: Kind, n: int = 1, **values: Any) -> NDArray[np.uint64]:
+    def spawn(self, kind: Kind, n: int | None = None, *, records: Any = None, **values: Any) -> NDArray[np.uint64]:
         """Bring `n` entities of a kind to life.
 
         Parameters
         ----------
         kind : Kind
-        n : int
+        n : int, optional
+            As many as there are records; without those 1.
+        records : structured array or mapping, optional
+            Values by "Component.field", as `Query.to_records` and `to_dict` give them; its "handle" is passed over.
         **values
-            By component's name: an instance, a scalar or array for one field, (n, fields) or (fields,), a mapping from
-            field to scalar or array, or a structured array. What isn't given takes its default. Giving an optional
-            component adds it.
+            By component's name: an instance or a sequence of n, a scalar or array for one field, (n, columns) or
+            (columns,), a mapping from field to scalar or array, or a structured array. What isn't given takes its
+            default. Giving an optional component adds it; a tag is given as True.
 
         Returns
         -------
@@ -173,11 +211,16 @@ class Entities:
         ------
         ArgumentError, CapacityError
             Nothing was done.
+        StaleHandleError
+            A value refers to an entity that doesn't live; nothing was done.
         """
+        if records is not None:
+            n = by_component(records, values, n)
+        n = 1 if n is None else n
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
             raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
         self.register(kind)
-        columns, bits = self._prepare(kind, values, int(n))
+        columns, instances, bits = self._prepare(kind, values, int(n))
         if self._n_live + n > self.capacity:
             raise CapacityError(
                 f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live"
@@ -196,10 +239,15 @@ class Entities:
             )  # fmt: skip
             self._n_live += int(n)
             self._write(slots, columns, together)
+            for c, made in instances:
+                self._objects[c].write(slots, made)
         return handles
 
-    def _prepare(self, kind: Kind, values: dict[str, Any], n: int) -> tuple[list[tuple[NDArray[Any], Any]], int]:
-        """Columns with what is to be written in them, and the signature, of new entities."""
+    def _prepare(
+        self, kind: Kind, values: dict[str, Any], n: int
+    ) -> tuple[list[Write], list[tuple[Component, list[Any]]], int]:
+        """Columns with what is to be written in them, instances of object components, and the signature of new
+        entities."""
         named = {c.__name__: c for c in kind.components + kind.optional}
         for name in values:
             if name not in named:
@@ -207,18 +255,29 @@ class Entities:
                     f"kind {kind.name!r} has no component {name!r}; it has {list(named)}{nearest(name, named)}"
                 )
         bits = int(storage.LIVE_BIT)
-        writes: list[tuple[NDArray[Any], Any]] = []
+        writes: list[Write] = []
+        instances: list[tuple[Component, list[Any]]] = []
         for name, c in named.items():
             if c in kind.optional and name not in values:
                 continue
             bits |= self.bit(c)
-            fields, columns = fields_of(c), self._columns[c]
-            given = as_columns(c, values[name], n) if name in values and (fields or values[name] is not True) else {}
-            writes += [(columns.array(f.name), given.get(f.name, f.default)) for f in fields]
-        return writes, bits
+            if is_object(c):
+                instances.append((c, as_instances(c, values.get(name), n)))
+            else:
+                given = values.get(name) if fields_of(c) or values.get(name) is not True else None
+                writes += self._writes(c, given, n)
+        return writes, instances, bits
+
+    def _writes(self, component: Component, value: Any, n: int, *, whole: bool = True) -> list[Write]:
+        """Columns with what is to be written in them; where it is `whole`, fields without a value get defaults."""
+        given = {} if value is None else self.references.check(component, as_columns(component, value, n))
+        columns = self._columns[component].arrays
+        return [
+            (columns[f.name], given.get(f.name, f.default)) for f in fields_of(component) if whole or f.name in given
+        ]
 
     @staticmethod
-    def _write(slots: NDArray[np.uint32], writes: list[tuple[NDArray[Any], Any]], together: bool = False) -> None:
+    def _write(slots: NDArray[np.uint32], writes: list[Write], together: bool = False) -> None:
         """Write into rows; `together` tells that they are neighbours, which are written as one slice."""
         for column, value in writes:
             if together:
@@ -226,12 +285,12 @@ class Entities:
             else:
                 write_rows(column, slots, value)
 
-    def despawn(self, handles: ArrayLike, *, missing: str = "error") -> int:
+    def despawn(self, handles: Handles, *, missing: str = "error") -> int:
         """End entities; a handle that occurs twice counts once.
 
         Parameters
         ----------
-        handles : uint64 or uint64[n]
+        handles : uint64, uint64[n] or Query
         missing : "error" or "ignore"
             What to do with handles whose entity no longer lives.
 
@@ -247,6 +306,9 @@ class Entities:
         if missing not in ("error", "ignore"):
             raise ArgumentError(f"missing must be 'error' or 'ignore', not {missing!r}")
         given = _as_handles(handles)
+        if self._objects and len(given):
+            gone = given[self.alive(given)] if missing == "ignore" else given
+            gone_slots = self.slots_of(gone)
         ended = np.zeros(1, np.int64)
         stale = storage.despawn(
             given, missing == "ignore", self.page_kind, self.page_live, self._first_free, self.signature,
@@ -257,9 +319,62 @@ class Entities:
         if ended[0]:
             self._changed()
             self._n_live -= int(ended[0])
+            for objects in self._objects.values():
+                objects.drop(gone_slots)
+            self.references.outdate()
+            if not self._ticking:
+                self.settle()
         return int(ended[0])
 
-    def slots_of(self, handles: ArrayLike) -> NDArray[np.uint32]:
+    def settle(self) -> None:
+        """Do what follows from entities having ended: references to them become 0. At the end of each phase, and of a
+        call between ticks."""
+        self.references.clear_dead()
+
+    def compact(self, *kinds: Kind) -> SlotMap:
+        """Move entities together, so that pages that were left half empty by despawning are free or full again.
+
+        For quiet moments: whoever moves gets another handle, and the old one is refused. References in components,
+        observers and players follow by themselves; handles that you keep are yours to translate. Clients see what
+        moved leave and enter.
+
+        Parameters
+        ----------
+        *kinds : Kind
+            Whose entities; all kinds unless given.
+
+        Returns
+        -------
+        SlotMap : who moved: `translate(handles)` gives the new ones.
+
+        Raises
+        ------
+        ArgumentError
+            While the world ticks, or for a kind that it doesn't know.
+        """
+        if self._ticking:
+            raise ArgumentError("compact() was called by a system; entities can move between ticks only")
+        for kind in kinds:
+            if kind not in self.kinds:
+                raise ArgumentError(f"this world knows no kind {kind!r}")
+        plans = [plan(self, kind) for kind in kinds or self.kinds]
+        old, new = (np.concatenate([p[i] for p in plans] or [np.zeros(0, np.uint32)]) for i in (0, 1))
+        if not len(old):
+            return SlotMap(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+        moved = move(self, old, new, self._changed())
+        self._first_free[:] = 0
+        for objects in self._objects.values():
+            objects.move(old, new)
+        self.references.translate(moved.translate)
+        for tell in self._when_moved:
+            tell(moved)
+        return moved
+
+    def when_moved(self, tell: Callable[[SlotMap], None]) -> None:
+        """Have `tell` called after every `compact` that moved something: for what keeps handles."""
+        self._when_moved.append(tell)
+
+    def slots_of(self, handles: Handles) -> NDArray[np.uint32]:
         """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
         given = _as_handles(handles)
         slots = np.zeros(len(given), np.uint32)
@@ -279,14 +394,14 @@ class Entities:
         """uint64[n]: the handles of what lives at these rows."""
         return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
 
-    def alive(self, handles: ArrayLike) -> NDArray[np.bool_]:
+    def alive(self, handles: Handles) -> NDArray[np.bool_]:
         """bool[n]: whether each handle's entity lives."""
         given = _as_handles(handles)
         out = np.zeros(len(given), np.bool_)
         storage.alive(given, self.generation, self.signature, out)
         return out
 
-    def has(self, handles: ArrayLike, component: Component) -> NDArray[np.bool_]:
+    def has(self, handles: Handles, component: Component) -> NDArray[np.bool_]:
         """bool[n]: whether each entity has a component."""
         found: NDArray[np.bool_] = self.signature[self.slots_of(handles)] & np.uint64(self.bit(component)) != 0
         return found
@@ -295,7 +410,7 @@ class Entities:
         """The kind of an entity."""
         return self.kinds[int(self.page_kind[self._slot_of(handle) // PAGE])]
 
-    def add(self, handles: ArrayLike, component: Component, values: Any = None) -> None:
+    def add(self, handles: Handles, component: Component, values: Any = None) -> None:
         """Add an optional component to entities; `values` as for `spawn`. Those that have it keep it and take the
         values.
 
@@ -305,22 +420,25 @@ class Entities:
             Nothing was done.
         """
         slots = self._optional_rows(handles, component)
-        given = {} if values is None else as_columns(component, values, len(slots))
-        self._write(
-            slots, [(self.column(component, f.name), given.get(f.name, f.default)) for f in fields_of(component)]
-        )
+        if is_object(component):
+            self._objects[component].write(slots, as_instances(component, values, len(slots)))
+        else:
+            self._write(slots, self._writes(component, values, len(slots)))
         self._flip(slots, component, True)
 
-    def remove(self, handles: ArrayLike, component: Component) -> None:
+    def remove(self, handles: Handles, component: Component) -> None:
         """Take an optional component from entities; those that lack it are passed over. Raises as `add`."""
-        self._flip(self._optional_rows(handles, component), component, False)
+        slots = self._optional_rows(handles, component)
+        if is_object(component):
+            self._objects[component].drop(slots)
+        self._flip(slots, component, False)
 
     def _flip(self, slots: NDArray[np.uint32], component: Component, on: bool) -> None:
         if len(slots):
             storage.flip(slots, np.uint64(self.bit(component)), on, self.signature)
             self.structure_version += 1
 
-    def _optional_rows(self, handles: ArrayLike, component: Component) -> NDArray[np.uint32]:
+    def _optional_rows(self, handles: Handles, component: Component) -> NDArray[np.uint32]:
         """The rows of entities, all of whose kinds have the component as an optional one."""
         slots = self.slots_of(handles)
         self.bit(component)
@@ -336,7 +454,7 @@ class Entities:
         return slots
 
     def get(self, handle: int, component: type[T]) -> T:
-        """One entity's component, as an instance (a copy).
+        """One entity's component, as an instance: a copy, but of an object component the instance itself.
 
         Raises
         ------
@@ -347,31 +465,49 @@ class Entities:
         slot = self._slot_of(handle)
         if not int(self.signature[slot]) & self.bit(component):
             raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
+        if is_object(component):
+            kept: T = self._objects[component][slot]
+            return kept
         fields = fields_of(component)
         found: T = build(component, fields, {f.name: self.column(component, f.name)[slot] for f in fields})
         return found
 
-    def set(self, handles: ArrayLike, component: Component, values: Any) -> None:
+    def set(self, handles: Handles, component: Component, values: Any) -> None:
         """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`, with nothing done."""
         slots = self.slots_of(handles)
         if not (self.signature[slots] & np.uint64(self.bit(component))).all():
             raise ArgumentError(f"not all of these entities have {component.__name__}")
-        given = as_columns(component, values, len(slots))
-        self._write(slots, [(self.column(component, name), value) for name, value in given.items()])
+        if is_object(component):
+            self._objects[component].write(slots, as_instances(component, values, len(slots)))
+        else:
+            self._write(slots, self._writes(component, values, len(slots), all_fields=False))
+
+    def schema(self) -> dict[str, Any]:
+        """The components and kinds that this world knows, as plain data: names, dtypes, defaults, units, ranges."""
+        return describe_world(self)
+
+    @property
+    def schema_hash(self) -> str:
+        """A hash of what values mean: names, dtypes and kinds; not of defaults, units and ranges."""
+        return hash_of(self.schema())
+
+    def inspect(self, handle: int) -> Inspection:
+        """All that is known of one entity, for people: prints itself. Raises StaleHandleError."""
+        return inspect_entity(self, self._slot_of(handle))
 
     def count(self, kind: Kind | None = None) -> int:
-        """How many entities live, of one kind or all."""
+        """How many entities live: all, or those of a kind and of kinds that extend it."""
         if kind is None:
             return self._n_live
-        return int(self.page_live[self.page_kind == self.kinds.index(kind)].sum()) if kind in self.kinds else 0
+        return sum(int(self.page_live[self.page_kind == i].sum()) for i, k in enumerate(self.kinds) if k.is_a(kind))
 
     def __len__(self) -> int:
         return self._n_live
 
 
-def _as_handles(handles: ArrayLike) -> NDArray[np.uint64]:
-    """Handles as uint64[n]."""
-    array = np.asarray(handles)
+def _as_handles(handles: Handles) -> NDArray[np.uint64]:
+    """Handles as uint64[n]; of a query those that it finds."""
+    array = np.asarray(getattr(handles, "handles", handles))
     if array.size == 0:
         return np.zeros(0, np.uint64)
     if array.dtype.kind not in "iu" or array.ndim > 1:

@@ -28,7 +28,8 @@ class Layer:
     fields : sequence of component classes
         What travels; a field travels on the fastest of the channels that list it and whose radius covers the observer.
     precision : float or {component: float}, optional
-        Floats are rounded to multiples of it (world units). float32 fields without one travel as they are.
+        Floats are rounded to multiples of it (world units). Without one a field's own precision counts (`hz.field`);
+        float32 fields without any travel as they are.
     priority : int
         For budgets: a higher one goes first.
 

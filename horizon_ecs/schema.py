@@ -55,7 +55,12 @@ def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequen
             f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; replicated integers have at "
             "most 32 bits"
         )
-    precisions = {layer.channel: layer.precision_of(component) for layer in layers}
+    precisions = {layer.channel: layer.precision_of(component) or field.precision for layer in layers}
+    if dtype.kind not in _CODES:
+        raise DefinitionError(
+            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; floats, integers and booleans "
+            "can be replicated"
+        )
     codec = _CODES[dtype.kind]
     if dtype.kind == "f" and all(p is None for p in precisions.values()):
         codec = "bits"

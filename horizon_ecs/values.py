@@ -14,6 +14,36 @@ from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, flatten
 
 
+def by_component(records: Any, values: dict[str, Any], n: int | None) -> int:
+    """Sort records by "Component.field" into `values`, by component; how many there are.
+
+    Raises
+    ------
+    ArgumentError
+        No records, one name given twice, or another number of them than `n`.
+    """
+    names = (
+        records.dtype.names if isinstance(records, np.ndarray) else records if isinstance(records, Mapping) else None
+    )
+    if not names:
+        raise ArgumentError(f"records must be a structured array or a mapping by 'Component.field', not {records!r}")
+    lengths = {len(np.atleast_1d(records[name])) for name in names}
+    if len(lengths) != 1 or n not in (None, *lengths):
+        raise ArgumentError(f"records must all have the length {n if n is not None else 'of the first'}, not {lengths}")
+    taken: dict[str, dict[str, Any]] = {}
+    for name in names:
+        component, dot, field = name.partition(".")
+        if name == "handle":
+            continue
+        if component in values:
+            raise ArgumentError(f"{component} is given both by name and in records")
+        if not dot:
+            raise ArgumentError(f"records are named 'Component.field', not {name!r}")
+        taken.setdefault(component, {})[field] = records[name]
+    values.update(taken)
+    return lengths.pop()
+
+
 def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     """A scalar or array[n] for each field that `value` gives.
 

@@ -52,6 +52,12 @@ def alive(handles, generation, signature, out_alive):
 
 
 @helper
+def _next_generation(generation):
+    """The highest bit stays free, so that a handle is positive as an int64 too."""
+    return generation + np.uint32(1) if generation != MAX_GENERATION else np.uint32(1)
+
+
+@helper
 def _take_page(page, n, wanted, bits, tick, signature, generation, born, first_free, out_slot, out_handle):
     """Give out the free slots of one page, lowest first; return how many are given out by now."""
     base = page * PAGE
@@ -154,8 +160,7 @@ def despawn(handles, ignore, page_kind, page_live, first_free, signature, genera
         page = slot // PAGE
         signature[slot] = 0
         born[slot] = DEAD
-        # The highest bit stays free, so that a handle is positive as an int64 too.
-        generation[slot] = generation[slot] + 1 if generation[slot] != MAX_GENERATION else 1
+        generation[slot] = _next_generation(generation[slot])
         first_free[page] = min(first_free[page], np.int32(slot - page * PAGE))
         page_live[page] -= 1
         n += 1
@@ -259,3 +264,77 @@ def append_command(out_handle, out_operation, out_component, out_n, handle, oper
     out_operation[at] = operation
     out_component[at] = component
     out_n[0] = n + 1
+
+
+@kernel("int64(uint64[::1], uint32[::1], uint64[::1])")
+def clear_stale(column, generation, signature):
+    """Set handles of entities that no longer live to 0; return how many there were.
+
+    Parameters
+    ----------
+    column : uint64[n]                  in/out  0 for none
+    generation uint32, signature uint64 [n_slots]   in
+
+    Oracle: tests/naive.py::clear_stale.
+    """
+    n = 0
+    for i in range(len(column)):
+        if column[i] != np.uint64(0) and slot_of(column[i], generation, signature) < 0:
+            column[i] = 0
+            n += 1
+    return n
+
+
+@kernel("int64(uint32[::1], uint64[::1], uint32[::1], uint32[::1])")
+def plan_moves(pages, signature, out_old, out_new):
+    """List which rows of some pages go where, so that the living ones stand together in the first of them.
+
+    Parameters
+    ----------
+    pages : uint32[n]                   in   ascending
+    signature : uint64[n_slots]         in
+    out_old, out_new : uint32[1024 n]   out  rows that are left, from the highest down; those taken, from the lowest up
+
+    Returns
+    -------
+    int64 : how many move.
+
+    Oracle: tests/naive.py::plan_moves.
+    """
+    n = 0
+    low = 0
+    high = len(pages) * PAGE - 1
+    while True:
+        while low < high and signature[pages[low // PAGE] * PAGE + low % PAGE] != np.uint64(0):
+            low += 1
+        while low < high and signature[pages[high // PAGE] * PAGE + high % PAGE] == np.uint64(0):
+            high -= 1
+        if low >= high:
+            return n
+        out_old[n] = pages[high // PAGE] * PAGE + high % PAGE
+        out_new[n] = pages[low // PAGE] * PAGE + low % PAGE
+        n += 1
+        low += 1
+        high -= 1
+
+
+@kernel("void(uint32[::1], uint32[::1], uint32, uint64[::1], uint32[::1], uint32[::1])")
+def move_slots(old, new, tick, signature, generation, born):
+    """Let entities live in other slots; their old handles are stale from now on.
+
+    Parameters
+    ----------
+    old, new : uint32[n]   in       living rows, and free ones
+    tick : uint32          in       birth, of what is somebody new to those who know rows by number
+    signature uint64, generation uint32, born uint32 [n_slots]   in/out
+    """
+    for i in range(len(old)):
+        a = old[i]
+        b = new[i]
+        signature[b] = signature[a]
+        if generation[b] == np.uint32(0):
+            generation[b] = 1
+        born[b] = tick
+        signature[a] = 0
+        born[a] = DEAD
+        generation[a] = _next_generation(generation[a])

@@ -1,0 +1,74 @@
+"""Compaction: entities moved together, so that every kind's pages are full but its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from horizon_ecs.columns import PAGE
+from horizon_ecs.kinds import Kind
+from horizon_ecs.systems import storage
+
+if TYPE_CHECKING:
+    from horizon_ecs.entities import Entities
+
+
+@dataclass(frozen=True)
+class SlotMap:
+    """Entities that were moved, and the handles they have now.
+
+    Attributes
+    ----------
+    old, new : uint64[n]
+        Handles, ascending by the old one; an old one is refused from now on.
+    """
+
+    old: NDArray[np.uint64]
+    new: NDArray[np.uint64]
+
+    @property
+    def old_slots(self) -> NDArray[np.uint32]:
+        """uint32[n]: the rows that were left."""
+        return (self.old & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+    @property
+    def new_slots(self) -> NDArray[np.uint32]:
+        """uint32[n]: the rows that were taken."""
+        return (self.new & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+    def translate(self, handles: ArrayLike) -> NDArray[np.uint64]:
+        """uint64, of the same shape: each handle as it is now; those of entities that stayed are unchanged."""
+        given = np.asarray(handles, np.uint64)
+        if not len(self.old):
+            return given.copy()
+        at = np.minimum(np.searchsorted(self.old, given), len(self.old) - 1)
+        return np.where(self.old[at] == given, self.new[at], given)
+
+    def __len__(self) -> int:
+        return len(self.old)
+
+
+def plan(world: Entities, kind: Kind) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The slots that one kind's entities leave, highest first, and the free ones lower down that they take."""
+    pages = np.flatnonzero(world.page_kind == world.kinds.index(kind)).astype(np.uint32)
+    room = len(pages) * PAGE
+    old, new = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
+    n = storage.plan_moves(pages, world.signature, old, new)
+    return old[:n], new[:n]
+
+
+def move(world: Entities, old: NDArray[np.uint32], new: NDArray[np.uint32], tick: int) -> SlotMap:
+    """Carry rows over, with their columns, and count the pages again."""
+    before = world.handles_of(old)
+    columns = [array for c in world.components for array in world.arrays_of(c).values()]
+    for array in columns:
+        array[new] = array[old]
+    storage.move_slots(old, new, np.uint32(tick), world.signature, world.generation, world.born)
+    used = world.n_pages_used
+    world.page_live[:used] = (world.signature[: used * PAGE].reshape(used, PAGE) != 0).sum(axis=1)
+    world.page_kind[world.page_live == 0] = storage.FREE_PAGE
+    order = np.argsort(before)
+    return SlotMap(before[order], world.handles_of(new)[order])

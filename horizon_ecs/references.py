@@ -1,0 +1,76 @@
+"""References: columns whose numbers are handles, held to name the living or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.columns import PAGE
+from horizon_ecs.components import Component, fields_of
+from horizon_ecs.errors import StaleHandleError
+from horizon_ecs.systems import storage
+
+if TYPE_CHECKING:
+    from horizon_ecs.entities import Entities
+
+
+class References:
+    """The reference columns of one world.
+
+    Attributes
+    ----------
+    lenient : bool
+        While True a reference to the dead is taken as 0 instead of refused: commands are carried out after others have
+        ended entities.
+    """
+
+    def __init__(self, world: Entities) -> None:
+        self._world = world
+        self._columns: list[tuple[Component, NDArray[np.uint64]]] = []
+        self.lenient = False
+        self._outdated = False
+
+    def note(self, component: Component) -> None:
+        """Take in the reference fields of a component that the world has just learnt."""
+        self._columns += [
+            (component, self._world.column(component, f.name)) for f in fields_of(component) if f.is_entity
+        ]
+
+    def check(self, component: Component, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`given` as it may be written. Raises StaleHandleError where a reference names no living entity."""
+        checked = dict(given)
+        for f in fields_of(component):
+            if f.is_entity and f.name in given:
+                checked[f.name] = self._living(f"{component.__name__}.{f.name}", given[f.name])
+        return checked
+
+    def _living(self, name: str, given: Any) -> NDArray[np.uint64]:
+        handles = np.asarray(given, np.uint64)
+        lives = (self._world.alive(handles.reshape(-1)) | (handles.reshape(-1) == 0)).reshape(handles.shape)
+        if lives.all():
+            return handles
+        if not self.lenient:
+            raise StaleHandleError(f"{name}: handle {int(handles[~lives].flat[0]):#x} names no living entity")
+        return np.where(lives, handles, np.uint64(0))
+
+    def outdate(self) -> None:
+        """Note that entities have ended since references were last cleared."""
+        self._outdated = bool(self._columns)
+
+    def clear_dead(self) -> list[Component]:
+        """Set references to entities that have ended to 0; the components in which there were some."""
+        if not self._outdated:
+            return []
+        self._outdated = False
+        n = self._world.n_pages_used * PAGE
+        return [c for c, column in self._columns if storage.clear_stale(column[:n], self._world.generation,
+                                                                          self._world.signature)]  # fmt: skip
+
+    def translate(self, new_of: Callable[[NDArray[np.uint64]], NDArray[np.uint64]]) -> None:
+        """Let references follow entities that were given other handles."""
+        n = self._world.n_pages_used * PAGE
+        for _, column in self._columns:
+            column[:n] = new_of(column[:n])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from horizon_ecs.access import Res as Res
     from horizon_ecs.access import Write as Write
     from horizon_ecs.commands import Commands as Commands
+    from horizon_ecs.compaction import SlotMap as SlotMap
     from horizon_ecs.components import Tag as Tag
     from horizon_ecs.components import Time as Time
     from horizon_ecs.components import component as component
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "access": "Entity Read Res Write",
     "commands": "Commands",
+    "compaction": "SlotMap",
     "components": "Tag Time component event object_component resource",
     "config": "ServerConfig",
     "errors": (

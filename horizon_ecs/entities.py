@@ -161,7 +161,7 @@ class Entities:
         Of an object component the `ObjectColumn`.
         """
         self.bit(component)
-        return self._objects.get(component) or self._columns[component]
+        return self._objects[component] if component in self._objects else self._columns[component]
 
     def arrays_of(self, component: Component) -> dict[str, NDArray[Any]]:
         """Every column of a component by its full name, such as "position.x"."""
@@ -268,13 +268,12 @@ class Entities:
                 writes += self._writes(c, given, n)
         return writes, instances, bits
 
-    def _writes(self, component: Component, value: Any, n: int, *, whole: bool = True) -> list[Write]:
-        """Columns with what is to be written in them; where it is `whole`, fields without a value get defaults."""
+    def _writes(self, component: Component, value: Any, n: int, *, all_fields: bool = True) -> list[Write]:
+        """What is to be written in a component's columns; with `all_fields` those without a value get defaults."""
         given = {} if value is None else self.references.check(component, as_columns(component, value, n))
+        fields = [f for f in fields_of(component) if all_fields or f.name in given]
         columns = self._columns[component].arrays
-        return [
-            (columns[f.name], given.get(f.name, f.default)) for f in fields_of(component) if whole or f.name in given
-        ]
+        return [(columns[f.name], given.get(f.name, f.default)) for f in fields]
 
     @staticmethod
     def _write(slots: NDArray[np.uint32], writes: list[Write], together: bool = False) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.components import fields_of
 from horizon_ecs.errors import ArgumentError, DefinitionError
+
+if TYPE_CHECKING:
+    from horizon_ecs.compaction import SlotMap
 
 
 class EventBatch:
@@ -64,6 +67,11 @@ class EventQueue:
             self._records.append(rows[:accepted].copy())
             self._waiting += accepted
         return accepted
+
+    def follow(self, moved: SlotMap) -> None:
+        """Let senders be those that entities have become by being moved."""
+        self._senders = [moved.translate(senders) for senders in self._senders]
+        self.batch = EventBatch(moved.translate(self.batch.sender), self.batch.records)
 
     def turn(self, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]) -> None:
         """Make what waits the batch of the tick that begins, without those whose sender no longer lives."""

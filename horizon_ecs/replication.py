@@ -27,6 +27,7 @@ from horizon_ecs.systems import delta, grid, observers, quantise, replicate, ric
 from horizon_ecs.workspace import Cells, Scratch
 
 if TYPE_CHECKING:
+    from horizon_ecs.compaction import SlotMap
     from horizon_ecs.world import World
 
 _MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
@@ -117,6 +118,7 @@ class Replicator:
         world.freeze_kinds("they are being replicated, and clients know the schema")
         self._kinds = kinds
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
+        world.when_moved(self._follow)
         kernel.warm_up(*_MODULES)
 
     def __repr__(self) -> str:
@@ -165,6 +167,10 @@ class Replicator:
         self._last_ms: dict[str, float] = {}
         self._last_tick: int | None = None
         self.stats = ReplicationStats()
+
+    def _follow(self, moved: SlotMap) -> None:
+        """Observers keep standing at entities that were given other handles."""
+        self._table.entity[:] = moved.translate(self._table.entity)
 
     def _component(self, name: str) -> Component:
         """The component class of that name among the replicated kinds."""

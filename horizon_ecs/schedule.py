@@ -161,6 +161,7 @@ class Schedule:
                 bound.commands.apply()
             except Exception as error:
                 self._settle([(bound, error)], tick)
+        self._world.settle()
 
     def _settle(self, failures: list[tuple[Bound, Exception]], tick: int) -> None:
         """Log failures; raise the first of a system that stops the world, with all commands forgotten."""

@@ -58,8 +58,8 @@ def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequen
     precisions = {layer.channel: layer.precision_of(component) or field.precision for layer in layers}
     if dtype.kind not in _CODES:
         raise DefinitionError(
-            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; floats, integers and booleans "
-            "can be replicated"
+            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; what can be replicated are "
+            "floats, integers and booleans"
         )
     codec = _CODES[dtype.kind]
     if dtype.kind == "f" and all(p is None for p in precisions.values()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.columns import PAGE, resident_bytes
+from horizon_ecs.inspection import html_table
 
 if TYPE_CHECKING:
     from horizon_ecs.declare import System
@@ -68,6 +69,13 @@ class WorldStats:
             lines.append(f"  dropped    {'':<24}{self.dropped_ticks:>12,} ticks")
         lines.append(f"  reserved   {'':<24}{self.reserved_bytes:>12,} bytes of address space")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [("kind", name, f"{n:,} entities") for name, n in self.kinds.items()]
+        rows += [("component", name, f"{size:,} bytes in use") for name, size in self.component_bytes.items()]
+        rows += [("system", name, f"{t.mean_ms:.3f} ms, max {t.max_ms:.3f}") for name, t in self.systems.items()]
+        title = f"World: {self.entities:,} of {self.capacity:,} entities, tick {self.tick}"
+        return html_table(title, ("", "name", ""), rows)
 
     def _remarks(self, name: str, timing: Timing) -> str:
         failed = f", {timing.failures:,} failed" if timing.failures else ""

@@ -149,6 +149,7 @@ class World(Entities):
     def _queue(self, event: type) -> EventQueue:
         if event not in self._events:
             self._events[event] = EventQueue(event, self.max_events)
+            self.when_moved(self._events[event].follow)
         return self._events[event]
 
     def events(self, event: type) -> EventBatch:
@@ -313,6 +314,9 @@ class World(Entities):
 
     def __str__(self) -> str:
         return str(self.stats())
+
+    def _repr_html_(self) -> str:
+        return self.stats()._repr_html_()
 
     def __repr__(self) -> str:
         return f"World({self._n_live} of {self.capacity} entities, {len(self.kinds)} kinds, tick {self.tick_count})"

@@ -114,6 +114,20 @@ def scatter(column: list[int], slots: list[int], values: Any) -> list[int]:
     return out.tolist()
 
 
+def clear_stale(column: list[int], generation: list[int], signature: list[int]) -> tuple[list[int], int]:
+    """The column afterwards, and how many were cleared."""
+    out = np.array(column, np.uint64)
+    n = storage.clear_stale(out, np.array(generation, np.uint32), np.array(signature, np.uint64))
+    return out.tolist(), int(n)
+
+
+def plan_moves(pages: list[int], signature: Any) -> tuple[list[int], list[int]]:
+    """Rows that are left, and those taken."""
+    old, new = (np.zeros(len(pages) * storage.PAGE, np.uint32) for _ in range(2))
+    n = storage.plan_moves(np.array(pages, np.uint32), np.asarray(signature, np.uint64), old, new)
+    return old[:n].tolist(), new[:n].tolist()
+
+
 # -- quantise, grid, observers -----------------------------------------------------------------------------------
 
 

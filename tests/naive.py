@@ -80,6 +80,21 @@ class World:
         return [s for s in rows if not either or either & self.rows[s].values.keys()]
 
 
+def clear_stale(column: Sequence[int], generation: Sequence[int], signature: Sequence[int]) -> list[int]:
+    """Twin of `storage.clear_stale`: the column afterwards."""
+    lives = {(g << 32) | slot for slot, (g, bits) in enumerate(zip(generation, signature, strict=True)) if bits}
+    return [handle if handle in lives else 0 for handle in column]
+
+
+def plan_moves(pages: Sequence[int], living: set[int]) -> list[tuple[int, int]]:
+    """Twin of `storage.plan_moves`: pairs of rows, from and to."""
+    rows = [page * PAGE + i for page in pages for i in range(PAGE)]
+    n = sum(row in living for row in rows)
+    free = [row for row in rows[:n] if row not in living]
+    outside = [row for row in rows[n:] if row in living]
+    return list(zip(reversed(outside), free, strict=True))
+
+
 def scatter(column: Sequence[Any], slots: Sequence[int], values: Sequence[Any]) -> list[Any]:
     """Twin of `storage.scatter`: the column afterwards."""
     out = list(column)

@@ -165,7 +165,7 @@ class Connections:
                 self.refuse(seat, Close.NO_SUCH_EVENT, f"{event.__hz_event__}.{name} is not finite")
                 return
         if seat.player is not None:
-            self.stage.input(event, seat.player.entity, records)
+            self.stage.input(event, seat.player, records)
 
     def flooded(self, connection: ServerConnection) -> None:
         """A connection sends more frames than any client has reason to: end it at once."""

@@ -20,6 +20,7 @@ from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import Ticker, percentile
 
 if TYPE_CHECKING:
+    from horizon_ecs.compaction import SlotMap
     from horizon_ecs.world import World
 
 log = logging.getLogger("horizon_ecs.server")
@@ -76,6 +77,7 @@ class Stage:
             max_followed=config.max_followed
         )  # fmt: skip
         self.players: dict[int, Player] = {}
+        world.when_moved(self._follow)
         self.counters: Counter[str] = Counter()
         self._second: Counter[str] = Counter()
         self._stats_at_s = 0.0
@@ -105,9 +107,9 @@ class Stage:
         """Make a client whole by one reset frame."""
         self._inbox.append(lambda: self.replicator.resume(seat.observer) if seat.observer >= 0 else None)
 
-    def input(self, event: type, sender: int, records: Any) -> None:
-        """Queue records of an event for the next tick."""
-        self._inbox.append(lambda: self._input(event, sender, records))
+    def input(self, event: type, player: Player, records: Any) -> None:
+        """Queue records of an event for the next tick; they come from the entity that the player has by then."""
+        self._inbox.append(lambda: self._input(event, player.entity, records))
 
     def delivered(self) -> None:
         """Frames have been handed on: their buffer may be written again."""
@@ -171,6 +173,11 @@ class Stage:
         except Exception:
             self._say_goodbye(player)
             raise
+
+    def _follow(self, moved: SlotMap) -> None:
+        """Players keep their entities where those were given other handles."""
+        for player in self.players.values():
+            player.entity = int(moved.translate(player.entity))
 
     def _leave(self, seat: Seat) -> None:
         if seat.observer < 0:

@@ -30,6 +30,8 @@ _STAGGER_STEPS = 12
 # Linux: don't count the reservation against memory that could be promised; other systems ignore or lack it.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000) if hasattr(mmap, "MAP_ANONYMOUS") else 0
 
+_SMALLEST_OS_PAGE = 4096
+
 _RAW = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 _next_stagger = 0
@@ -153,18 +155,20 @@ class Columns:
     Rows that don't have the component hold what was last there.
     """
 
-    __slots__ = ("_arrays", "_name", "_vectors")
+    __slots__ = ("_arrays", "_backed", "_name", "_vectors")
 
     def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
         self._name: str
         self._arrays: dict[str, NDArray[Any]]
         self._vectors: dict[str, VectorColumns]
+        self._backed: NDArray[np.bool_]
         arrays: dict[str, NDArray[Any]] = {}
         for columns in attributes(fields).values():
             arrays.update(_reserve_together(columns, n_slots))
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_arrays", arrays)
         object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
+        object.__setattr__(self, "_backed", np.zeros(n_slots // PAGE, np.bool_))
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -178,6 +182,21 @@ class Columns:
             names = list(self._arrays)
             raise AttributeError(f"{self._name} has no column {name!r}; it has {names}{nearest(name, names)}")
         return found
+
+    def back(self, pages: NDArray[np.integer[Any]]) -> None:
+        """Have whole pages of slots backed with memory.
+
+        A vectorised loop leaves rows out by masked stores. Where a store's rows are all left out and no memory is there
+        yet, none is fetched, and the processor helps itself out anew each time: 45 ns a row instead of one.
+        """
+        fresh = pages[~self._backed[pages]]
+        if not len(fresh):
+            return
+        for array in self._arrays.values():
+            rows = array.reshape(-1, PAGE)
+            for row in (*range(0, PAGE, _SMALLEST_OS_PAGE // 2 // array.itemsize), PAGE - 1):
+                rows[fresh, row] = rows[fresh, row]
+        self._backed[fresh] = True
 
     def __getattr__(self, name: str) -> Any:
         if name in self._vectors:

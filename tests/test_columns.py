@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
+import struct
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from horizon_ecs.columns import write_rows
+import horizon_ecs as hz
+from horizon_ecs.columns import PAGE, write_rows
 from tests import kernels, naive
+from tests.game import Fuel, Position, Ship
 
 SIZES = [np.uint8, np.uint16, np.uint32, np.uint64]
 
@@ -53,3 +59,28 @@ def test_nan_and_negative_zero_keep_their_bits():
     values = np.array([0x7FC12345, 0x80000000], np.uint32).view(np.float32)
     write_rows(column, np.array([2, 0], np.uint32), values)
     assert column.view(np.uint32).tolist() == [0x80000000, 0, 0x7FC12345, 0]
+
+
+def has_memory(array):
+    """Of each page of the system's that an array spans, whether there is memory of our own behind it."""
+    first, last = (array.ctypes.data // mmap.PAGESIZE, (array.ctypes.data + array.nbytes - 1) // mmap.PAGESIZE)
+    with open("/proc/self/pagemap", "rb") as pagemap:
+        pagemap.seek(8 * first)
+        return [
+            bool(entry >> 63 & entry >> 56 & 1)
+            for (entry,) in struct.iter_unpack("<Q", pagemap.read(8 * (last + 1 - first)))
+        ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which pages have memory")
+def test_what_a_loop_goes_over_has_memory_and_nothing_else():
+    world = hz.World(capacity=4 * PAGE)
+    ships = world.spawn(Ship, PAGE + 3, Position=(1, 2, 3))
+    world.add(ships[-1:], Fuel, 5)
+    columns = [world[Position].z, world[Fuel].amount]
+    before = [column.copy() for column in columns]
+    world.query(Position, Fuel).segments
+    for column, values in zip(columns, before, strict=True):
+        assert all(has_memory(column[PAGE : 2 * PAGE]))
+        assert not any(has_memory(column[3 * PAGE : 4 * PAGE]))
+        np.testing.assert_array_equal(column, values)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4
 
@@ -25,8 +23,8 @@ Bird = hz.Kind("Bird", Position, Velocity)
 
 @hz.system(form="columns")
 def fly(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]):
-    pos.x += vel.x * np.float32(time.dt)  # arrays: every bird at once
-    pos.y += vel.y * np.float32(time.dt)
+    pos.x += vel.x * time.dt  # arrays: every bird at once
+    pos.y += vel.y * time.dt
 
 
 def main() -> hz.World:

@@ -68,8 +68,8 @@ def main() -> hz.World:
     print(len(world.query(Resting)), "rovers rest")
     print(world)
 
-    pos = Position(x=1.0)  # a system is still a function, so that a test needs no world
-    drive(pos, Velocity(x=60.0), hz.Time(dt=0.5), Field())
+    pos = Position(1.0, 0.0)  # a system is still a function, so that a test needs no world
+    drive(pos, Velocity(60.0, 0.0), hz.Time(dt=0.5), Field())
     print(pos)
     return world
 

@@ -67,8 +67,9 @@ def main(port: int = 8080, **options: Any) -> dict[str, Any]:
     places, sizes = world.rng.random((N, 2)) * SIDE, world.rng.uniform(20, 120, N)
     world.spawn(Firefly, N, Orbit=np.c_[places, sizes, world.rng.normal(0, 0.4, N)].astype(np.float32))
     world.add_system(steer, fly)
-    hooks = {"on_join": on_join, "on_leave": on_leave, "about": {"title": "Fireflies", "bounds": [0, 0, SIDE, SIDE]}}
-    server = hz.Server(world, hz.ServerConfig(port=port), events=[Steer], **hooks)
+    page = {"title": "Fireflies", "bounds": [0, 0, SIDE, SIDE]}
+    config = hz.ServerConfig(port=port)
+    server = hz.Server(world, config, events=[Steer], on_join=on_join, on_leave=on_leave, about=page)
     server.run(**{"started": lambda s: print(f"Open {s.url}", flush=True), **options})
     return server.report()
 

@@ -31,7 +31,7 @@ def walk(rng: np.random.Generator, eastwards: bool) -> np.ndarray:
     ahead, aside = walked, lane + drift * walked + SWAY_M * np.sin(stride / 2)
     up = height + BOB_M * np.sin(stride)
     across = np.stack([ahead, aside, up] if eastwards else [aside, ahead, up], axis=1)
-    inside = (across[:, :2] >= 0).all(axis=1) & (across[:, :2] <= SIZE_M).all(axis=1)
+    inside: np.ndarray = np.all((across[:, :2] >= 0) & (across[:, :2] <= SIZE_M), axis=1)
     return across[: len(inside) if inside.all() else int(np.argmin(inside))]
 
 

@@ -140,9 +140,9 @@ def event(cls: C | None = None, *, name: str | None = None) -> Any:
 class Time:
     """The built-in resource of time: `dt` in seconds, fixed; the number of the tick; seconds since the first."""
 
-    dt: f4
-    tick: i8
-    elapsed: f8
+    dt: f4 = 0.0
+    tick: i8 = 0
+    elapsed: f8 = 0.0
 
 
 def is_component(value: Any) -> bool:

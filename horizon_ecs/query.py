@@ -197,7 +197,7 @@ class Query:
         self._refresh()
         if self._segments is None:
             pages, full = self._pages.astype(np.int64), self._full
-            for c in self.components + self.optional:
+            for c in (c for c in self.components + self.optional if fields_of(c)):
                 self.world[c].back(pages[full == 0])
             begins = np.ones(len(pages), np.bool_)
             begins[1:] = (np.diff(pages) != 1) | (full[1:] != full[:-1])

@@ -9,6 +9,7 @@ import pytest
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Write
+from horizon_ecs.columns import PAGE
 from tests.game import Position
 
 
@@ -54,6 +55,15 @@ def test_they_come_and_go_like_other_components():
     assert world.get(newcomer[0], Name).text == "nobody"
     assert [slot for slot, _ in world[Name]] == sorted(world.query(Name).slots.tolist())
     assert repr(world[Name]) == "ObjectColumn(Name: 3 instances)"
+
+
+def test_a_query_of_them_tells_runs_and_rows():
+    world = hz.World(capacity=PAGE + 64)
+    world.spawn(Person, PAGE + 2, Diary=Diary())
+    for query in (world.query(Name, Diary), world.query(Position, optional=[Diary])):
+        assert query.runs() == [slice(0, PAGE)]
+        assert query.rest().tolist() == [PAGE, PAGE + 1]
+        assert query.segments[2].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test bench lint clean
+.PHONY: help venv demo test bench peers lint clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
+$(VENV)/.peers: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	@touch $@
+
 demo: venv  ## Serve the demo world; open the printed address
 	$(BIN)/python -m horizon_ecs demo $(ARGS)
 
@@ -31,6 +35,9 @@ test: venv  ## Run the tests (ARGS=... goes to pytest)
 
 bench: $(VENV)/.bench  ## Run the benchmarks on this commit
 	cd benchmarks && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --show-stderr $(ARGS) 'HEAD^!'
+
+peers: $(VENV)/.peers  ## Measure other ECS libraries beside this one (ARGS="--write docs/benchmarks.md" writes it down)
+	$(BIN)/python -m benchmarks.peers --install $(ARGS)
 
 lint: venv  ## Check style, format and types
 	$(BIN)/ruff check .

@@ -9,35 +9,9 @@ from typing import Any
 import numpy as np
 
 import horizon_ecs as hz
-from horizon_ecs import f4, i2
+from benchmarks.limits import Frozen, N, Position, Ship, Velocity
 
-N = 100_000
 REPEATS = 30
-
-
-@hz.component
-class Position:
-    x: f4
-    y: f4
-    z: f4
-
-
-@hz.component
-class Velocity:
-    x: f4
-    y: f4
-    z: f4
-
-
-@hz.component
-class Health:
-    hp: i2 = 100
-
-
-class Frozen(hz.Tag): ...
-
-
-Ship = hz.Kind("Ship", Position, Velocity, Health, optional=[Frozen])
 
 
 def best_ns(measure: Callable[[], float], n: int = N) -> float:
@@ -72,6 +46,51 @@ class Storage:
 
         return best_ns(once)
 
+    def track_spawn_from_doubles(self) -> float:
+        """Values in another dtype are cast on their way."""
+        values = self.values.astype(np.float64)
+
+        def once() -> float:
+            self.world.despawn(self.ships)
+            started = time.perf_counter()
+            self.ships = self.world.spawn(Ship, N, Position=values, Velocity=values, Health=3)
+            return time.perf_counter() - started
+
+        return best_ns(once)
+
+    def track_spawn_defaults(self) -> float:
+        def once() -> float:
+            self.world.despawn(self.ships)
+            started = time.perf_counter()
+            self.ships = self.world.spawn(Ship, N)
+            return time.perf_counter() - started
+
+        return best_ns(once)
+
+    def track_spawn_into_holes(self) -> float:
+        """Slots that are no run: a row in ten."""
+        few = self.values[: N // 10]
+
+        def once() -> float:
+            self.world.despawn(self.ships[::10])
+            started = time.perf_counter()
+            self.ships[::10] = self.world.spawn(Ship, N // 10, Position=few, Velocity=few, Health=3)
+            return time.perf_counter() - started
+
+        return best_ns(once, N // 10)
+
+    def track_spawn_one(self) -> float:
+        """What a call costs, whatever it brings."""
+        one = hz.World(capacity=1)
+
+        def once() -> float:
+            took = self._timed(lambda: ships.append(one.spawn(Ship, Position=(1, 2, 3), Velocity=(1, 2, 3))))
+            one.despawn(ships.pop())
+            return took
+
+        ships: list[Any] = []
+        return best_ns(once, 1)
+
     def track_spawn_into_fresh_memory(self) -> float:
         world = hz.World(capacity=2 * N)
         return self._timed(lambda: world.spawn(Ship, N, Position=self.values, Velocity=self.values, Health=3)) / N * 1e9
@@ -79,6 +98,15 @@ class Storage:
     def track_despawn(self) -> float:
         def once() -> float:
             took = self._timed(lambda: self.world.despawn(self.ships))
+            self.ships = self.spawn()
+            return took
+
+        return best_ns(once)
+
+    def track_despawn_in_random_order(self) -> float:
+        def once() -> float:
+            doomed = np.random.default_rng(1).permutation(self.ships)
+            took = self._timed(lambda: self.world.despawn(doomed))
             self.ships = self.spawn()
             return took
 
@@ -96,6 +124,10 @@ class Storage:
 
     def track_set_one_component(self) -> float:
         return best_ns(lambda: self._timed(lambda: self.world.set(self.ships, Position, self.values)))
+
+    def track_set_at_random(self) -> float:
+        ships = np.random.default_rng(1).permutation(self.ships)
+        return best_ns(lambda: self._timed(lambda: self.world.set(ships, Velocity, self.values)))
 
     def track_query_after_a_change(self) -> float:
         def once() -> float:

@@ -88,12 +88,18 @@ class _Jitted(Runner):
         self._program, self._query = _program(system), _query(world, system)
         self._kernel: Callable[..., Any] = self._program.kernel
         self._columns = [world.column(component, field) for component, field in self._program.columns]
-        self._scalars: list[Any] = []
+        self._numbers = [(kind, field, dtype.type) for kind, field, dtype in self._program.resources]
+        self._scalars: list[Any] = [None] * len(self._numbers)
+        self._given: list[Any] = [object()] * len(self._numbers)
 
     def _take_scalars(self) -> None:
         """The resources' fields as they stand, in the dtypes that the kernel takes."""
-        resource = self.world.resource
-        self._scalars = [dtype.type(getattr(resource(kind), field)) for kind, field, dtype in self._program.resources]
+        resource, given = self.world.resource, self._given
+        for i, (kind, field, cast) in enumerate(self._numbers):
+            value = getattr(resource(kind), field)
+            if value is not given[i]:  # the cast is a tenth of a dispatch, and most numbers stay
+                self._scalars[i] = cast(value)
+                given[i] = value if isinstance(value, int | float | np.generic) else object()  # no array: it changes
 
 
 class _Entities(_Jitted):

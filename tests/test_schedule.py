@@ -348,6 +348,12 @@ def test_resources_reach_jitted_systems_as_they_stand():
     world.resource(Wind).x = 0.5
     world.tick()
     assert world[Position].x[:3].tolist() == [2.5] * 3
+    changing = np.array(1.0)
+    world.resource(Wind).x = changing
+    world.tick()
+    changing += 3.0
+    world.tick()
+    assert world[Position].x[:3].tolist() == [7.5] * 3
 
 
 def test_a_columns_system_cannot_write_what_it_reads():

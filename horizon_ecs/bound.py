@@ -52,10 +52,8 @@ class Bound:
         for kind, members in self._in_state:
             if current[kind] not in members:
                 return False
-        for condition in self._run_if:  # no all(): a generator costs more than the rest of a dispatch's checks
-            if not condition(self._world):
-                return False
-        return True
+        # Without conditions no generator is made: it would cost more than all the other checks.
+        return not self._run_if or all(condition(self._world) for condition in self._run_if)
 
     def enable(self, on: bool) -> None:
         """Let it run again, with all its failures forgiven; or not any more."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import traceback
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from horizon_ecs.capture import lookup
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.declare import System
 from horizon_ecs.errors import SystemFailure
@@ -28,6 +31,9 @@ class Bound:
     enabled : bool
     strikes : int
         Failures since it was last enabled.
+    splits : bool
+        Whether threads may share its rows: not those of one that may raise, for what it has written by then would
+        depend on how many there are.
     timing : Timing
     """
 
@@ -40,6 +46,7 @@ class Bound:
         self.commands = CommandBuffer(world)
         self.takes_commands = any(p.use == "commands" for p in declared.parameters)
         self.runner = make_runner(world, declared, self.commands)
+        self.splits = self.runner.parallel and not _may_raise(declared.function)
         self._world = world
         self._every = declared.every
         self._in_state = declared.when.in_state
@@ -74,6 +81,18 @@ class Bound:
     def is_over(self) -> bool:
         """Whether it failed as often as it may."""
         return isinstance(self.on_error, int) and self.strikes >= self.on_error
+
+
+def _may_raise(function: Callable[..., Any]) -> bool:
+    """Whether a function, or one that it calls by name, has `raise` or `assert` in it."""
+    known: list[Any] = [function]
+    for caller in known:
+        if any(i.opname == "RAISE_VARARGS" for i in dis.get_instructions(caller)):
+            return True
+        called = [lookup(caller, name) for name in (*caller.__code__.co_names, *caller.__code__.co_freevars)]
+        called = [getattr(value, "py_func", value) for value in called]
+        known += [f for f in called if isinstance(f, types.FunctionType) and f not in known]
+    return False
 
 
 def _place(system: System[..., Any], error: BaseException) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from horizon_ecs import kernel
 from horizon_ecs.bound import Bound
 from horizon_ecs.components import nearest
+from horizon_ecs.crew import Crew
 from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, DefinitionError, SystemFailure
 from horizon_ecs.plan import AnySystem, Phase, Plan, check_resolved, make_plan
+from horizon_ecs.stage import Failures, Stage
 from horizon_ecs.states import States, Transition
 from horizon_ecs.stats import Timing
 from horizon_ecs.when import TRANSITIONS, OnError, check_on_error, check_phases
@@ -25,8 +27,8 @@ _log = logging.getLogger(__name__)
 class _Steps:
     """A phase of the plan with its bound systems."""
 
-    def __init__(self, phase: Phase, bound: dict[AnySystem, Bound]) -> None:
-        self.stages = [[bound[s] for s in stage] for stage in phase.stages]
+    def __init__(self, phase: Phase, bound: dict[AnySystem, Bound], crew: Crew) -> None:
+        self.stages = [Stage([bound[s] for s in stage], crew) for stage in phase.stages]
         self.commanders = [b for b in (bound[s] for s in phase.order) if b.takes_commands]
 
 
@@ -42,11 +44,14 @@ class Schedule:
         Of whole ticks.
     """
 
-    def __init__(self, world: World, phases: Iterable[str], states: States, on_error: OnError) -> None:
+    def __init__(
+        self, world: World, phases: Iterable[str], states: States, on_error: OnError, n_threads: int | None
+    ) -> None:
         self.phases = check_phases(phases)
         check_on_error(on_error)
         self.states, self.on_error = states, on_error
         self.timing = Timing()
+        self._crew = Crew(n_threads or kernel.n_threads())
         self._world = world
         self._bound: dict[AnySystem, Bound] = {}
         self._set_plan(make_plan((), (*TRANSITIONS, *self.phases)), {})
@@ -101,7 +106,7 @@ class Schedule:
     def _set_plan(self, plan: Plan, bound: dict[AnySystem, Bound]) -> None:
         # A tick that is under way goes on with the lists that it began with.
         self._plan, self._bound = plan, bound
-        self._on_exit, self._on_enter, *self._steps = [_Steps(phase, bound) for phase in plan.phases]
+        self._on_exit, self._on_enter, *self._steps = [_Steps(phase, bound, self._crew) for phase in plan.phases]
         self._is_checked = not plan.unresolved
 
     def check(self) -> None:
@@ -110,6 +115,11 @@ class Schedule:
             for warning in check_resolved(self._plan, [s.name for s in self._bound]):
                 _log.warning(warning)
             self._is_checked = True
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that may share the work of a tick."""
+        return self._crew.n_threads
 
     # -- a tick ------------------------------------------------------------------------------------------------
 
@@ -121,7 +131,7 @@ class Schedule:
             self._change(changes, self._on_exit, self._on_enter, tick)
         for phase in steps:
             for stage in phase.stages:
-                self._run_stage(stage, tick)
+                self._run_stage(stage, stage.systems, tick)
             self._apply(phase, tick)
 
     def _change(self, changes: list[Transition], on_exit: _Steps, on_enter: _Steps, tick: int) -> None:
@@ -136,21 +146,21 @@ class Schedule:
 
     def _run_at(self, states: set[Any], phase: _Steps, tick: int) -> None:
         for stage in phase.stages:
-            self._run_stage([b for b in stage if not states.isdisjoint(b.system.when.at)], tick)
+            self._run_stage(stage, [b for b in stage.systems if not states.isdisjoint(b.system.when.at)], tick)
         self._apply(phase, tick)
 
-    def _run_stage(self, stage: list[Bound], tick: int) -> None:
-        current, clock = self.states.current, time.perf_counter_ns
-        failures: list[tuple[Bound, Exception]] = []
-        for bound in stage:
-            started = clock()
+    def _run_stage(self, stage: Stage, systems: list[Bound], tick: int) -> None:
+        current = self.states.current
+        due: list[Bound] = []
+        failures: Failures = []
+        for bound in systems:
             try:
-                if not bound.due(tick, current):
-                    continue
-                bound.runner.run()
+                if bound.due(tick, current):
+                    due.append(bound)
             except Exception as error:
                 failures.append((bound, error))
-            bound.timing.note(clock() - started)
+        if due:
+            failures += stage.run(due)
         if failures:
             self._settle(failures, tick)
 
@@ -163,7 +173,7 @@ class Schedule:
                 self._settle([(bound, error)], tick)
         self._world.settle()
 
-    def _settle(self, failures: list[tuple[Bound, Exception]], tick: int) -> None:
+    def _settle(self, failures: Failures, tick: int) -> None:
         """Log failures; raise the first of a system that stops the world, with all commands forgotten."""
         stopping: SystemFailure | None = None
         for bound, error in failures:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from horizon_ecs import kernel, replication
+from horizon_ecs import kernel, replication, stage
 from horizon_ecs.systems import bits, delta, grid, interest, observers, quantise, rice, storage
 
 PAGE = 1024
@@ -19,6 +19,12 @@ kernel.warm_up("delta", "grid", "observers", "quantise", "rice", "storage")
 def every_stage_parallel(monkeypatch: Any) -> None:
     """Have the Replicator use its threads however little there is to do."""
     monkeypatch.setattr(replication, "PARALLEL_MS", -1.0, raising=False)
+
+
+def every_system_shared(monkeypatch: Any) -> None:
+    """Have every schedule's threads share whatever may be shared."""
+    monkeypatch.setattr(stage, "PAYS_MS", -1.0)
+    monkeypatch.setattr(stage.Stage, "_pays", lambda self, due: True)
 
 
 def grid_of(replicator: Any) -> tuple[list[float], list[list[int]]]:

@@ -169,7 +169,8 @@ def component_type(value: Any) -> Component:
 
 def fields_of(component: Component) -> tuple[Field, ...]:
     """The fields of a component, event or resource, in order."""
-    return typing.cast(tuple[Field, ...], component.__hz_fields__)  # type: ignore[attr-defined]
+    fields: tuple[Field, ...] = component.__hz_fields__  # type: ignore[attr-defined]
+    return fields
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

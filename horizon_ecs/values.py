@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,6 +122,11 @@ def _check_allowed(name: str, of: Field, values: NDArray[Any]) -> None:
             raise ArgumentError(f"{name} takes values of {of.enum.__name__}, not {values[strange].flat[0]}")
 
 
+@functools.cache
+def _bounds(dtype: np.dtype[Any]) -> np.iinfo:
+    return np.iinfo(dtype)
+
+
 def _fit(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
     dtype, name = of.dtype, of.name
     if array.dtype == dtype:
@@ -132,8 +138,8 @@ def _fit(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiub" or dtype.kind in "mM" or (array.dtype.kind == "f" and dtype.kind not in "fc"):
         raise ArgumentError(f"{component.__name__}.{name} takes {dtype.name}, not {array.dtype.name}")
     if dtype.kind in "iu" and array.size:
-        low, high = array.min(), array.max()
-        bounds = np.iinfo(dtype)
+        low, high = (array.min(), array.max()) if array.ndim else (array[()], array[()])
+        bounds = _bounds(dtype)
         if low < bounds.min or high > bounds.max:
             raise ArgumentError(
                 f"{component.__name__}.{name} takes {bounds.min} to {bounds.max}; the values reach from {low} to {high}"

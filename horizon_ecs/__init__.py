@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from horizon_ecs.access import Write as Write
     from horizon_ecs.commands import Commands as Commands
     from horizon_ecs.compaction import SlotMap as SlotMap
+    from horizon_ecs.components import Name as Name
     from horizon_ecs.components import Tag as Tag
     from horizon_ecs.components import Time as Time
     from horizon_ecs.components import component as component
     from horizon_ecs.components import event as event
+    from horizon_ecs.components import make_component as make_component
     from horizon_ecs.components import object_component as object_component
     from horizon_ecs.components import resource as resource
     from horizon_ecs.config import ServerConfig as ServerConfig
@@ -72,7 +74,7 @@ _PLACES = {
     "access": "Entity Read Res Write",
     "commands": "Commands",
     "compaction": "SlotMap",
-    "components": "Tag Time component event object_component resource",
+    "components": "Name Tag Time component event make_component object_component resource",
     "config": "ServerConfig",
     "errors": (
         "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,8 @@ from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
     from horizon_ecs.entities import Entities
+
+DEAD = int(storage.DEAD)
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,30 @@ def plan(world: Entities, kind: Kind) -> tuple[NDArray[np.uint32], NDArray[np.ui
     return old[:n], new[:n]
 
 
+def plan_order(
+    world: Entities, kind: Kind, key: Callable[[NDArray[np.uint32]], NDArray[Any]]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The slots of one kind's entities that change places so that they stand together and ascend by a key."""
+    rows = np.flatnonzero(world.page_kind == world.kinds.index(kind))[:, None] * PAGE + np.arange(PAGE)
+    every = rows.reshape(-1).astype(np.uint32)
+    living = every[world.signature[every] != 0]
+    old, new = living[np.argsort(key(living), kind="stable")], every[: len(living)]
+    moves = old != new
+    return old[moves], new[moves]
+
+
 def move(world: Entities, old: NDArray[np.uint32], new: NDArray[np.uint32], tick: int) -> SlotMap:
-    """Carry rows over, with their columns, and count the pages again."""
+    """Carry rows over, with their columns, and count the pages again; rows may change places with each other."""
     before = world.handles_of(old)
     columns = [array for c in world.components for array in world.arrays_of(c).values()]
     for array in columns:
         array[new] = array[old]
-    storage.move_slots(old, new, np.uint32(tick), world.signature, world.generation, world.born)
+    signature, hidden = world.signature[old], world.born[old] == DEAD
+    world.signature[old], world.born[old] = 0, DEAD
+    world.generation[old] = world.generation[old] % storage.MAX_GENERATION + 1
+    world.generation[new] = np.maximum(world.generation[new], 1)
+    # Who moved is somebody new to those who know rows by number.
+    world.signature[new], world.born[new] = signature, np.where(hidden, DEAD, tick)
     used = world.n_pages_used
     world.page_live[:used] = (world.signature[: used * PAGE].reshape(used, PAGE) != 0).sum(axis=1)
     world.page_kind[world.page_live == 0] = storage.FREE_PAGE

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import enum
 import functools
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, dataclass_transform, overload
 
 import numpy as np
@@ -143,6 +144,43 @@ class Time:
     dt: f4 = 0.0
     tick: i8 = 0
     elapsed: f8 = 0.0
+
+
+@object_component
+class Name:
+    """The built-in component for what people call an entity: list it in a kind; `World.named` finds it."""
+
+    text: str = ""
+
+
+def make_component(name: str, fields: Mapping[str, Any]) -> Component:
+    """A component made at run time, as `@component` makes one of a class.
+
+    Parameters
+    ----------
+    name : str
+    fields : mapping from name to type
+        What NumPy takes as a dtype, `("f4", 3)` for a vector; or what may be annotated: `hz.vec3`, an enum.
+
+    Raises
+    ------
+    DefinitionError
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise DefinitionError(f"make_component: name must be an identifier, not {name!r}")
+    annotations = {field_name: _annotation(name, field_name, kind) for field_name, kind in fields.items()}
+    made = type(name, (), {"__annotations__": annotations, "__module__": __name__})
+    return _as_record(made, read_fields(made, "component"), "component")
+
+
+def _annotation(owner: str, name: str, kind: Any) -> Any:
+    """A field's type as an annotation."""
+    if typing.get_origin(kind) is typing.Annotated or (isinstance(kind, type) and issubclass(kind, enum.Enum)):
+        return kind
+    try:
+        return typing.Annotated[Any, np.dtype(kind)]
+    except TypeError:
+        raise DefinitionError(f"{owner}.{name}: {kind!r} is no dtype") from None
 
 
 def is_component(value: Any) -> bool:

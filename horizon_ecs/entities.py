@@ -7,27 +7,27 @@ entity is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
-from horizon_ecs.compaction import SlotMap, move, plan
+from horizon_ecs.compaction import SlotMap
 from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
-from horizon_ecs.describe import describe_world, hash_of
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
-from horizon_ecs.fields import build
-from horizon_ecs.inspection import Inspection, inspect_entity
+from horizon_ecs.fields import build, flatten
 from horizon_ecs.kinds import Kind
 from horizon_ecs.objects import ObjectColumn, as_instances
 from horizon_ecs.references import References
 from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns, by_component
+from horizon_ecs.values import as_columns, as_whole, by_component
 
 T = TypeVar("T")
+D = TypeVar("D")
+_REFUSE: Any = object()
 
 
 class HasHandles(Protocol):
@@ -44,7 +44,7 @@ Handles: TypeAlias = ArrayLike | HasHandles
 Write: TypeAlias = tuple[NDArray[Any], Any]
 """A column, and the value or values for some of its rows."""
 
-MAX_COMPONENTS = 63  # bits of a signature; the highest says that the row lives
+MAX_COMPONENTS = 62  # bits of a signature; one more says that the row lives, one that it is hidden
 MAX_CAPACITY = 2**31
 # Pages beyond the capacity, so that each of many kinds can hold a page that isn't full.
 SPARE_PAGES = 64
@@ -221,16 +221,8 @@ class Entities:
             raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
         self.register(kind)
         columns, instances, bits = self._prepare(kind, values, int(n))
-        if self._n_live + n > self.capacity:
-            raise CapacityError(
-                f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live"
-            )
+        self.check_room({kind: int(n)})
         number = self.kinds.index(kind)
-        if storage.room(number, self.page_kind, self.page_live) < n:
-            raise CapacityError(
-                f"no room for {n} more of kind {kind.name!r}: {self._n_live} of {self.capacity} live, but other kinds "
-                "own the free slots' pages"
-            )
         slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
         if n:
             together = storage.spawn(
@@ -242,6 +234,23 @@ class Entities:
             for c, made in instances:
                 self._objects[c].write(slots, made)
         return handles
+
+    def check_room(self, wanted: Mapping[Kind, int]) -> None:
+        """Refuse so many more of some registered kinds where they have no room. Raises CapacityError."""
+        n = sum(wanted.values())
+        if self._n_live + n > self.capacity:
+            raise CapacityError(
+                f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live"
+            )
+        free = int((self.page_kind == storage.FREE_PAGE).sum())
+        for kind, more in wanted.items():
+            own = storage.room(self.kinds.index(kind), self.page_kind, self.page_live) - free * PAGE
+            free -= max(0, -(-(more - own) // PAGE))
+            if free < 0:
+                raise CapacityError(
+                    f"no room for {more} more of kind {kind.name!r}: {self._n_live} of {self.capacity} live, but other "
+                    "kinds own the free slots' pages; compact() would free some"
+                )
 
     def _prepare(
         self, kind: Kind, values: dict[str, Any], n: int
@@ -258,22 +267,26 @@ class Entities:
         writes: list[Write] = []
         instances: list[tuple[Component, list[Any]]] = []
         for name, c in named.items():
-            if c in kind.optional and name not in values:
+            if c in kind.optional and name not in values and c not in kind.defaults:
                 continue
             bits |= self.bit(c)
+            value, default = values.get(name), kind.defaults.get(c)
             if is_object(c):
-                instances.append((c, as_instances(c, values.get(name), n)))
-            else:
-                given = values.get(name) if fields_of(c) or values.get(name) is not True else None
-                writes += self._writes(c, given, n)
+                instances.append((c, as_instances(c, default if value is None else value, n)))
+            elif fields_of(c) or value not in (None, True):
+                writes += self._writes(c, value, n, default)
         return writes, instances, bits
 
-    def _writes(self, component: Component, value: Any, n: int, *, all_fields: bool = True) -> list[Write]:
-        """What is to be written in a component's columns; with `all_fields` those without a value get defaults."""
-        given = {} if value is None else self.references.check(component, as_columns(component, value, n))
-        fields = [f for f in fields_of(component) if all_fields or f.name in given]
-        columns = self._columns[component].arrays
-        return [(columns[f.name], given.get(f.name, f.default)) for f in fields]
+    def _writes(self, component: Component, value: Any, n: int, default: Any = None) -> list[Write]:
+        """What is to be written in a component's columns: what is given, else what the default instance has."""
+        fields, columns = fields_of(component), self._columns[component].arrays
+        given = self._given(component, value, n)
+        else_ = {f.name: f.default for f in fields} if default is None else flatten(default, fields)
+        return [(columns[f.name], given.get(f.name, else_[f.name])) for f in fields]
+
+    def _given(self, component: Component, value: Any, n: int) -> dict[str, Any]:
+        """A value by column, its references checked."""
+        return {} if value is None else self.references.check(component, as_columns(component, value, n))
 
     @staticmethod
     def _write(slots: NDArray[np.uint32], writes: list[Write], together: bool = False) -> None:
@@ -330,49 +343,6 @@ class Entities:
         call between ticks."""
         self.references.clear_dead()
 
-    def compact(self, *kinds: Kind) -> SlotMap:
-        """Move entities together, so that pages that were left half empty by despawning are free or full again.
-
-        For quiet moments: whoever moves gets another handle, and the old one is refused. References in components,
-        observers and players follow by themselves; handles that you keep are yours to translate. Clients see what
-        moved leave and enter.
-
-        Parameters
-        ----------
-        *kinds : Kind
-            Whose entities; all kinds unless given.
-
-        Returns
-        -------
-        SlotMap : who moved: `translate(handles)` gives the new ones.
-
-        Raises
-        ------
-        ArgumentError
-            While the world ticks, or for a kind that it doesn't know.
-        """
-        if self._ticking:
-            raise ArgumentError("compact() was called by a system; entities can move between ticks only")
-        for kind in kinds:
-            if kind not in self.kinds:
-                raise ArgumentError(f"this world knows no kind {kind!r}")
-        plans = [plan(self, kind) for kind in kinds or self.kinds]
-        old, new = (np.concatenate([p[i] for p in plans] or [np.zeros(0, np.uint32)]) for i in (0, 1))
-        if not len(old):
-            return SlotMap(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
-        moved = move(self, old, new, self._changed())
-        self._first_free[:] = 0
-        for objects in self._objects.values():
-            objects.move(old, new)
-        self.references.translate(moved.translate)
-        for tell in self._when_moved:
-            tell(moved)
-        return moved
-
-    def when_moved(self, tell: Callable[[SlotMap], None]) -> None:
-        """Have `tell` called after every `compact` that moved something: for what keeps handles."""
-        self._when_moved.append(tell)
-
     def slots_of(self, handles: Handles) -> NDArray[np.uint32]:
         """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
         given = _as_handles(handles)
@@ -409,28 +379,46 @@ class Entities:
         """The kind of an entity."""
         return self.kinds[int(self.page_kind[self._slot_of(handle) // PAGE])]
 
-    def add(self, handles: Handles, component: Component, values: Any = None) -> None:
-        """Add an optional component to entities; `values` as for `spawn`. Those that have it keep it and take the
-        values.
+    def add(self, handles: Handles, component: Any, values: Any = None) -> None:
+        """Add optional components to entities. Those that have one keep it and take the values.
+
+        Parameters
+        ----------
+        handles : uint64, uint64[n] or Query
+        component : component class, instance, or a sequence of them
+            `add(ships, [Frozen, Shield(3.0)])` adds both, or neither where one can't be.
+        values : optional
+            Of a single class, as for `spawn`; defaults unless given.
 
         Raises
         ------
         StaleHandleError, ArgumentError
             Nothing was done.
         """
-        slots = self._optional_rows(handles, component)
-        if is_object(component):
-            self._objects[component].write(slots, as_instances(component, values, len(slots)))
-        else:
-            self._write(slots, self._writes(component, values, len(slots)))
-        self._flip(slots, component, True)
+        wanted = [component] if not isinstance(component, list | tuple) else component
+        if values is not None and (len(wanted) != 1 or not isinstance(wanted[0], type)):
+            raise ArgumentError("values are those of one component class; give instances instead: [Shield(3.0), ...]")
+        additions: list[tuple[Component, NDArray[np.uint32], Any]] = []
+        for one in wanted:
+            c, value = (one, values) if isinstance(one, type) else (type(one), one)
+            slots = self._optional_rows(handles, c)
+            made = as_instances(c, value, len(slots)) if is_object(c) else self._writes(c, value, len(slots))
+            additions.append((c, slots, made))
+        for c, slots, made in additions:
+            if is_object(c):
+                self._objects[c].write(slots, made)
+            else:
+                self._write(slots, made)
+            self._flip(slots, c, True)
 
-    def remove(self, handles: Handles, component: Component) -> None:
-        """Take an optional component from entities; those that lack it are passed over. Raises as `add`."""
-        slots = self._optional_rows(handles, component)
-        if is_object(component):
-            self._objects[component].drop(slots)
-        self._flip(slots, component, False)
+    def remove(self, handles: Handles, component: Component | Sequence[Component]) -> None:
+        """Take optional components, one or several, from entities; those that lack one are passed over. Raises as
+        `add`."""
+        wanted: list[Any] = list(component) if isinstance(component, list | tuple) else [component]
+        for c, slots in [(c, self._optional_rows(handles, c)) for c in wanted]:
+            if is_object(c):
+                self._objects[c].drop(slots)
+            self._flip(slots, c, False)
 
     def _flip(self, slots: NDArray[np.uint32], component: Component, on: bool) -> None:
         if len(slots):
@@ -452,24 +440,28 @@ class Entities:
                 )
         return slots
 
-    def get(self, handle: int, component: type[T]) -> T:
+    @overload
+    def get(self, handle: int, component: type[T]) -> T: ...
+    @overload
+    def get(self, handle: int, component: type[T], default: D) -> T | D: ...
+    def get(self, handle: int, component: type[T], default: Any = _REFUSE) -> Any:
         """One entity's component, as an instance: a copy, but of an object component the instance itself.
 
         Raises
         ------
         StaleHandleError
         ArgumentError
-            The entity doesn't have the component.
+            The entity doesn't have the component, and no default was given.
         """
         slot = self._slot_of(handle)
         if not int(self.signature[slot]) & self.bit(component):
+            if default is not _REFUSE:
+                return default
             raise ArgumentError(f"this {self.kinds[self.page_kind[slot // PAGE]].name} has no {component.__name__}")
         if is_object(component):
-            kept: T = self._objects[component][slot]
-            return kept
-        fields = fields_of(component)
-        found: T = build(component, fields, {f.name: self.column(component, f.name)[slot] for f in fields})
-        return found
+            return self._objects[component][slot]
+        columns = self._columns[component].arrays
+        return build(component, fields_of(component), {name: column[slot] for name, column in columns.items()})
 
     def set(self, handles: Handles, component: Component, values: Any) -> None:
         """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`, with nothing done."""
@@ -479,20 +471,9 @@ class Entities:
         if is_object(component):
             self._objects[component].write(slots, as_instances(component, values, len(slots)))
         else:
-            self._write(slots, self._writes(component, values, len(slots), all_fields=False))
-
-    def schema(self) -> dict[str, Any]:
-        """The components and kinds that this world knows, as plain data: names, dtypes, defaults, units, ranges."""
-        return describe_world(self)
-
-    @property
-    def schema_hash(self) -> str:
-        """A hash of what values mean: names, dtypes and kinds; not of defaults, units and ranges."""
-        return hash_of(self.schema())
-
-    def inspect(self, handle: int) -> Inspection:
-        """All that is known of one entity, for people: prints itself. Raises StaleHandleError."""
-        return inspect_entity(self, self._slot_of(handle))
+            columns = self._columns[component].arrays
+            given = self._given(component, values, len(slots))
+            self._write(slots, [(columns[name], value) for name, value in given.items()])
 
     def count(self, kind: Kind | None = None) -> int:
         """How many entities live: all, or those of a kind and of kinds that extend it."""
@@ -506,7 +487,7 @@ class Entities:
 
 def _as_handles(handles: Handles) -> NDArray[np.uint64]:
     """Handles as uint64[n]; of a query those that it finds."""
-    array = np.asarray(getattr(handles, "handles", handles))
+    array = as_whole(getattr(handles, "handles", handles))
     if array.size == 0:
         return np.zeros(0, np.uint64)
     if array.dtype.kind not in "iu" or array.ndim > 1:

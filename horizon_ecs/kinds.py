@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from horizon_ecs.components import Component, component_type
+from horizon_ecs.components import Component, component_type, fields_of, is_object
 from horizon_ecs.errors import DefinitionError
 
 MAX_CHANNEL = 7
@@ -90,6 +90,21 @@ def _check_positive(name: str, channel: int, value: Any, finite: bool = True) ->
         raise DefinitionError(f"Layer of channel {channel}: {name} must be a positive number, not {value!r}")
 
 
+def _by_component(kind: str, defaults: Iterable[Any], known: Sequence[Component]) -> dict[Component, Any]:
+    """Default instances by their component; of a tag True."""
+    found: dict[Component, Any] = {}
+    for value in defaults:
+        c = value if isinstance(value, type) else type(value)
+        if c not in known or (isinstance(value, type) and (fields_of(c) or is_object(c))):
+            raise DefinitionError(
+                f"kind {kind!r}: defaults takes instances of its components, or its tags, not {value!r}"
+            )
+        if c in found:
+            raise DefinitionError(f"kind {kind!r}: defaults gives {c.__name__} twice")
+        found[c] = True if isinstance(value, type) else value
+    return found
+
+
 class Kind:
     """A bundle of components, some of them optional, with its replication layers.
 
@@ -106,18 +121,22 @@ class Kind:
     extends : Kind, optional
         Another kind, whose components this one has too, and its layers of channels that `layers` doesn't give. A
         query by that kind finds this one's entities as well.
+    defaults : sequence of instances and tags
+        What entities of the kind have where nothing is given, instead of the components' own defaults; an optional
+        component among them is added at birth. Those of the kind that it extends count unless it gives its own.
 
     Raises
     ------
     DefinitionError
     """
 
-    __slots__ = ("components", "extends", "layers", "name", "optional")
+    __slots__ = ("components", "defaults", "extends", "layers", "name", "optional")
     name: str
     components: tuple[Component, ...]
     optional: tuple[Component, ...]
     layers: tuple[Layer, ...]
     extends: Kind | None
+    defaults: Mapping[Component, Any]
 
     def __init__(
         self,
@@ -126,6 +145,7 @@ class Kind:
         optional: Iterable[Component] = (),
         layers: Iterable[Layer] = (),
         extends: Kind | None = None,
+        defaults: Iterable[Any] = (),
     ) -> None:
         if not isinstance(name, str) or not name:
             raise DefinitionError(f"Kind: the first argument is its name, not {name!r}")
@@ -145,6 +165,7 @@ class Kind:
         values: dict[str, Any] = {
             "name": name, "extends": extends, "components": (*base, *own), "optional": (*kept, *own_optional),
             "layers": tuple(sorted([*layers, *inherited], key=lambda layer: layer.channel)),
+            "defaults": {**(extends.defaults if extends else {}), **_by_component(name, defaults, every)},
         }  # fmt: skip
         for slot, value in values.items():
             object.__setattr__(self, slot, value)

@@ -115,15 +115,16 @@ class Query:
         optional: tuple[Component, ...] = (),
         any_of: tuple[Component, ...] = (),
         kind: Kind | None = None,
+        hidden: bool = False,
     ) -> None:
         if kind is not None and not isinstance(kind, Kind):
             raise ArgumentError(f"kind must be a Kind, not {kind!r}")
         self.world = world
         self.components, self.without, self.optional, self.any_of = components, without, optional, any_of
-        self.kind = kind
+        self.kind, self.hidden = kind, hidden
         self._check()
         self.need = int(storage.LIVE_BIT) | self._bits(self.components)
-        self.lack = self._bits(self.without)
+        self.lack = self._bits(self.without) | (0 if hidden else int(storage.HIDDEN_BIT))
         # Every row that lives has this bit: where there is nothing to choose from, nothing is asked.
         self.either = self._bits(self.any_of) or int(storage.LIVE_BIT)
         self._version = -1

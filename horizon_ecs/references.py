@@ -14,6 +14,7 @@ from horizon_ecs.errors import StaleHandleError
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
+    from horizon_ecs.compaction import SlotMap
     from horizon_ecs.entities import Entities
 
 
@@ -68,6 +69,12 @@ class References:
         n = self._world.n_pages_used * PAGE
         return [c for c, column in self._columns if storage.clear_stale(column[:n], self._world.generation,
                                                                           self._world.signature)]  # fmt: skip
+
+    def redirect(self, slots: NDArray[np.uint32], copies: SlotMap) -> None:
+        """Let references in some rows lead to copies; those to what wasn't copied become 0."""
+        for _, column in self._columns:
+            among = np.isin(column[slots], copies.old)
+            column[slots] = np.where(among, copies.translate(column[slots]), np.uint64(0))
 
     def translate(self, new_of: Callable[[NDArray[np.uint64]], NDArray[np.uint64]]) -> None:
         """Let references follow entities that were given other handles."""

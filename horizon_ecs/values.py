@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, flatten
+from horizon_ecs.validation import is_no_member
 
 
 def by_component(records: Any, values: dict[str, Any], n: int | None) -> int:
@@ -75,6 +75,17 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     return _split(component, value, n)
 
 
+def as_whole(value: Any) -> NDArray[Any]:
+    """Handles as an array. (NumPy makes floats of a list of uint64 and Python's numbers, which can't hold them.)"""
+    if isinstance(value, list | tuple) and value and all(_is_handle(v) for v in value):
+        return np.array([int(v) for v in value], np.uint64)
+    return np.asarray(value)
+
+
+def _is_handle(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(0 <= value < 2**64)
+
+
 def _attribute(component: Component, name: Any, value: Any, n: int) -> dict[str, Any]:
     """The columns that a value given for one name fills."""
     named = attributes(fields_of(component))
@@ -115,9 +126,7 @@ def _check_allowed(name: str, of: Field, values: NDArray[Any]) -> None:
         bounds = f"{'any' if low is None else low} to {'any' if high is None else high}{unit}"
         raise ArgumentError(f"{name} takes {bounds}; the values reach from {values.min()} to {values.max()}")
     if of.enum is not None:
-        known = np.array([member.value for member in of.enum]).astype(values.dtype)
-        flags = issubclass(of.enum, enum.Flag)
-        strange = values & ~np.bitwise_or.reduce(known) != 0 if flags else ~np.isin(values, known)
+        strange = is_no_member(of.enum, values)
         if strange.any():
             raise ArgumentError(f"{name} takes values of {of.enum.__name__}, not {values[strange].flat[0]}")
 
@@ -148,7 +157,7 @@ def _fit(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _column(component: Component, of: Field, value: Any, n: int) -> NDArray[Any]:
-    array = np.asarray(value)
+    array = as_whole(value) if of.is_entity else np.asarray(value)
     if array.shape not in ((), (n,)):
         raise ArgumentError(
             f"{component.__name__}.{of.name} expects a scalar or an array of shape ({n},), got shape {array.shape}"

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
-from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
@@ -20,13 +19,14 @@ from horizon_ecs.query import Query, listed
 from horizon_ecs.schedule import Schedule
 from horizon_ecs.states import States
 from horizon_ecs.stats import WorldStats, gather
+from horizon_ecs.structure import Structure
 from horizon_ecs.when import PHASES, OnError
 
 S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T")
 
 
-class World(Entities):
+class World(Structure):
     """A world of entities, and the systems that move them.
 
     Parameters
@@ -102,6 +102,7 @@ class World(Entities):
         optional: Iterable[Component] = (),
         any_of: Iterable[Component] = (),
         kind: Kind | None = None,
+        hidden: bool = False,
     ) -> Query:
         """The entities that have some components and lack others. The same question gives the same query.
 
@@ -117,6 +118,8 @@ class World(Entities):
             Of which each has at least one.
         kind : Kind, optional
             Only entities of this kind, or of one that extends it.
+        hidden : bool
+            Also entities that `hide` keeps out of everything else.
 
         Raises
         ------
@@ -124,7 +127,7 @@ class World(Entities):
         """
         asked = (
             listed("query()", components), listed("without", without), listed("optional", optional),
-            listed("any_of", any_of), kind,
+            listed("any_of", any_of), kind, hidden,
         )  # fmt: skip
         if asked not in self._queries:
             self._queries[asked] = Query(self, *asked)

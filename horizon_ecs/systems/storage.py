@@ -12,6 +12,7 @@ FREE_PAGE = -1
 MAX_GENERATION = np.uint32(0x7FFFFFFF)
 
 LIVE_BIT = np.uint64(1 << 63)
+HIDDEN_BIT = np.uint64(1 << 62)
 _SLOT_BITS = np.uint64(32)
 _SLOT_MASK = np.uint64(0xFFFFFFFF)
 
@@ -316,25 +317,3 @@ def plan_moves(pages, signature, out_old, out_new):
         n += 1
         low += 1
         high -= 1
-
-
-@kernel("void(uint32[::1], uint32[::1], uint32, uint64[::1], uint32[::1], uint32[::1])")
-def move_slots(old, new, tick, signature, generation, born):
-    """Let entities live in other slots; their old handles are stale from now on.
-
-    Parameters
-    ----------
-    old, new : uint32[n]   in       living rows, and free ones
-    tick : uint32          in       birth, of what is somebody new to those who know rows by number
-    signature uint64, generation uint32, born uint32 [n_slots]   in/out
-    """
-    for i in range(len(old)):
-        a = old[i]
-        b = new[i]
-        signature[b] = signature[a]
-        if generation[b] == np.uint32(0):
-            generation[b] = 1
-        born[b] = tick
-        signature[a] = 0
-        born[a] = DEAD
-        generation[a] = _next_generation(generation[a])

@@ -27,6 +27,7 @@ class Bound:
     Attributes
     ----------
     system : System
+    name : str
     on_error : "stop", "skip" or a number of failures
     enabled : bool
     strikes : int
@@ -38,7 +39,7 @@ class Bound:
     """
 
     def __init__(self, world: World, declared: System[..., Any], on_error: OnError) -> None:
-        self.system = declared
+        self.system, self.name = declared, declared.name
         self.on_error = declared.when.on_error if declared.when.on_error is not None else on_error
         self.enabled = True
         self.strikes = 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
+from horizon_ecs.changes import Changes
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
 from horizon_ecs.compaction import SlotMap
 from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
@@ -71,6 +72,8 @@ class Entities:
         Each page's index into `kinds`, or -1; how many live in it.
     structure_tick : int
         Like `born`, of the last spawn or despawn.
+    changes : Changes
+        What is known of tracked components.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -98,6 +101,7 @@ class Entities:
         self._objects: dict[Component, ObjectColumn] = {}
         self.references = References(self)
         self._when_moved: list[Callable[[SlotMap], None]] = []
+        self.changes = Changes(self)
         kernel.warm_up("storage")
 
     # -- kinds and columns -------------------------------------------------------------------------------------
@@ -182,10 +186,20 @@ class Entities:
 
     # -- entities ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_ticking(self) -> bool:
+        """Whether a tick is under way."""
+        return self._ticking
+
+    @property
+    def tick_now(self) -> int:
+        """The tick for which a change counts: the running one, or between ticks the next."""
+        return self.tick_count + (0 if self._ticking else 1)
+
     def _changed(self) -> int:
         """Note a change of structure; the tick it counts for."""
         self.structure_version += 1
-        self.structure_tick = self.tick_count + (0 if self._ticking else 1)
+        self.structure_tick = self.tick_now
         return self.structure_tick
 
     def spawn(self, kind: Kind, n: int | None = None, *, records: Any = None, **values: Any) -> NDArray[np.uint64]:
@@ -360,8 +374,12 @@ class Entities:
         return int(slots[0])
 
     def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
-        """uint64[n]: the handles of what lives at these rows."""
-        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+        """uint64[n]: the handles of what lives at these rows. Raises ArgumentError where there is no such row."""
+        if len(slots) and not 0 <= int(slots.max()) < self.n_slots:
+            raise ArgumentError(f"slots must lie below {self.n_slots}; the highest is {slots.max()}")
+        out = np.empty(len(slots), np.uint64)
+        storage.handles_of(np.ascontiguousarray(slots, np.uint32), self.generation, out)
+        return out
 
     def alive(self, handles: Handles) -> NDArray[np.bool_]:
         """bool[n]: whether each handle's entity lives."""
@@ -409,6 +427,7 @@ class Entities:
                 self._objects[c].write(slots, made)
             else:
                 self._write(slots, made)
+                self.changes.stamp_rows(c, slots)
             self._flip(slots, c, True)
 
     def remove(self, handles: Handles, component: Component | Sequence[Component]) -> None:
@@ -474,6 +493,7 @@ class Entities:
             columns = self._columns[component].arrays
             given = self._given(component, values, len(slots))
             self._write(slots, [(columns[name], value) for name, value in given.items()])
+            self.changes.stamp_rows(component, slots)
 
     def count(self, kind: Kind | None = None) -> int:
         """How many entities live: all, or those of a kind and of kinds that extend it."""

@@ -262,6 +262,10 @@ class Query:
         """Handles, one by one; whole arrays are faster: `handles`, `batches`."""
         return iter(self.handles.tolist())
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The handles: so a query stands for them, `world.despawn(query)`."""
+        return np.asarray(self.handles, dtype)
+
     def __contains__(self, handle: Any) -> bool:
         """Whether a handle's entity lives and matches."""
         if not self.world.alive(handle).all():
@@ -323,6 +327,20 @@ class Query:
         `for team, members in query.group_by("Team.id")` goes through them. Raises ArgumentError as `sort_by`.
         """
         return tables.group_by(self, key)
+
+    def changed(self, component: Component, since: int | None = None) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of those whose values of a component changed in tick `since` or later.
+
+        The component must be tracked, but needn't be one of the query's; see `World.changed`.
+        """
+        return self._masked(self.world.changed(component, since))
+
+    def added(self, component: Component | Kind, since: int | None = None) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of those that gained a component in tick `since` or later; see `World.added`."""
+        return self._masked(self.world.added(component, since))
+
+    def _masked(self, mask: NDArray[np.bool_]) -> NDArray[np.uint64]:
+        return self.world.handles_of(self.slots[mask[self.slots]])
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -401,6 +419,7 @@ class Query:
             raise ArgumentError(f"write lists {strangers}, which the query doesn't read")
         # Both are taken now: who uses the batches may change the structure.
         runs, rest = self.runs(), self.rest()
+        self.world.changes.stamp_pages(write, self)
         for rows in runs:
             yield tuple(self._batch(c, rows, c in write) for c in wanted)
         if len(rest):

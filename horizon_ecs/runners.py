@@ -91,6 +91,7 @@ class _Jitted(Runner):
         self._numbers = [(kind, field, dtype.type) for kind, field, dtype in self._program.resources]
         self._scalars: list[Any] = [None] * len(self._numbers)
         self._given: list[Any] = [object()] * len(self._numbers)
+        self._writes = system.writes
 
     def _take_scalars(self) -> None:
         """The resources' fields as they stand, in the dtypes that the kernel takes."""
@@ -121,6 +122,7 @@ class _Entities(_Jitted):
         if self._takes_commands:
             self.commands.clear()
         self._take_scalars()
+        self.world.changes.stamp_pages(self._writes, self._query)
         self._segments = self._query.segments
 
     def part(self, part: int, n_parts: int) -> None:
@@ -138,6 +140,7 @@ class _JittedColumns(_Jitted):
 
     def begin(self) -> None:
         self._take_scalars()
+        self.world.changes.stamp_pages(self._writes, self._query)
         self._batches: list[slice | NDArray[np.intp]] = [
             slice(first, min(first + BATCH, run.stop))
             for run in self._query.runs()

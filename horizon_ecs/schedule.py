@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs import kernel
 from horizon_ecs.bound import Bound
+from horizon_ecs.changes import Subscription
 from horizon_ecs.components import nearest
 from horizon_ecs.crew import Crew
 from horizon_ecs.declare import System
@@ -126,6 +127,7 @@ class Schedule:
     def run(self) -> None:
         """Every phase of one tick."""
         tick, steps = self._world.tick_count, self._steps
+        self._sync(tick)
         changes = self.states.take()
         if changes:
             self._change(changes, self._on_exit, self._on_enter, tick)
@@ -172,8 +174,15 @@ class Schedule:
             except Exception as error:
                 self._settle([(bound, error)], tick)
         self._world.settle()
+        self._sync(tick)
 
-    def _settle(self, failures: Failures, tick: int) -> None:
+    def _sync(self, tick: int) -> None:
+        """Notice what changed, and tell those who observe it."""
+        failures = self._world.changes.sync()
+        if failures:
+            self._settle(failures, tick)
+
+    def _settle(self, failures: Sequence[tuple[Bound | Subscription, Exception]], tick: int) -> None:
         """Log failures; raise the first of a system that stops the world, with all commands forgotten."""
         stopping: SystemFailure | None = None
         for bound, error in failures:
@@ -184,7 +193,7 @@ class Schedule:
             _log.error("%s; what it asked for in this tick is dropped", failure, exc_info=error)
             if bound.is_over and bound.enabled:
                 bound.enabled = False
-                _log.error("system %r is disabled: it failed %d times", bound.system.name, bound.strikes)
+                _log.error("system %r is disabled: it failed %d times", bound.name, bound.strikes)
         if stopping is not None:
             for bound in self._bound.values():
                 bound.commands.clear()

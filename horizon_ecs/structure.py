@@ -188,11 +188,13 @@ class Structure(Entities):
         old, new = (np.concatenate([p[i] for p in plans] or [np.zeros(0, np.uint32)]) for i in (0, 1))
         if not len(old):
             return SlotMap(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+        self.changes.settle()
         moved = move(self, old, new, self._changed())
         self._first_free[:] = 0
         for objects in self._objects.values():
             objects.move(old, new)
         self.references.translate(moved.translate)
+        self.changes.move(old, new)
         for tell in self._when_moved:
             tell(moved)
         return moved

@@ -20,13 +20,14 @@ from horizon_ecs.schedule import Schedule
 from horizon_ecs.states import States
 from horizon_ecs.stats import WorldStats, gather
 from horizon_ecs.structure import Structure
+from horizon_ecs.tracking import Tracking
 from horizon_ecs.when import PHASES, OnError
 
 S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T")
 
 
-class World(Structure):
+class World(Tracking, Structure):
     """A world of entities, and the systems that move them.
 
     Parameters
@@ -54,6 +55,8 @@ class World(Structure):
         Threads that may share the work of a tick, where its times show that it pays: systems that don't disturb each
         other run side by side, and the rows of a big one are split. It changes no byte of the result. By default
         HORIZON_THREADS, else the number of cores this process may use.
+    track : sequence of component classes or kinds
+        What is tracked from the start; see `World.track`.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class World(Structure):
         states: Iterable[enum.Enum] = (),
         on_error: OnError = "stop",
         n_threads: int | None = None,
+        track: Iterable[Component | Kind] = (),
     ) -> None:
         if not isinstance(tick_rate, int | float) or not 0.01 <= tick_rate <= 10_000:
             raise ArgumentError(f"tick_rate must lie between 0.01 and 10,000 Hz, not {tick_rate!r}")
@@ -90,10 +94,12 @@ class World(Structure):
         for state in states:
             self._states.add(state)
         self._schedule = Schedule(self, phases, self._states, on_error, n_threads)
+        self.changes.on_error = on_error
         self._owed_s = 0.0
         self.dropped_ticks = 0
         self.insert(Time(dt=1.0 / self.tick_rate, tick=0, elapsed=0.0))
         self.register(*kinds)
+        self.track(*track)
 
     def query(
         self,

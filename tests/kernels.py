@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from horizon_ecs import kernel, replication, stage
-from horizon_ecs.systems import bits, delta, grid, interest, observers, quantise, rice, storage
+from horizon_ecs.systems import bits, changes, delta, grid, interest, observers, quantise, rice, storage
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
-kernel.warm_up("delta", "grid", "observers", "quantise", "rice", "storage")
+kernel.warm_up("changes", "delta", "grid", "observers", "quantise", "rice", "storage")
 
 
 def every_stage_parallel(monkeypatch: Any) -> None:
@@ -254,3 +254,31 @@ def measure_rice(history: Any, depth: int, order: int, tick: int, period: int, b
         tick, history, depth, np.int32(0), np.uint8(order), period, born, cost
     )  # fmt: skip
     return int(n), cost.tolist()
+
+
+# -- changes -----------------------------------------------------------------------------------------------------
+
+
+def differing_rows(signature: Any, generation: Any, old_signature: Any, old_generation: Any) -> list[int]:
+    out = np.zeros(len(signature), np.uint32)
+    return out[: changes.differing_rows(signature, generation, old_signature, old_generation, out)].tolist()
+
+
+def changed_rows(columns: list[tuple[Any, Any]], pages: list[int], signature: Any, bit: int, *, commit: bool, tick: int
+                 ) -> tuple[list[int], Any]:  # fmt: skip
+    """The rows that changed, and every row's stamp; `columns` has pairs of what is and what was, (n,) or (n, words)."""
+    flag, stamps = np.ones(len(signature), np.bool_), np.zeros(len(signature), np.uint32)
+    at = np.array(pages, np.uint32)
+    for i, (now, before) in enumerate(columns):
+        changes.compare(at, now.size // len(now), now.reshape(-1), before.reshape(-1), i == 0, commit, flag)
+    out = np.zeros(len(pages) * PAGE, np.uint32)
+    n = changes.settle(at, signature, np.uint64(bit), commit, np.uint32(tick), flag, stamps, out)
+    assert changes.settle(at, signature, np.uint64(bit), commit, np.uint32(tick), flag, stamps, out[:0]) == 0
+    return out[:n].tolist(), stamps
+
+
+def recent(signature: Any, generation: Any, old_signature: Any, old_generation: Any, bit: int, stamps: Any, since: int
+           ) -> list[bool]:  # fmt: skip
+    out = np.zeros(len(signature), np.bool_)
+    changes.recent(signature, generation, old_signature, old_generation, np.uint64(bit), stamps, np.uint32(since), out)
+    return out.tolist()

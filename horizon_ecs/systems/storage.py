@@ -45,6 +45,13 @@ def check_handles(handles, generation, signature, out_slot):
     return -1
 
 
+@kernel("void(uint32[::1], uint32[::1], uint64[::1])")
+def handles_of(slots, generation, out_handle):
+    """Write the handles of what lives at some slots. Oracle: tests/naive.py::World.spawn."""
+    for i in range(len(slots)):
+        out_handle[i] = (np.uint64(generation[slots[i]]) << _SLOT_BITS) | np.uint64(slots[i])
+
+
 @kernel("void(uint64[::1], uint32[::1], uint64[::1], boolean[::1])")
 def alive(handles, generation, signature, out_alive):
     """Write for each handle whether its entity lives."""

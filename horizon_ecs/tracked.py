@@ -1,0 +1,257 @@
+"""Tracked components: copies of values as they were, and when which row changed."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.columns import PAGE, reserve
+from horizon_ecs.components import Component, fields_of
+from horizon_ecs.kinds import Kind
+from horizon_ecs.systems import changes as kernels
+from horizon_ecs.systems import storage
+
+if TYPE_CHECKING:
+    from horizon_ecs.entities import Entities
+
+MAX_HISTORY = 128
+"""Ticks for which handles of what lost a component are kept, unless a world is told otherwise."""
+
+_NO_SLOTS = np.zeros(0, np.uint32)
+_NO_HANDLES = np.zeros(0, np.uint64)
+
+
+class Delta(NamedTuple):
+    """What happened to one component: the slots of what gained it, the handles of what lost it, the slots of what has
+    other values."""
+
+    gained: NDArray[np.uint32]
+    removed: NDArray[np.uint64]
+    changed: NDArray[np.uint32]
+
+
+class Rows:
+    """Who lived where with which components at the last sync, and what differs since.
+
+    Attributes
+    ----------
+    signature : uint64[n_slots];  generation : uint32[n_slots];  page_kind : int16[n_pages]
+        As they were.
+    """
+
+    def __init__(self, world: Entities) -> None:
+        self._world = world
+        self.signature: NDArray[np.uint64] = reserve((world.n_slots,), np.uint64)
+        self.generation: NDArray[np.uint32] = reserve((world.n_slots,), np.uint32)
+        self.take(slice(0, world.n_pages_used * PAGE))
+
+    @property
+    def are_current(self) -> bool:
+        """Whether the structure is as it was."""
+        return self._version == self._world.structure_version
+
+    def take(self, rows: slice | NDArray[np.uint32]) -> None:
+        """Take some rows as they stand, and note that no others differ."""
+        world = self._world
+        self.signature[rows], self.generation[rows] = world.signature[rows], world.generation[rows]
+        self.page_kind = world.page_kind.copy()
+        self._n_pages = world.n_pages_used
+        self._version = world.structure_version
+
+    def differing(self) -> NDArray[np.uint32]:
+        """uint32[n]: the rows in which something else lives, or has other components."""
+        world = self._world
+        if self.are_current:
+            return _NO_SLOTS
+        n = max(self._n_pages, world.n_pages_used) * PAGE
+        out = np.empty(n, np.uint32)
+        found = kernels.differing_rows(
+            world.signature[:n], world.generation[:n], self.signature[:n], self.generation[:n], out
+        )
+        return out[:found]
+
+    def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of what lived at these rows."""
+        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+
+
+class _Column:
+    """A column read as words, and a copy of it as it was."""
+
+    def __init__(self, column: NDArray[Any]) -> None:
+        word = next(n for n in (8, 4, 2, 1) if column.itemsize % n == 0)
+        self.width = column.itemsize // word
+        self.now: NDArray[Any] = column.view(f"u{word}")
+        self.before: NDArray[Any] = reserve(self.now.shape, self.now.dtype)
+
+    def take(self, rows: slice | NDArray[np.uint32]) -> None:
+        """Take some rows as they stand."""
+        self.before.reshape(-1, self.width)[rows] = self.now.reshape(-1, self.width)[rows]
+
+
+class Tracked:
+    """What is known of one component, or of the entities of one kind.
+
+    Attributes
+    ----------
+    what : component class or Kind
+    added, changed : uint32[n_slots]
+        The tick in which what lives in a row gained the component, and that in which a value last changed; 0 for never.
+    is_stamped : bool
+        Whether any page may have been written since the last sync.
+    max_history : int
+        Ticks for which `removed` reaches back.
+    """
+
+    def __init__(self, world: Entities, what: Component | Kind, tick: int, max_history: int) -> None:
+        self._world, self.what = world, what
+        self.bit = storage.LIVE_BIT if isinstance(what, Kind) else np.uint64(world.bit(what))
+        fields = () if isinstance(what, Kind) else fields_of(what)
+        self.refers = any(f.is_entity for f in fields)
+        self._columns = [] if isinstance(what, Kind) else [_Column(world.column(what, f.name)) for f in fields]
+        self.max_history = max_history
+        self.begin(tick)
+
+    @property
+    def name(self) -> str:
+        """Of the component or kind."""
+        return self.what.name if isinstance(self.what, Kind) else self.what.__name__
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is anything that could change: tags, objects and kinds only come and go."""
+        return bool(self._columns)
+
+    def begin(self, tick: int) -> None:
+        """Take all values as they stand, and know of nothing that happened before."""
+        n_slots = self._world.n_slots
+        for column in self._columns:
+            column.take(slice(0, self._world.n_pages_used * PAGE))
+        self.added: NDArray[np.uint32] = reserve((n_slots,), np.uint32)
+        self.changed: NDArray[np.uint32] = reserve((n_slots,), np.uint32)
+        self._dirty = np.zeros(n_slots // PAGE, np.bool_)
+        self.is_stamped = False
+        self._log: collections.deque[tuple[int, NDArray[np.uint64]]] = collections.deque()
+        self._first_tick = self._known_from = tick
+
+    def stamp(self, pages: NDArray[np.integer[Any]] | slice) -> None:
+        """Note that values in some pages may have been written."""
+        self._dirty[pages] = True
+        self.is_stamped = True
+
+    # -- between two syncs -------------------------------------------------------------------------------------
+
+    def find(
+        self,
+        rows: Rows,
+        differing: NDArray[np.uint32],
+        tick: int,
+        flag: NDArray[np.bool_],
+        *,
+        commit: bool,
+        listing: bool,
+    ) -> Delta:
+        """What happened since the last sync; with `commit` this is one.
+
+        Parameters
+        ----------
+        rows : Rows
+            As they were then.
+        differing : uint32[n]
+            The rows that differ from it.
+        tick : int
+        flag : bool[n_slots]
+            Scratch.
+        commit, listing : bool
+            Whether to stamp what changed, and whether to list it.
+        """
+        if self.refers and len(differing):  # references to the dead are cleared
+            self.stamp(slice(0, self._world.n_pages_used))
+
+        gained, removed = self._moves(rows, differing) if len(differing) else (_NO_SLOTS, _NO_HANDLES)
+        changed = _NO_SLOTS
+        if self.is_stamped and self._columns:
+            changed = self._compare(gained, tick, flag, commit, listing)
+        if commit:
+            self._take(gained, removed, tick)
+        return Delta(gained, removed, changed)
+
+    def _moves(self, rows: Rows, slots: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+        """The slots of what has it newly, and the handles of what has it no more."""
+        world, page = self._world, slots // np.uint32(PAGE)
+        had = self._has(rows.signature[slots], rows.page_kind[page])
+        has = self._has(world.signature[slots], world.page_kind[page])
+        same = rows.generation[slots] == world.generation[slots]
+        return slots[has & ~(had & same)], rows.handles_of(slots[had & ~(has & same)])
+
+    def _has(self, signature: NDArray[np.uint64], kind: NDArray[np.int16]) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = (signature & self.bit) != 0
+        return found & self._of_kind(kind) if isinstance(self.what, Kind) else found
+
+    def _of_kind(self, number: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """Whether the world's kinds of some numbers are this one; -1 is the number of none."""
+        assert isinstance(self.what, Kind)
+        is_it: NDArray[np.bool_] = np.array([*(k.is_a(self.what) for k in self._world.kinds), False])[number]
+        return is_it
+
+    def _compare(
+        self, gained: NDArray[np.uint32], tick: int, flag: NDArray[np.bool_], commit: bool, listing: bool
+    ) -> NDArray[np.uint32]:
+        """The slots of what has had it all along and now has another value."""
+        pages = np.flatnonzero(self._dirty).astype(np.uint32)
+        for i, column in enumerate(self._columns):
+            kernels.compare(pages, column.width, column.now, column.before, i == 0, commit, flag)
+        flag[gained] = False
+        out = np.empty(len(pages) * PAGE if listing else 0, np.uint32)
+        n = kernels.settle(pages, self._world.signature, self.bit, commit, np.uint32(tick), flag, self.changed, out)
+        return out[:n]
+
+    def _take(self, gained: NDArray[np.uint32], removed: NDArray[np.uint64], tick: int) -> None:
+        if len(gained):
+            self.added[gained], self.changed[gained] = tick, 0
+            for column in self._columns:
+                column.take(gained)
+        if self.is_stamped:
+            self._dirty[:] = False
+            self.is_stamped = False
+        while self._log and self._log[0][0] <= tick - self.max_history:
+            self._log.popleft()
+        if len(removed):
+            self._log.append((tick, removed))
+
+    # -- what is known -----------------------------------------------------------------------------------------
+
+    def recent(self, rows: Rows, stamps: NDArray[np.uint32], since: int) -> NDArray[np.bool_]:
+        """bool[n_slots]: which rows are stamped with `since` or later, by what has had it since the last sync."""
+        world, out = self._world, np.zeros(self._world.n_slots, np.bool_)
+        n = world.n_pages_used * PAGE
+        kernels.recent(
+            world.signature[:n], world.generation[:n], rows.signature[:n], rows.generation[:n], self.bit, stamps[:n],
+            np.uint32(max(since, 1)), out[:n],
+        )  # fmt: skip
+        if isinstance(self.what, Kind):
+            out.reshape(-1, PAGE)[~self._of_kind(world.page_kind)] = False
+        return out
+
+    def remember(self, max_history: int, tick: int) -> None:
+        """Keep what was lost for more ticks; what is forgotten by now stays so."""
+        self._known_from = max(self._known_from, tick - self.max_history + 1)
+        self.max_history = max(self.max_history, max_history)
+
+    def oldest(self, tick: int) -> int:
+        """The first tick of which all is kept that was lost: 0 if nothing is forgotten yet."""
+        known_from = max(self._known_from, tick - self.max_history + 1)
+        return 0 if known_from == self._first_tick else known_from
+
+    def removed(self, since: int) -> list[NDArray[np.uint64]]:
+        """Handles of what lost it, by sync."""
+        return [handles for tick, handles in self._log if tick >= since]
+
+    def move(self, old: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
+        """Follow rows that were moved, values and all; references by other handles are the same values."""
+        self.added[new], self.changed[new] = self.added[old], self.changed[old]
+        for column in self._columns:
+            column.take(slice(0, self._world.n_pages_used * PAGE) if self.refers else new)

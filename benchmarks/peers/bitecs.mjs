@@ -162,6 +162,27 @@ const workloads = {
     return { work() { for (let i = 0; i < visits.length; i++) x[visits[i]] += more[i] }, check }
   },
 
+  follow() {
+    const made = makeWorld(inputs.n), { world, Position, Velocity } = made, ids = spawn(made)
+    const Target = { entity: new Uint32Array(inputs.n + 1) }
+    query(world, [Position, Target])
+    ids.forEach((id, i) => {
+      addComponent(world, id, Target)
+      Target.entity[id] = ids[inputs.targets[i]]
+    })
+    return {
+      work() {
+        const { x } = Position, { x: u } = Velocity, { entity } = Target
+        const found = query(world, [Position, Target], asBuffer)
+        for (let i = 0; i < found.length; i++) {
+          const id = found[i], target = entity[id]
+          if (entityExists(world, target)) x[id] += u[target]
+        }
+      },
+      check: () => sum(Position.x, ids),
+    }
+  },
+
   despawn() {
     const made = makeWorld(inputs.n), { world, Health } = made
     return {

@@ -53,6 +53,11 @@ class Inputs:
         return np.arange(0, self.n, 10)
 
     @property
+    def targets(self) -> NDArray[np.int64]:
+        """int64[n]: whom each one follows; half of them are followed by two, the others by nobody."""
+        return self.order // 2
+
+    @property
     def matching(self) -> NDArray[np.bool_]:
         """bool[n]: who has all five wanted components."""
         found: NDArray[np.bool_] = self.kinds[:, :WANTED].all(1)[self.kind_of]
@@ -60,7 +65,7 @@ class Inputs:
 
     def plain(self) -> dict[str, Any]:
         """As lists and numbers, for another process."""
-        arrays = ("position", "velocity", "hp", "order", "kinds", "kind_of", "values", "some")
+        arrays = ("position", "velocity", "hp", "order", "kinds", "kind_of", "values", "some", "targets")
         return {"n": self.n, "dt": DT, "wanted": WANTED, **{name: getattr(self, name).tolist() for name in arrays}}
 
 
@@ -97,6 +102,10 @@ def _visited(i: Inputs) -> float:
     return float(i.position[:, 0].sum(dtype=np.float64) + (i.order * 0.5).sum())
 
 
+def _created_some(i: Inputs) -> float:
+    return _sum3(i.position[i.some]) + _sum3(i.velocity[i.some]) + float(i.hp[i.some].sum())
+
+
 def _created(i: Inputs) -> float:
     return _sum3(i.position) + _sum3(i.velocity) + float(i.hp.sum())
 
@@ -107,6 +116,7 @@ WORKLOADS = (
         lambda i: _sum3(i.position.astype(np.float64) + DT * i.velocity.astype(np.float64)),
     ),
     Workload("create", "create", lambda i: i.n, _created),
+    Workload("create_one", "create, one a call", lambda i: len(i.some), _created_some),
     Workload("destroy", "destroy", lambda i: i.n, lambda i: float(i.n)),
     Workload(
         "add_remove", "add, remove", lambda i: 2 * len(i.some),
@@ -118,6 +128,10 @@ WORKLOADS = (
     ),
     Workload("random", "random, checked", lambda i: i.n, _visited),
     Workload("random_known", "random, known", lambda i: i.n, _visited),
+    Workload(
+        "follow", "follow references", lambda i: i.n,
+        lambda i: float(i.position[:, 0].sum(dtype=np.float64) + i.velocity[i.targets, 0].sum(dtype=np.float64)),
+    ),
     Workload(
         "despawn", "despawn in a system", lambda i: i.n,
         lambda i: float(i.hp[i.hp > 0].sum() + (i.hp > 0).sum()),

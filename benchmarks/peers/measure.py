@@ -42,7 +42,7 @@ def ready(workload: Workload, peer: Peer, inputs: Inputs) -> tuple[Measurable, i
 
 def compare(workload: Workload, peers: Sequence[Peer], inputs: Inputs, rounds: int) -> dict[str, float]:
     """The best nanoseconds an operation of each peer, over rounds in which they take turns."""
-    cases = {peer.NAME: ready(workload, peer, inputs) for peer in peers}
+    cases = {peer.NAME: ready(workload, peer, inputs) for peer in peers if workload.key in peer.WORKLOADS}
     best = dict.fromkeys(cases, float("inf"))
     for _ in range(rounds):
         for name, (case, repeats) in cases.items():

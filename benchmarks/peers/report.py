@@ -16,6 +16,10 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _ratio(ns: dict[str, float], name: str) -> str:
+    return f"{number(ns[name] / ns[OURS])} ×" if name in ns else "–"
+
+
 def peer_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Titles and cells of the first table."""
     names = [*result["peers"], *result["missing"]]
@@ -25,7 +29,7 @@ def peer_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     for row in result["workloads"]:
         ns = row["ns"]
         cells = [number(ns[name]) if name in ns else "–" for name in names]
-        rows.append([row["title"], *cells, *(f"{number(ns[name] / ns[OURS])} ×" for name in ratios)])
+        rows.append([row["title"], *cells, *(_ratio(ns, name) for name in ratios)])
     return head, rows
 
 

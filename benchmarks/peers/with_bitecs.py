@@ -117,4 +117,4 @@ def _workload(key: str) -> Callable[[Inputs], _Remote]:
     return lambda inputs: _Remote(key, inputs)
 
 
-WORKLOADS = {workload.key: _workload(workload.key) for workload in KEYS}
+WORKLOADS = {workload.key: _workload(workload.key) for workload in KEYS if workload.key != "create_one"}

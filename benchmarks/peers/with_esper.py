@@ -46,6 +46,11 @@ class Health:
 
 
 @dataclass(slots=True)
+class Target:
+    entity: int
+
+
+@dataclass(slots=True)
 class Fuel:
     amount: float
 
@@ -184,6 +189,20 @@ def random_known(inputs: Inputs) -> Case:
     return Case(work, lambda: sum(p.x for p in _positions()))
 
 
+def follow(inputs: Inputs) -> Case:
+    _fresh_world()
+    entities = _spawn(inputs)
+    for entity, target in zip(entities, inputs.targets.tolist(), strict=True):
+        esper.add_component(entity, Target(entities[target]))
+
+    def work() -> None:
+        get = esper.component_for_entity
+        for _, (pos, target) in esper.get_components(Position, Target):
+            pos.x += get(target.entity, Velocity).x
+
+    return Case(work, lambda: sum(p.x for p in _positions()))
+
+
 def despawn(inputs: Inputs) -> Case:
     class Reap(esper.Processor):
         def process(self) -> None:
@@ -207,4 +226,6 @@ def despawn(inputs: Inputs) -> Case:
     return Case(work, check, reset)
 
 
-WORKLOADS = {f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, despawn)}
+WORKLOADS = {
+    f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, follow, despawn)
+}

@@ -42,9 +42,14 @@ class Fuel:
     amount: f4
 
 
+@hz.component
+class Target:
+    entity: hz.Entity
+
+
 KINDS = [hz.component(type(name, (), {"__annotations__": {"v": f4}})) for name in COMPONENTS]
 A, B, C, D, E = KINDS[:WANTED]
-Ship = hz.Kind("Ship", Position, Velocity, Health, optional=[Fuel])
+Ship = hz.Kind("Ship", Position, Velocity, Health, optional=[Fuel, Target])
 
 
 @hz.system
@@ -92,6 +97,21 @@ def create(inputs: Inputs) -> Case:
         return _weighted(world, Position) + _weighted(world, Velocity) + world.query(Health).arrays(Health).sum()
 
     return Case(lambda: _spawn(world, inputs), check, reset=lambda: world.despawn(world.query(Health).handles))
+
+
+def create_one(inputs: Inputs) -> Case:
+    """The way that this library isn't made for."""
+    world = _world(inputs)
+    rows = [(inputs.position[i], inputs.velocity[i], inputs.hp[i]) for i in inputs.some]
+
+    def work() -> None:
+        for position, velocity, hp in rows:
+            world.spawn(Ship, Position=position, Velocity=velocity, Health=hp)
+
+    def check() -> float:
+        return _weighted(world, Position) + _weighted(world, Velocity) + world.query(Health).arrays(Health).sum()
+
+    return Case(work, check, reset=lambda: world.despawn(world.query(Health).handles))
 
 
 def destroy(inputs: Inputs) -> Case:
@@ -166,4 +186,6 @@ def despawn(inputs: Inputs) -> Case:
     return Case(world.tick, lambda: (world.query(Health).arrays(Health).astype(np.int64) + 1).sum(), reset)
 
 
-WORKLOADS = {f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, despawn)}
+WORKLOADS = {
+    f.__name__: f for f in (integrate, create, create_one, destroy, add_remove, query, random, random_known, despawn)
+}

@@ -37,6 +37,7 @@ Position = _component("Position", "x", "y", "z")
 Velocity = _component("Velocity", "x", "y", "z")
 Health = _component("Health", "hp")
 Fuel = _component("Fuel", "amount")
+Target = _component("Target", "entity")
 KINDS = [_component(name, "v") for name in COMPONENTS]
 
 
@@ -162,6 +163,21 @@ def random_known(inputs: Inputs) -> Case:
     return Case(work, lambda: sum(p.x for p in _each(world, Position)))
 
 
+def follow(inputs: Inputs) -> Case:
+    world = snecs.World()
+    entities = _spawn(world, inputs)
+    for entity, target in zip(entities, inputs.targets.tolist(), strict=True):
+        snecs.add_component(entity, Target(entities[target]), world)
+    followers = snecs.Query([Position, Target], world).compile()
+
+    def work() -> None:
+        get = snecs.entity_component
+        for _, (pos, target) in followers:
+            pos.x += get(target.entity, Velocity, world).x
+
+    return Case(work, lambda: sum(p.x for p in _each(world, Position)))
+
+
 def despawn(inputs: Inputs) -> Case:
     worlds: list[Any] = []
     queries: list[Any] = []
@@ -181,4 +197,6 @@ def despawn(inputs: Inputs) -> Case:
     return Case(work, lambda: sum(h.hp + 1 for h in _each(worlds[0], Health)), reset)
 
 
-WORKLOADS = {f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, despawn)}
+WORKLOADS = {
+    f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, follow, despawn)
+}

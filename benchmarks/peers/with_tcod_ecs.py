@@ -46,6 +46,7 @@ class Value:
 # A component's key may be (name, type): so it is done for plain numbers.
 HP = ("hp", int)
 FUEL = ("fuel", float)
+TARGET = ("target", object)
 KINDS = [(name, Value) for name in COMPONENTS]
 
 
@@ -166,6 +167,20 @@ def random_known(inputs: Inputs) -> Case:
     return Case(work, lambda: sum(p.x for p in _each(registry, Position)))
 
 
+def follow(inputs: Inputs) -> Case:
+    """By a component: its relations can tell who follows whom both ways, and cost more."""
+    registry = ecs.Registry()
+    entities = _spawn(registry, inputs)
+    for entity, target in zip(entities, inputs.targets.tolist(), strict=True):
+        entity.components[TARGET] = entities[target]
+
+    def work() -> None:
+        for pos, target in registry.Q[Position, TARGET]:
+            pos.x += target.components[Velocity].x
+
+    return Case(work, lambda: sum(p.x for p in _each(registry, Position)))
+
+
 def despawn(inputs: Inputs) -> Case:
     registries: list[Any] = []
 
@@ -181,4 +196,6 @@ def despawn(inputs: Inputs) -> Case:
     return Case(work, lambda: sum(hp + 1 for hp in _each(registries[0], HP)), reset)
 
 
-WORKLOADS = {f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, despawn)}
+WORKLOADS = {
+    f.__name__: f for f in (integrate, create, destroy, add_remove, query, random, random_known, follow, despawn)
+}

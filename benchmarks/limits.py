@@ -1,4 +1,4 @@
-"""The limits that the storage and the systems must keep, each measured in one run with what it is compared with."""
+"""The limits that storage and systems must keep, with one thread, each in one run with what it is compared with."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def small_system() -> hz.System[..., Any]:
 
 def crowd(n: int, holes: str = "none", system: hz.System[..., Any] = move) -> hz.World:
     """A world of `n` ships, of which a tenth picked at random is "dead" or "frozen", or none is; and one system."""
-    world = hz.World(capacity=n)
+    world = hz.World(capacity=n, n_threads=1)
     values = np.random.default_rng(1).random((n, 3)).astype(np.float32)
     ships = world.spawn(Ship, n, Position=values, Velocity=values)
     picked = np.random.default_rng(2).permutation(ships)[: n // HOLES]
@@ -107,7 +107,7 @@ def loop_ratio(n: int, holes: str = "none") -> float:
 
 def dispatch_us() -> float:
     """What a system adds to a tick that has nothing else to do: it matches one entity."""
-    empty, one = hz.World(capacity=PAGE), hz.World(capacity=PAGE)
+    empty, one = (hz.World(capacity=PAGE, n_threads=1) for _ in range(2))
     one.spawn(Ship)
     one.add_system(move)
     without, with_it = best_s_of([empty.tick, one.tick], 2_000)
@@ -116,7 +116,7 @@ def dispatch_us() -> float:
 
 def thirty_systems_ms() -> float:
     """A tick of thirty systems over a hundred entities."""
-    world = hz.World(capacity=PAGE)
+    world = hz.World(capacity=PAGE, n_threads=1)
     world.spawn(Ship, 100, Velocity=(1, 1, 1))
     world.add_system(*(small_system() for _ in range(30)))
     return best_s(world.tick, 1_000) * 1e3
@@ -124,7 +124,7 @@ def thirty_systems_ms() -> float:
 
 def spawn_and_despawn_ns() -> tuple[float, float]:
     """What an entity's birth, with values for three components, and its death take on memory that was used before."""
-    world = hz.World(capacity=N)
+    world = hz.World(capacity=N, n_threads=1)
     values = np.random.default_rng(1).random((N, 3)).astype(np.float32)
     hp = np.arange(N).astype(np.int16)
     ships: list[Any] = []

@@ -52,16 +52,18 @@ class Bound:
         self._every = declared.every
         self._in_state = declared.when.in_state
         self._run_if = declared.when.run_if
+        self._always = self._every == 1 and not self._in_state and not self._run_if
 
     def due(self, tick: int, current: Mapping[type[State], State]) -> bool:
         """Whether it runs in a tick; asks its conditions, which may raise."""
-        if not self.enabled or tick % self._every:
+        if self._always or not self.enabled:
+            return self.enabled
+        if tick % self._every:
             return False
         for kind, members in self._in_state:
             if current[kind] not in members:
                 return False
-        # Without conditions no generator is made: it would cost more than all the other checks.
-        return not self._run_if or all(condition(self._world) for condition in self._run_if)
+        return all(condition(self._world) for condition in self._run_if)
 
     def enable(self, on: bool) -> None:
         """Let it run again, with all its failures forgiven; or not any more."""

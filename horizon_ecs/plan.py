@@ -126,6 +126,12 @@ def _apart(earlier: AnySystem, later: AnySystem, waits: dict[AnySystem, set[AnyS
     return earlier in waits[later] or bool(conflicts(earlier, later))
 
 
+def reasons(earlier: AnySystem, later: AnySystem) -> list[str]:
+    """Why one of two systems of a phase waits for the other: components' names, "order" where that was asked for."""
+    asked = {earlier, earlier.name} & {*later.after} or {later, later.name} & {*earlier.before}
+    return [c.__name__ for c in conflicts(earlier, later)] + ["order"] * bool(asked)
+
+
 def conflicts(one: AnySystem, other: AnySystem) -> list[Component]:
     """The components that one of two systems writes and the other reads or writes."""
     shared = _uses(one) & _uses(other)

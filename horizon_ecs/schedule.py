@@ -13,8 +13,9 @@ from horizon_ecs.components import nearest
 from horizon_ecs.crew import Crew
 from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, DefinitionError, SystemFailure
-from horizon_ecs.plan import AnySystem, Phase, Plan, check_resolved, make_plan
-from horizon_ecs.stage import Failures, Stage
+from horizon_ecs.flowchart import plan_flowchart, plan_text
+from horizon_ecs.plan import AnySystem, Plan, check_resolved, make_plan
+from horizon_ecs.stage import Failures, Stage, Steps
 from horizon_ecs.states import States, Transition
 from horizon_ecs.stats import Timing
 from horizon_ecs.when import TRANSITIONS, OnError, check_on_error, check_phases
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 _log = logging.getLogger(__name__)
-
-
-class _Steps:
-    """A phase of the plan with its bound systems."""
-
-    def __init__(self, phase: Phase, bound: dict[AnySystem, Bound], crew: Crew) -> None:
-        self.stages = [Stage([bound[s] for s in stage], crew) for stage in phase.stages]
-        self.commanders = [b for b in (bound[s] for s in phase.order) if b.takes_commands]
 
 
 class Schedule:
@@ -107,7 +100,7 @@ class Schedule:
     def _set_plan(self, plan: Plan, bound: dict[AnySystem, Bound]) -> None:
         # A tick that is under way goes on with the lists that it began with.
         self._plan, self._bound = plan, bound
-        self._on_exit, self._on_enter, *self._steps = [_Steps(phase, bound, self._crew) for phase in plan.phases]
+        self._on_exit, self._on_enter, *self._steps = [Steps(phase, bound, self._crew) for phase in plan.phases]
         self._is_checked = not plan.unresolved
 
     def check(self) -> None:
@@ -136,7 +129,7 @@ class Schedule:
                 self._run_stage(stage, stage.systems, tick)
             self._apply(phase, tick)
 
-    def _change(self, changes: list[Transition], on_exit: _Steps, on_enter: _Steps, tick: int) -> None:
+    def _change(self, changes: list[Transition], on_exit: Steps, on_enter: Steps, tick: int) -> None:
         """Leave states and enter others."""
         try:
             self._run_at({old for old, _ in changes}, on_exit, tick)
@@ -146,7 +139,7 @@ class Schedule:
         self.states.turn(changes)
         self._run_at({new for _, new in changes}, on_enter, tick)
 
-    def _run_at(self, states: set[Any], phase: _Steps, tick: int) -> None:
+    def _run_at(self, states: set[Any], phase: Steps, tick: int) -> None:
         for stage in phase.stages:
             self._run_stage(stage, [b for b in stage.systems if not states.isdisjoint(b.system.when.at)], tick)
         self._apply(phase, tick)
@@ -166,7 +159,7 @@ class Schedule:
         if failures:
             self._settle(failures, tick)
 
-    def _apply(self, phase: _Steps, tick: int) -> None:
+    def _apply(self, phase: Steps, tick: int) -> None:
         """What the systems of a phase asked for, in their order."""
         for bound in phase.commanders:
             try:
@@ -205,6 +198,30 @@ class Schedule:
         """Each system, in the order in which they run, with its timing."""
         for system in self._plan.systems:
             yield system, self._bound[system].timing
+
+    @property
+    def _phases(self) -> list[Steps]:
+        """What there is to show: all phases, and the changes of states at which something runs."""
+        return [*(t for t in (self._on_exit, self._on_enter) if t.phase.order), *self._steps]
+
+    def plan(self) -> str:
+        """The plan as text: phases, stages, and of each system what it uses, when it runs and what it costs.
+
+        The systems of a stage may run side by side; stages are numbered within their phase.
+        """
+        heading = f"{len(self._bound)} systems, {self.n_threads} threads, on_error={self.on_error!r}"
+        return plan_text(heading, self._phases, self.on_error)
+
+    def to_mermaid(self) -> str:
+        """The plan as a Mermaid flowchart: stages in their order, and which component or option orders two systems."""
+        return plan_flowchart(self._phases)
+
+    def _repr_markdown_(self) -> str:
+        """For notebooks: the flowchart, and the text below."""
+        return f"```mermaid\n{self.to_mermaid()}```\n\n```text\n{self.plan()}\n```\n"
+
+    def __str__(self) -> str:
+        return self.plan()
 
     def __repr__(self) -> str:
         phases = self._plan.phases[len(TRANSITIONS) :]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from horizon_ecs.bound import Bound
 from horizon_ecs.crew import Crew
+from horizon_ecs.plan import AnySystem, Phase
 
 PAYS_MS = 0.1
 """What sharing must save to begin with it, and half of that to stay: handing over and waiting cost 0.01 to 0.06 ms."""
@@ -102,6 +103,23 @@ class Stage:
 
 def _n_parts(bound: Bound, n_threads: int) -> int:
     return n_threads * PARTS_A_THREAD if bound.splits and bound.timing.last_ms > PAYS_MS else 1
+
+
+class Steps:
+    """A phase of the plan with its bound systems.
+
+    Attributes
+    ----------
+    phase : Phase
+    stages : list of Stage
+    commanders : list of Bound
+        Those that may ask for something that is done at the end of the phase, in their order.
+    """
+
+    def __init__(self, phase: Phase, bound: Mapping[AnySystem, Bound], crew: Crew) -> None:
+        self.phase = phase
+        self.stages = [Stage([bound[s] for s in stage], crew) for stage in phase.stages]
+        self.commanders = [b for b in (bound[s] for s in phase.order) if b.takes_commands]
 
 
 class _Run:

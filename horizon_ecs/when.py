@@ -50,7 +50,7 @@ class When:
         """The conditions in words, such as "every 6 ticks" and "in Mode.RUNNING"."""
         words = [f"every {self.every} ticks"] if self.every > 1 else []
         words += [f"in {' or '.join(map(str, members))}" for _, members in self.in_state]
-        words += [f"at {self.phase[3:]} of {member}" for member in self.at]
+        words += [f"{'entering' if self.phase == ON_ENTER else 'leaving'} {member}" for member in self.at]
         return words + [f"if {condition_name(c)}" for c in self.run_if]
 
 

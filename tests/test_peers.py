@@ -22,6 +22,7 @@ RESULT = {
     "workloads": [
         {"key": "integrate", "title": "integrate", "ns": {"Horizon ECS": 0.5, "esper": 100.0}},
         {"key": "ours", "title": "ours alone", "ns": {"Horizon ECS": 1234.5}},
+        {"key": "theirs", "title": "theirs alone", "ns": {"esper": 7.0}},
     ],
     "limits": [{"key": "x", "title": "a limit", "value": 2.5, "limit": 2.0, "unit": "µs"}],
 }  # fmt: skip
@@ -98,6 +99,7 @@ def test_tables_say_what_was_measured_and_what_was_not():
     text = report.markdown(RESULT)
     assert "| integrate | 0.5 | 100 | – | 200 × |" in text
     assert "| ours alone | 1,234 | – | – | – |" in text
+    assert "| theirs alone | – | 7 | – | – |" in text
     assert "| a limit | 2.5 µs | 2 µs | NO |" in text
     assert "Not measured: bitECS (node is not installed)." in text
     assert "Versions: Horizon ECS 1; esper 3." in text

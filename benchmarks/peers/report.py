@@ -17,7 +17,7 @@ def number(value: float) -> str:
 
 
 def _ratio(ns: dict[str, float], name: str) -> str:
-    return f"{number(ns[name] / ns[OURS])} ×" if name in ns else "–"
+    return f"{number(ns[name] / ns[OURS])} ×" if {OURS, name} <= ns.keys() else "–"
 
 
 def peer_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -20,7 +20,10 @@ class Access:
 READ, WRITE, RESOURCE, ENTITY = Access("Read"), Access("Write"), Access("Res"), Access("Entity")
 
 Read: TypeAlias = Annotated[T, READ]
+"""A parameter through which a system reads a component: `vel: Read[Velocity]`."""
 Write: TypeAlias = Annotated[T, WRITE]
+"""A parameter through which a system reads and writes a component: `pos: Write[Position]`."""
 Res: TypeAlias = Annotated[T, RESOURCE]
+"""A parameter through which a system reads a resource: `time: Res[hz.Time]`."""
 Entity: TypeAlias = Annotated[int, ENTITY]
 """In a system the entity's handle; as a field's type a reference to an entity."""

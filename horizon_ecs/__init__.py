@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from horizon_ecs.fields import vec2 as vec2
     from horizon_ecs.fields import vec3 as vec3
     from horizon_ecs.fields import vec4 as vec4
+    from horizon_ecs.hierarchy import Hierarchy as Hierarchy
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.net.client import Client as Client
@@ -62,8 +63,16 @@ if TYPE_CHECKING:
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.query import Query as Query
+    from horizon_ecs.relations import Parent as Parent
+    from horizon_ecs.relations import Relation as Relation
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
+    from horizon_ecs.transform import Transform as Transform
+    from horizon_ecs.transform import Transform2D as Transform2D
+    from horizon_ecs.transform import WorldTransform as WorldTransform
+    from horizon_ecs.transform import WorldTransform2D as WorldTransform2D
+    from horizon_ecs.transform import propagate_transforms as propagate_transforms
+    from horizon_ecs.transform import propagate_transforms_2d as propagate_transforms_2d
     from horizon_ecs.vectors import Vector as Vector
     from horizon_ecs.vectors import Vector2 as Vector2
     from horizon_ecs.vectors import Vector3 as Vector3
@@ -81,14 +90,17 @@ _PLACES = {
         "StaleHandleError SystemFailure WireError"
     ),
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
+    "hierarchy": "Hierarchy",
     "kinds": "Kind Layer",
     "net.client": "Client connect",
     "net.players": "Player",
     "net.server": "Server serve",
     "query": "Query",
+    "relations": "Parent Relation",
     "replica": "Replica",
     "replication": "Replicator",
     "declare": "System system",
+    "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
     "world": "World",
 }

@@ -141,6 +141,11 @@ class Changes:
         if tracked is not None:
             tracked.stamp(slots // np.uint32(PAGE))
 
+    def stamp_all(self, components: Iterable[Component]) -> None:
+        """Note that some components of any rows may have been written."""
+        for tracked in (self._tracked[c] for c in components if c in self._tracked):
+            tracked.stamp(slice(0, self._world.n_pages_used))
+
     def stamp_pages(self, components: Iterable[Component], query: Query) -> None:
         """Note that some components of a query's rows may have been written."""
         if self._tracked:

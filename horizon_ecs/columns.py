@@ -155,18 +155,24 @@ class Columns:
     Rows that don't have the component hold what was last there.
     """
 
-    __slots__ = ("_arrays", "_backed", "_name", "_vectors")
+    __slots__ = ("_arrays", "_backed", "_name", "_shown", "_vectors")
 
     def __init__(self, name: str, fields: Sequence[Field], n_slots: int) -> None:
         self._name: str
         self._arrays: dict[str, NDArray[Any]]
+        self._shown: dict[str, NDArray[Any]]
         self._vectors: dict[str, VectorColumns]
         self._backed: NDArray[np.bool_]
         arrays: dict[str, NDArray[Any]] = {}
         for columns in attributes(fields).values():
             arrays.update(_reserve_together(columns, n_slots))
+        shown = dict(arrays)
+        for f in (f for f in fields if f.fixed):
+            shown[f.name] = arrays[f.name].view()
+            shown[f.name].flags.writeable = False
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_arrays", arrays)
+        object.__setattr__(self, "_shown", shown)
         object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
         object.__setattr__(self, "_backed", np.zeros(n_slots // PAGE, np.bool_))
 
@@ -201,7 +207,7 @@ class Columns:
     def __getattr__(self, name: str) -> Any:
         if name in self._vectors:
             return self._vectors[name]
-        found = self._arrays.get(name)
+        found = self._shown.get(name)
         if found is not None:
             return found
         names = dir(self)
@@ -209,8 +215,11 @@ class Columns:
 
     def __setattr__(self, name: str, value: Any) -> None:
         place = self.__getattr__(name)
-        if value is not place:  # which `columns.x += 1` ends with
-            place[...] = value
+        if value is place:  # what `columns.x += 1` ends with
+            return
+        if name in self._shown and not place.flags.writeable:
+            raise ArgumentError(f"{self._name}.{name} can't be written directly; world.relate does it, with checks")
+        place[...] = value
 
     def __dir__(self) -> list[str]:
         return [*(name for name in self._arrays if "." not in name), *self._vectors]

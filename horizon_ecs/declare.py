@@ -71,6 +71,11 @@ def _classify(where: str, name: str, annotation: Any) -> Parameter:
                 f"{where}: {target.__name__} is a tag without data; write "
                 f"with_=[{target.__name__}] instead of a parameter"
             )
+        if marks[0] is WRITE and all(f.fixed for f in fields_of(target)):
+            raise DefinitionError(
+                f"{where}: {target.__name__} has only a target, which no system writes; Read it, and ask for another "
+                f"one by cmd.add(entity, {target.__name__}(target)), or by world.relate"
+            )
         return Parameter(name, "write" if marks[0] is WRITE else "read", target)
     raise DefinitionError(f"{where}: parameter {name!r} must be annotated {_ANNOTATIONS}, not {annotation!r}")
 

@@ -291,15 +291,19 @@ class Entities:
                 writes += self._writes(c, value, n, default)
         return writes, instances, bits
 
-    def _writes(self, component: Component, value: Any, n: int, default: Any = None) -> list[Write]:
+    def _writes(
+        self, component: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None
+    ) -> list[Write]:
         """What is to be written in a component's columns: what is given, else what the default instance has."""
         fields, columns = fields_of(component), self._columns[component].arrays
-        given = self._given(component, value, n)
+        given = self._given(component, value, n, slots)
         else_ = {f.name: f.default for f in fields} if default is None else flatten(default, fields)
         return [(columns[f.name], given.get(f.name, else_[f.name])) for f in fields]
 
-    def _given(self, component: Component, value: Any, n: int) -> dict[str, Any]:
-        """A value by column, its references checked."""
+    def _given(
+        self, component: Component, value: Any, n: int, slots: NDArray[np.uint32] | None = None
+    ) -> dict[str, Any]:
+        """A value by column, its references checked; `slots` are the rows, where these live already."""
         return {} if value is None else self.references.check(component, as_columns(component, value, n))
 
     @staticmethod
@@ -355,7 +359,7 @@ class Entities:
     def settle(self) -> None:
         """Do what follows from entities having ended: references to them become 0. At the end of each phase, and of a
         call between ticks."""
-        self.references.clear_dead()
+        self.changes.stamp_all(self.references.clear_dead())
 
     def slots_of(self, handles: Handles) -> NDArray[np.uint32]:
         """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
@@ -420,7 +424,9 @@ class Entities:
         for one in wanted:
             c, value = (one, values) if isinstance(one, type) else (type(one), one)
             slots = self._optional_rows(handles, c)
-            made = as_instances(c, value, len(slots)) if is_object(c) else self._writes(c, value, len(slots))
+            made = (
+                as_instances(c, value, len(slots)) if is_object(c) else self._writes(c, value, len(slots), None, slots)
+            )
             additions.append((c, slots, made))
         for c, slots, made in additions:
             if is_object(c):
@@ -491,7 +497,7 @@ class Entities:
             self._objects[component].write(slots, as_instances(component, values, len(slots)))
         else:
             columns = self._columns[component].arrays
-            given = self._given(component, values, len(slots))
+            given = self._given(component, values, len(slots), slots)
             self._write(slots, [(columns[name], value) for name, value in given.items()])
             self.changes.stamp_rows(component, slots)
 

@@ -62,6 +62,8 @@ class Field:
         The numbers are handles, 0 for none.
     vector : str
         The vector that this is a part of.
+    fixed : bool
+        Only calls of the world write it; systems and whoever sees its column can only read it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Field:
     enum: type[enum.Enum] | None = None
     is_entity: bool = False
     vector: str = ""
+    fixed: bool = False
 
     def from_number(self, number: Any) -> Any:
         """A column's number as a plain value: a Python number, or a member of the enum."""
@@ -133,8 +136,8 @@ def field(
 
 def read_fields(cls: type, what: str) -> tuple[Field, ...]:
     """The annotated fields of a class, checked; annotations may be strings and name what stands around the class."""
-    frame = sys._getframe(2)
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("horizon_ecs.components"):
+    frame, ours = sys._getframe(2), ("horizon_ecs.components", "horizon_ecs.relations")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(ours):
         frame = frame.f_back
     try:
         hints = typing.get_type_hints(cls, localns=dict(frame.f_locals), include_extras=True)

@@ -99,6 +99,10 @@ def _by_component(kind: str, defaults: Iterable[Any], known: Sequence[Component]
             raise DefinitionError(
                 f"kind {kind!r}: defaults takes instances of its components, or its tags, not {value!r}"
             )
+        if any(f.is_entity and getattr(value, f.name) for f in fields_of(c)):
+            raise DefinitionError(
+                f"kind {kind!r}: defaults can't refer to an entity, which lives in one world: {value!r}"
+            )
         if c in found:
             raise DefinitionError(f"kind {kind!r}: defaults gives {c.__name__} twice")
         found[c] = True if isinstance(value, type) else value

@@ -59,8 +59,11 @@ class Batch:
         place = self.__getattr__(name)
         if value is place:  # what `batch.x += 1` ends with
             return
-        if not next(iter(self._arrays.values())).flags.writeable:
-            raise ArgumentError(f"{self._name}.{name} can't be written: it was declared Read")
+        if not self._arrays.get(name, [*self._arrays.values()][-1]).flags.writeable:
+            raise ArgumentError(
+                f"{self._name}.{name} can't be written: it was declared Read, or is the target of a relation, which "
+                "cmd.add and world.relate write"
+            )
         place[...] = value
 
     def __len__(self) -> int:
@@ -436,12 +439,13 @@ class Query:
         for c, batch in zip(wanted, batches, strict=True):
             if c in write:
                 for name, values in batch._arrays.items():
-                    world.column(c, name)[rest[same]] = values[same]
+                    if values.flags.writeable:
+                        world.column(c, name)[rest[same]] = values[same]
 
     def _batch(self, component: Component, rows: slice | NDArray[np.intp], writable: bool) -> Batch:
         arrays = {f.name: self.world.column(component, f.name)[rows] for f in fields_of(component)}
-        for array in arrays.values():
-            array.flags.writeable = writable
+        for f in fields_of(component):
+            arrays[f.name].flags.writeable = writable and not f.fixed
         if component not in self.optional:
             return Batch(component.__name__, fields_of(component), arrays)
         has = (self.world.signature[rows] & np.uint64(self.world.bit(component))) != 0

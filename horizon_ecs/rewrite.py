@@ -138,6 +138,12 @@ class Body(ast.NodeTransformer):
                 f"{'.'.join(key)} is written, but {parameter.name!r} is declared "
                 f"Read[{parameter.type.__name__}]; declare it Write",
             )
+        if any(f.fixed and f.name == key[1] for f in fields_of(parameter.type)):
+            self.fail(
+                node,
+                f"{'.'.join(key)} can't be written: it is the target of a relation; ask for another one by "
+                f"cmd.add(entity, {parameter.type.__name__}(target)), or by world.relate",
+            )
         if key not in self.written:
             self.written.append(key)
 

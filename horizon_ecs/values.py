@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, flatten
+from horizon_ecs.relations import is_relation
 from horizon_ecs.validation import is_no_member
 
 
@@ -50,7 +51,7 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
 
     `value` may be an instance of the component or a sequence of n of them, a mapping from field to scalar or array[n]
     (for a vector (width,) or (n, width)), a structured array[n], an array (n, columns) or, for one row or all alike,
-    (columns,); for a component of one column also a scalar or an array (n,).
+    (columns,); for a component of one column also a scalar or an array (n,), and for a relation the target or targets.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
         value = flatten(value, fields)
     elif isinstance(value, list | tuple) and value and all(isinstance(v, component) for v in value):
         flat = [flatten(v, fields) for v in value]
-        value = {f.name: np.array([row[f.name] for row in flat]) for f in fields}
+        value = {f.name: [row[f.name] for row in flat] for f in fields}
     if isinstance(value, np.ndarray) and value.dtype.names:
         value = {name: value[name] for name in value.dtype.names}
     if isinstance(value, Mapping):
@@ -138,8 +139,8 @@ def _bounds(dtype: np.dtype[Any]) -> np.iinfo:
 
 def _fit(component: Component, of: Field, array: NDArray[Any]) -> NDArray[Any]:
     dtype, name = of.dtype, of.name
-    if array.dtype == dtype:
-        return array
+    if array.dtype == dtype or not array.size:
+        return array.astype(dtype, copy=False)
     if array.dtype.kind == "O" and of.enum is not None:
         array = np.array([getattr(v, "value", v) for v in array.flat]).reshape(array.shape)
     if array.dtype.kind in "cmM" and np.can_cast(array.dtype, dtype, "same_kind"):
@@ -172,6 +173,8 @@ def _split(component: Component, value: Any, n: int) -> dict[str, Any]:
     except ValueError as error:
         raise ArgumentError(f"{component.__name__}: the values form no array: {error}") from None
     width = len(fields)
+    if is_relation(component) and array.ndim <= 1:
+        return _attribute(component, "target", value, n)
     if width == 1 and array.shape in ((), (n,)):
         return {fields[0].name: _cast(component, fields[0], array)}
     if array.shape not in ((n, width), (width,)):

@@ -16,10 +16,10 @@ from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
+from horizon_ecs.related import RelatedEntities
 from horizon_ecs.schedule import Schedule
 from horizon_ecs.states import States
 from horizon_ecs.stats import WorldStats, gather
-from horizon_ecs.structure import Structure
 from horizon_ecs.tracking import Tracking
 from horizon_ecs.when import PHASES, OnError
 
@@ -27,7 +27,7 @@ S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T")
 
 
-class World(Tracking, Structure):
+class World(Tracking, RelatedEntities):
     """A world of entities, and the systems that move them.
 
     Parameters

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from horizon_ecs import kernel, replication, stage
-from horizon_ecs.systems import bits, changes, delta, grid, interest, observers, quantise, rice, storage
+from horizon_ecs.systems import bits, changes, delta, grid, hierarchy, interest, observers, quantise, rice, storage
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
-kernel.warm_up("changes", "delta", "grid", "observers", "quantise", "rice", "storage")
+kernel.warm_up("changes", "delta", "grid", "hierarchy", "observers", "quantise", "rice", "storage")
 
 
 def every_stage_parallel(monkeypatch: Any) -> None:
@@ -132,6 +133,74 @@ def plan_moves(pages: list[int], signature: Any) -> tuple[list[int], list[int]]:
     old, new = (np.zeros(len(pages) * storage.PAGE, np.uint32) for _ in range(2))
     n = storage.plan_moves(np.array(pages, np.uint32), np.asarray(signature, np.uint64), old, new)
     return old[:n].tolist(), new[:n].tolist()
+
+
+# -- hierarchy ---------------------------------------------------------------------------------------------------
+
+TIED = np.uint64(1)
+
+
+def _tied(targets: dict[int, int], n: int, members: Iterable[int] = ()) -> tuple[Any, ...]:
+    """Slots that have the relation; bit, target, signature and generation of `n` slots in which somebody lives."""
+    slots = sorted({*targets, *members})
+    signature, target = np.full(n, 1 << 63, np.uint64), np.zeros(n, np.uint64)
+    signature[slots] |= TIED
+    for source, above in targets.items():
+        target[source] = 1 << 32 | above
+    return np.array(slots, np.uint32), TIED, target, signature, np.ones(n, np.uint32)
+
+
+def find_cycle(targets: dict[int, int], changes: list[tuple[int, int | None]], n: int) -> int:
+    """A slot on a cycle that there would be, or -1; `changes` are (slot, new target)."""
+    slots = np.array([slot for slot, _ in changes], np.uint32)
+    new = np.array([0 if above is None else 1 << 32 | above for _, above in changes], np.uint64)
+    pending, mark = np.zeros(n, np.uint32), np.zeros(n, np.int64)
+    found = hierarchy.find_cycle(slots, new, *_tied(targets, n)[1:], pending, mark, 1)
+    assert not pending.any()
+    return int(found)
+
+
+def _indexed(targets: dict[int, int], n: int, members: Iterable[int] = ()) -> tuple[Any, ...]:
+    slots, *columns = _tied(targets, n, members)
+    start, source = np.zeros(n + 2, np.uint32), np.zeros(len(slots), np.uint32)
+    count = hierarchy.index_sources(slots, *columns, start, source)
+    return start, source[:count], *columns
+
+
+def sources_of(targets: dict[int, int], n: int) -> dict[int, list[int]]:
+    start, source, *_ = _indexed(targets, n)
+    return {t: source[start[t] : start[t + 1]].tolist() for t in range(n) if start[t] < start[t + 1]}
+
+
+def close_over(targets: dict[int, int], of: Iterable[int], n: int) -> list[int]:
+    first = sorted(set(of))
+    queue, reached = np.zeros(n, np.uint32), np.zeros(n, np.bool_)
+    queue[: len(first)], reached[first] = first, True
+    return queue[: hierarchy.close_over(queue, 0, len(first), *_indexed(targets, n), reached)].tolist()
+
+
+def order_by_depth(targets: dict[int, int], members: Iterable[int], n: int) -> tuple[list[int], list[int], list[int]] | None:  # fmt: skip
+    """Order, index of the parent, and depth; None where there is a cycle."""
+    order, parent, depth = np.zeros(n, np.uint32), np.zeros(n, np.int32), np.zeros(n, np.int32)
+    count = hierarchy.order_by_depth(*_indexed(targets, n, members), order, parent, depth)
+    return None if count < 0 else (order[:count].tolist(), parent[:count].tolist(), depth[:count].tolist())
+
+
+def sum_upwards(parent: list[int], values: list[float]) -> list[float]:
+    totals = np.array(values, np.float64)
+    hierarchy.sum_upwards(np.array(parent, np.int32), totals)
+    return totals.tolist()
+
+
+def compose(order: list[int], parent: list[int], local: Any) -> Any:
+    """World transforms [n, 8] or in the plane [n, 4], from local ones by slot."""
+    n, width = local.shape
+    columns = [local[:, i].astype(np.float32) for i in range(width)]
+    out = [c.copy() for c in columns]
+    run = hierarchy.compose if width == 8 else hierarchy.compose_2d
+    run(np.array(order, np.uint32), np.array(parent, np.int32), sum(p < 0 for p in parent), np.ones(n, np.uint64), TIED,
+        *columns, *out)  # fmt: skip
+    return np.stack(out, axis=1)
 
 
 # -- quantise, grid, observers -----------------------------------------------------------------------------------

@@ -48,6 +48,15 @@ def test_numpy_query():
     assert 450 < result["mean_x"] < 550
 
 
+def test_hierarchy(capsys):
+    result = run("07_hierarchy.py")
+    assert result["tip"] == pytest.approx((10.0, 1.0), abs=1e-4)
+    assert result["kg"] == [1150.0, 150.0, 50.0]
+    assert result["ended"] == 4
+    assert result["left"] == 8
+    assert "10.0 m east, 1.0 m north" in capsys.readouterr().out
+
+
 def test_a_served_world(capsys):
     told = []
 

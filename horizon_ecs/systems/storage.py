@@ -45,7 +45,7 @@ def check_handles(handles, generation, signature, out_slot):
     return -1
 
 
-@kernel("void(uint32[::1], uint32[::1], uint64[::1])")
+@kernel("void(Array(uint32, 1, 'C', readonly=True), uint32[::1], uint64[::1])")
 def handles_of(slots, generation, out_handle):
     """Write the handles of what lives at some slots. Oracle: tests/naive.py::World.spawn."""
     for i in range(len(slots)):

@@ -98,6 +98,8 @@ def test_the_core_does_not_know_the_network(path):
         "bound",
         "states",
         "when",
+        "stage",
+        "flowchart",
         "runners",
         "program",
         "rewrite",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from horizon_ecs.config import ServerConfig as ServerConfig
     from horizon_ecs.declare import System as System
     from horizon_ecs.declare import system as system
+    from horizon_ecs.diff import Diff as Diff
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
     from horizon_ecs.errors import CompileError as CompileError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import DefinitionError as DefinitionError
     from horizon_ecs.errors import HorizonError as HorizonError
     from horizon_ecs.errors import ListenError as ListenError
+    from horizon_ecs.errors import SnapshotError as SnapshotError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
     from horizon_ecs.errors import WireError as WireError
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from horizon_ecs.relations import Relation as Relation
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
+    from horizon_ecs.snapshot import Snapshot as Snapshot
     from horizon_ecs.transform import Transform as Transform
     from horizon_ecs.transform import Transform2D as Transform2D
     from horizon_ecs.transform import WorldTransform as WorldTransform
@@ -85,9 +88,10 @@ _PLACES = {
     "compaction": "SlotMap",
     "components": "Name Tag Time component event make_component object_component resource",
     "config": "ServerConfig",
+    "diff": "Diff",
     "errors": (
         "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "
-        "StaleHandleError SystemFailure WireError"
+        "SnapshotError StaleHandleError SystemFailure WireError"
     ),
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
     "hierarchy": "Hierarchy",
@@ -100,6 +104,7 @@ _PLACES = {
     "replica": "Replica",
     "replication": "Replicator",
     "declare": "System system",
+    "snapshot": "Snapshot",
     "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
     "world": "World",

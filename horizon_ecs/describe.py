@@ -38,7 +38,7 @@ def _describe_field(f: Field) -> dict[str, Any]:
     described: dict[str, Any] = {"name": f.name, "dtype": f.dtype.str, "default": _plain(f.default)}
     extras = {
         "unit": f.unit, "low": f.low, "high": f.high, "precision": f.precision, "vector": f.vector,
-        "entity": f.is_entity, "enum": {m.name: m.value for m in f.enum.__members__.values()} if f.enum else None,
+        "entity": f.is_entity, "enum": f.members or None,
     }  # fmt: skip
     return described | {name: value for name, value in extras.items() if value not in (None, "", False)}
 

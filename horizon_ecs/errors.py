@@ -6,6 +6,7 @@ HorizonError
 ├── ArgumentError        a call's argument is not what it may be (also a ValueError)
 ├── CapacityError        a limit that was given once is reached
 ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
+├── SnapshotError        a world can't be saved as it is, or a file not be loaded (also a ValueError)
 ├── SystemFailure        a system raised while the world ticked
 ├── WireError            bytes from the network are malformed
 ├── ListenError          a server can't listen where it should (also an OSError)
@@ -22,6 +23,7 @@ __all__ = [
     "DefinitionError",
     "HorizonError",
     "ListenError",
+    "SnapshotError",
     "StaleHandleError",
     "SystemFailure",
     "WireError",
@@ -50,6 +52,10 @@ class CapacityError(HorizonError):
 
 class StaleHandleError(HorizonError, LookupError):
     """A handle names an entity that no longer lives. Nothing was done."""
+
+
+class SnapshotError(HorizonError, ValueError):
+    """A world holds what no file can, or a file is truncated, corrupted, newer or of another schema."""
 
 
 class SystemFailure(HorizonError):

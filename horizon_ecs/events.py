@@ -73,6 +73,20 @@ class EventQueue:
         self._senders = [moved.translate(senders) for senders in self._senders]
         self.batch = EventBatch(moved.translate(self.batch.sender), self.batch.records)
 
+    @property
+    def waiting(self) -> EventBatch:
+        """What waits for the next tick, a copy."""
+        if not self._waiting:
+            return EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
+        return EventBatch(np.concatenate(self._senders), np.concatenate(self._records))
+
+    def restore(self, waiting: EventBatch, batch: EventBatch) -> None:
+        """Take copies of what waits and of the current tick's batch, in place of what is there."""
+        self._senders = [waiting.sender.copy()] if len(waiting) else []
+        self._records = [waiting.records.copy()] if len(waiting) else []
+        self._waiting = len(waiting)
+        self.batch = EventBatch(batch.sender.copy(), batch.records.copy())
+
     def turn(self, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]) -> None:
         """Make what waits the batch of the tick that begins, without those whose sender no longer lives."""
         if self._waiting:

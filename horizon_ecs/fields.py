@@ -78,6 +78,11 @@ class Field:
     vector: str = ""
     fixed: bool = False
 
+    @property
+    def members(self) -> dict[str, int]:
+        """The numbers of the enum's members, by name."""
+        return {name: int(member.value) for name, member in self.enum.__members__.items()} if self.enum else {}
+
     def from_number(self, number: Any) -> Any:
         """A column's number as a plain value: a Python number, or a member of the enum."""
         plain = number if self.dtype.kind in "mM" else number.item()

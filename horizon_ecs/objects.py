@@ -47,6 +47,10 @@ class ObjectColumn:
         """Forget everything."""
         self._by_slot.clear()
 
+    def replace(self, by_slot: dict[int, Any]) -> None:
+        """Keep these instances instead."""
+        self._by_slot = by_slot
+
     def __getitem__(self, slot: int) -> Any:
         return self._by_slot[int(slot)]
 

@@ -61,6 +61,10 @@ class References:
         """Note that entities have ended since references were last cleared."""
         self._outdated = bool(self._columns)
 
+    def follow(self, other: References) -> None:
+        """Be as outdated as another world's, whose columns were copied."""
+        self._outdated = other._outdated
+
     def clear_dead(self) -> list[Component]:
         """Set references to entities that have ended to 0; the components in which there were some."""
         if not self._outdated:

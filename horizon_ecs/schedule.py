@@ -89,6 +89,11 @@ class Schedule:
         """Whether a system runs when it is due; False after it failed too often."""
         return all(b.enabled for b in self._find(system))
 
+    def follow(self, other: Schedule) -> None:
+        """Let each system be enabled or not, and have failed as often, as in another world's schedule."""
+        for system, bound in self._bound.items():
+            bound.enabled, bound.strikes = other._bound[system].enabled, other._bound[system].strikes
+
     def _find(self, system: AnySystem | str) -> list[Bound]:
         found = [b for s, b in self._bound.items() if s is system or s.name == system]
         if not found:
@@ -193,6 +198,11 @@ class Schedule:
             raise stopping
 
     # -- to look at --------------------------------------------------------------------------------------------
+
+    @property
+    def systems(self) -> list[AnySystem]:
+        """In the order in which they were added."""
+        return list(self._bound)
 
     def timings(self) -> Iterator[tuple[AnySystem, Timing]]:
         """Each system, in the order in which they run, with its timing."""

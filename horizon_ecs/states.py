@@ -70,6 +70,20 @@ class States:
             self.current[type(new)] = new
             self.entered.add(type(new))
 
+    def restore(self, kind: Any, current: str, asked: str | None, entered: bool) -> None:
+        """Let one of the states that there are be as it was, by its members' names."""
+        self.current[kind] = kind[current]
+        self.asked.pop(kind, None)
+        self.entered.discard(kind)
+        if asked is not None:
+            self.asked[kind] = kind[asked]
+        if entered:
+            self.entered.add(kind)
+
+    def replace(self, other: States) -> None:
+        """Be in the states that another world is in."""
+        self.current, self.asked, self.entered = other.current.copy(), other.asked.copy(), other.entered.copy()
+
     def missing(self, kind: Any) -> str:
         """What is wrong about a state that the world doesn't have; nothing where it has it."""
         if kind in self.current:

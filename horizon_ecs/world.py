@@ -17,6 +17,7 @@ from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
 from horizon_ecs.related import RelatedEntities
+from horizon_ecs.saving import Saving
 from horizon_ecs.schedule import Schedule
 from horizon_ecs.states import States
 from horizon_ecs.stats import WorldStats, gather
@@ -27,7 +28,7 @@ S = TypeVar("S", bound=enum.Enum)
 T = TypeVar("T")
 
 
-class World(Tracking, RelatedEntities):
+class World(Saving, Tracking, RelatedEntities):
     """A world of entities, and the systems that move them.
 
     Parameters

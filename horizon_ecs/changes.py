@@ -19,7 +19,7 @@ from horizon_ecs.columns import PAGE, reserve
 from horizon_ecs.components import Component, component_type
 from horizon_ecs.errors import ArgumentError, SystemFailure
 from horizon_ecs.kinds import Kind
-from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Tracked
+from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Tracked, Watch
 from horizon_ecs.when import OnError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Changes:
         self._world = world
         self._tracked: dict[Component | Kind, Tracked] = {}
         self._subscriptions: list[Subscription] = []
+        self._watches: list[Watch] = []
         self._owed: dict[Tracked, News] = {}
 
     # -- what is tracked ---------------------------------------------------------------------------------------
@@ -167,11 +168,15 @@ class Changes:
     def _commit(self) -> dict[Tracked, News]:
         rows, tick = self._rows, self._world.tick_now
         differing, news = rows.differing(), {}
-        listeners = {s.tracked for s in self._subscriptions if s.event == "change"}
+        wanted: list[Subscription | Watch] = [*self._subscriptions, *self._watches]
+        listeners = {w.tracked for w in wanted if w.event == "change"}
         for tracked in self._tracked.values():
             if tracked.is_stamped or len(differing):
                 delta = tracked.find(rows, differing, tick, self._flag, commit=True, listing=tracked in listeners)
                 news[tracked] = self._news(delta)
+                for watch in self._watches:
+                    if watch.tracked is tracked:
+                        watch.note(delta)
         if not rows.are_current:
             rows.take(differing)
         return news
@@ -208,6 +213,8 @@ class Changes:
         for tracked in self._tracked.values():
             tracked.move(old, new)
         self._rows = Rows(world)
+        for watch in self._watches:
+            watch.move(self._rows, old, new)
         order = np.argsort(old)
         for tracked, news in self._owed.items():
             add, change = (_follow(h, old[order], world.handles_of(new[order])) for h in (news.add, news.change))
@@ -220,6 +227,8 @@ class Changes:
             self._rows = Rows(self._world)
             for tracked in self._tracked.values():
                 tracked.begin(self._world.tick_now)
+            for watch in self._watches:
+                watch.begin(self._rows)
 
     # -- questions ---------------------------------------------------------------------------------------------
 
@@ -283,6 +292,13 @@ class Changes:
         subscription = Subscription(event, tracked, callback, self.on_error)
         self._subscriptions.append(subscription)
         return subscription
+
+    def watch(self, event: str, what: Component) -> Watch:
+        """Gather in which rows something happens, for who takes them now and then; `event` is "add" or "change"."""
+        tracked = self.track(what)
+        watch = Watch(self._world, self._rows, event, tracked)
+        self._watches.append(watch)
+        return watch
 
 
 def _together(tracked: Tracked, first: News, second: News | None) -> News:

@@ -110,7 +110,7 @@ class System(Generic[P, R]):
     when : When
         When it runs: phase, conditions, states, and what becomes of the world when it fails.
     before, after : tuple of System and names
-    with_, without : tuple of component classes
+    with_, without, any_of, changed, added : tuple of component classes
     parameters : tuple of Parameter
     """
 
@@ -123,6 +123,9 @@ class System(Generic[P, R]):
         after: Any,
         with_: Iterable[Component],
         without: Iterable[Component],
+        any_of: Iterable[Component],
+        changed: Iterable[Component],
+        added: Iterable[Component],
         every: int,
         run_if: Any,
         in_state: Any,
@@ -150,6 +153,8 @@ class System(Generic[P, R]):
                 raise DefinitionError(f"{self.where}: before and after list systems or their names, not {other!r}")
         self.with_ = tuple(component_type(c) for c in with_)
         self.without = tuple(component_type(c) for c in without)
+        self.any_of = tuple(component_type(c) for c in any_of)
+        self.changed, self.added = (tuple(component_type(c) for c in some) for some in (changed, added))
         self.parameters = _parameters(function, localns, self.where)
         self.program: Any = None
         self._check_form()
@@ -168,6 +173,12 @@ class System(Generic[P, R]):
             raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
         if self.form == "columns" and self.jit and uses & {"world", "commands", "entity"}:
             raise DefinitionError(f"{self.where}: a jitted columns system takes components and resources only")
+        valueless = [c.__name__ for c in self.changed if not fields_of(c)]
+        if valueless:
+            raise DefinitionError(f"{self.where}: changed lists {valueless[0]}, which has no values; list it in added")
+        narrowed = [*self.any_of, *self.changed, *self.added]
+        if narrowed and not self.components and "entity" not in uses:
+            raise DefinitionError(f"{self.where}: any_of, changed and added choose entities, and it goes over none")
         if self.form == "entity" and not self.components and "entity" not in uses:
             raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
 
@@ -203,6 +214,9 @@ def system(
     after: System[..., Any] | str | Iterable[Any] = (),
     with_: Iterable[Component] = (),
     without: Iterable[Component] = (),
+    any_of: Iterable[Component] = (),
+    changed: Iterable[Component] = (),
+    added: Iterable[Component] = (),
     every: int = 1,
     run_if: Condition | Sequence[Condition] = (),
     in_state: enum.Enum | Sequence[enum.Enum] = (),
@@ -225,6 +239,12 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         stands for every system that has it.
     with_, without : sequence of components
         Only entities that have, or lack, these.
+    any_of : sequence of components
+        Only entities that have at least one of these.
+    changed, added : sequence of components
+        Only entities of which a value of any of `changed` has changed, or that have gained any of `added`, since the
+        system last ran; before its first run all that have one count as added, and none as changed. By what was noticed
+        at the end of the last phase (see `World.track`), so the system's own writes count for its next run.
     every : int
         Only in ticks that it divides.
     run_if : function of the world, or a sequence of them
@@ -263,7 +283,8 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     frame = sys._getframe(1)
     localns = dict(frame.f_locals)
     defaults: dict[str, Any] = {
-        "phase": None, "before": (), "after": (), "with_": (), "without": (), "every": 1, "run_if": (), "in_state": (),
+        "phase": None, "before": (), "after": (), "with_": (), "without": (), "any_of": (),
+        "changed": (), "added": (), "every": 1, "run_if": (), "in_state": (),
         "on_enter": (), "on_exit": (), "on_error": None, "form": "entity", "jit": False,
     }  # fmt: skip
 

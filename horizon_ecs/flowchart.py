@@ -20,6 +20,8 @@ def uses(system: AnySystem) -> list[str]:
         found.setdefault(parameter.use, []).append(parameter.type.__name__)
     words = [f"{_VERBS[use]} {', '.join(names)}" if use in _VERBS else use for use, names in found.items() if names]
     words += [f"with {c.__name__}" for c in system.with_] + [f"without {c.__name__}" for c in system.without]
+    for name, some in (("any of", system.any_of), ("changed", system.changed), ("added", system.added)):
+        words += [f"{name} {', '.join(c.__name__ for c in some)}"] if some else []
     return [*words, *(["plain Python"] if system.is_plain else ())]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs import tables
-from horizon_ecs.columns import PAGE, VectorColumns, vectors_of
+from horizon_ecs.columns import PAGE, VectorColumns, reserve, vectors_of
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field
@@ -137,6 +137,7 @@ class Query:
         self._segments: Segments | None = None
         self._shares: dict[int, list[Segments]] = {}
         self._rest: NDArray[np.intp] | None = None
+        self._signature: NDArray[np.uint64] | None = None
 
     def _bits(self, components: Iterable[Component]) -> int:
         bits = 0
@@ -187,6 +188,20 @@ class Query:
         return np.uint64(self.need), np.uint64(self.lack), np.uint64(self.either)
 
     @property
+    def signature(self) -> NDArray[np.uint64]:
+        """uint64[n_slots]: the signatures by which a kernel tests rows of mixed pages for `need` and `lack`.
+
+        With `any_of` a copy of those of matching rows, which `segments` brings up to date.
+        """
+        if self.any_of and self._signature is None:
+            self._signature = reserve((self.world.n_slots,), np.uint64)
+        return self.world.signature if self._signature is None else self._signature
+
+    def take(self) -> None:
+        """Find the rows as they are now: what a system's run begins with."""
+        self._refresh()
+
+    @property
     def pages(self) -> NDArray[np.uint32]:
         """uint32[n]: the pages that hold matching rows, ascending."""
         self._refresh()
@@ -203,6 +218,9 @@ class Query:
             pages, full = self._pages.astype(np.int64), self._full
             for c in (c for c in self.components + self.optional if fields_of(c)):
                 self.world[c].back(pages[full == 0])
+            if self.any_of:
+                self.signature.reshape(-1, PAGE)[pages] = 0
+                self.signature[self.rest()] = self.world.signature[self.rest()]
             begins = np.ones(len(pages), np.bool_)
             begins[1:] = (np.diff(pages) != 1) | (full[1:] != full[:-1])
             first = np.flatnonzero(begins)

@@ -12,6 +12,7 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
 from horizon_ecs.declare import System
+from horizon_ecs.fresh import Fresh
 from horizon_ecs.program import Program, compile_columns, compile_entity
 from horizon_ecs.query import Query
 
@@ -75,7 +76,10 @@ def _program(system: System[..., Any]) -> Program:
 
 
 def _query(world: World, system: System[..., Any]) -> Query:
-    return world.query(*dict.fromkeys([*system.components, *system.with_]), without=system.without)
+    components = tuple(dict.fromkeys([*system.components, *system.with_]))
+    if system.changed or system.added:
+        return Fresh(world, components, system.without, (), system.any_of, system.changed, system.added)
+    return world.query(*components, without=system.without, any_of=system.any_of)
 
 
 class _Jitted(Runner):
@@ -114,7 +118,7 @@ class _Entities(_Jitted):
             for component in program.command_components:
                 world.bit(component)
             commands.make_room(program.n_commands, program.command_components or (None,))
-        self._rows = (world.signature, np.uint64(query.need), np.uint64(query.lack))
+        self._rows = (query.signature, np.uint64(query.need), np.uint64(query.lack))
         generation = [world.generation] if program.takes_handles else []
         self._tail = (*generation, *self._columns)
 
@@ -122,6 +126,7 @@ class _Entities(_Jitted):
         if self._takes_commands:
             self.commands.clear()
         self._take_scalars()
+        self._query.take()
         self.world.changes.stamp_pages(self._writes, self._query)
         self._segments = self._query.segments
 
@@ -140,6 +145,7 @@ class _JittedColumns(_Jitted):
 
     def begin(self) -> None:
         self._take_scalars()
+        self._query.take()
         self.world.changes.stamp_pages(self._writes, self._query)
         self._batches: list[slice | NDArray[np.intp]] = [
             slice(first, min(first + BATCH, run.stop))
@@ -186,6 +192,10 @@ class _Columns(Runner):
             else _argument(self.world, p.use, p.type, self.commands)
             for p in self.system.parameters
         ]
+
+    def begin(self) -> None:
+        super().begin()
+        self._query.take()
 
     def part(self, part: int, n_parts: int) -> None:
         query, function = self._query, self.system.function

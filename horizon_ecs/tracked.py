@@ -92,6 +92,50 @@ class _Column:
         self.before.reshape(-1, self.width)[rows] = self.now.reshape(-1, self.width)[rows]
 
 
+class Watch:
+    """Rows in which one thing happened since they were last taken: who looks now and then what became of a component.
+
+    Attributes
+    ----------
+    event : "add" or "change"
+    tracked : Tracked
+    """
+
+    def __init__(self, world: Entities, rows: Rows, event: str, tracked: Tracked) -> None:
+        self._world = world
+        self.event, self.tracked = event, tracked
+        self.begin(rows)
+
+    def begin(self, rows: Rows) -> None:
+        """Begin anew: whatever has the component now counts as added, and nothing as changed."""
+        self._rows = rows
+        self._mask: NDArray[np.bool_] = reserve((self._world.n_slots,), np.bool_)
+        n = self._world.n_pages_used * PAGE
+        if self.event == "add":
+            self._mask[:n] = (self._world.signature[:n] & self.tracked.bit) != 0
+
+    def note(self, delta: Delta) -> None:
+        """Take in what a sync found."""
+        self._mask[(delta.removed & np.uint64(0xFFFFFFFF)).astype(np.intp)] = False
+        self._mask[delta.gained] = self.event == "add"
+        if self.event == "change":
+            self._mask[delta.changed] = True
+
+    def take(self, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """bool[n]: in which of these rows it happened; no row has any more."""
+        same = self._rows.generation[slots] == self._world.generation[slots]
+        found: NDArray[np.bool_] = self._mask[slots] & same
+        self._mask[: self._world.n_pages_used * PAGE] = False
+        return found
+
+    def move(self, rows: Rows, old: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
+        """Follow rows that were moved."""
+        self._rows = rows
+        moved = self._mask[old]
+        self._mask[old] = False
+        self._mask[new] = moved
+
+
 class Tracked:
     """What is known of one component, or of the entities of one kind.
 

@@ -1,0 +1,64 @@
+"""Fresh rows: those of a query whose components changed or were added since it was last asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.columns import PAGE, reserve
+from horizon_ecs.components import Component
+from horizon_ecs.query import Query
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+
+class Fresh(Query):
+    """A query of one system that finds only what is fresh to it: any of some components changed, or any was added.
+
+    It finds what `take` took, until that is called again. Every row is one of a mixed page, and `signature` shows no
+    other rows, so that kernels that test rows by it pass over them.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        components: tuple[Component, ...],
+        without: tuple[Component, ...],
+        optional: tuple[Component, ...],
+        any_of: tuple[Component, ...],
+        changed: tuple[Component, ...],
+        added: tuple[Component, ...],
+    ) -> None:
+        super().__init__(world, components, without, optional, any_of)
+        self._every = world.query(*components, without=without, optional=optional, any_of=any_of)
+        changes = world.changes
+        self._watches = [changes.watch("change", c) for c in changed] + [changes.watch("add", c) for c in added]
+        self._shown: NDArray[np.uint64] = reserve((world.n_slots,), np.uint64)
+        self._find(np.zeros(0, np.uint32))
+
+    @property
+    def signature(self) -> NDArray[np.uint64]:
+        """uint64[n_slots]: those of the rows that were taken, 0 elsewhere."""
+        return self._shown
+
+    def take(self) -> None:
+        """Find what became fresh since the last time."""
+        every = self._every.slots
+        fresh = np.zeros(len(every), np.bool_)
+        for watch in self._watches:
+            fresh |= watch.take(every)
+        self._shown[self.slots] = 0
+        self._find(every[fresh])
+        self._shown[self.slots] = self.world.signature[self.slots]
+
+    def _find(self, slots: NDArray[np.uint32]) -> None:
+        self._slots, self._rest = slots, slots.astype(np.intp)
+        self._pages = np.unique(slots // np.uint32(PAGE))
+        self._full = np.zeros(len(self._pages), np.uint8)
+        self._segments, self._shares = None, {}
+
+    def _refresh(self) -> None:
+        """What was taken stays as it is."""

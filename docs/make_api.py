@@ -108,7 +108,7 @@ def methods(cls: type) -> list[Method]:
 def explanation(name: str) -> str:
     """What a public name is: its docstring, that of its assignment, or what its dtype says."""
     value = getattr(hz, name)
-    if isinstance(value, type) or inspect.isfunction(value):
+    if isinstance(value, type | hz.System) or inspect.isfunction(value):
         return inspect.getdoc(value) or ""
     written = _written_below(importlib.import_module(hz._MODULE_OF[name])).get(name, "")
     if written or typing.get_origin(value) is not typing.Annotated:

@@ -116,7 +116,7 @@ def _copy_rest(world: World, other: World) -> None:
         world.rng = copy.deepcopy(other.rng)
     world._states.replace(other._states)
     world.references.follow(other.references)
-    world._targets_died = other._targets_died
+    world.links.follow(other.links)
     written_from_outside(world)
     for event in world._events.keys() | other._events.keys():
         queue = other._queue(event)

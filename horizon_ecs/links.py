@@ -13,7 +13,7 @@ from horizon_ecs import kernel
 from horizon_ecs.columns import PAGE, reserve
 from horizon_ecs.components import Component
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.relations import is_acyclic, is_relation
+from horizon_ecs.relations import is_acyclic, is_relation, on_target_death
 from horizon_ecs.systems import hierarchy as kernels
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ class Index:
     start: NDArray[np.uint32]
     source: NDArray[np.uint32]
 
+    def of(self, slots: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Where the sources of each of some slots begin and the last ones end, int64[n + 1], and their slots."""
+        known = np.minimum(slots, len(self.start) - 2)  # rows that are newer than this have no sources
+        first, last = self.start[known].astype(np.int64), self.start[known + 1].astype(np.int64)
+        offsets = np.zeros(len(slots) + 1, np.int64)
+        np.cumsum(last - first, out=offsets[1:])
+        return offsets, self.source[np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], last - first)]
+
 
 class Links:
     """What a world keeps of its relations.
@@ -44,11 +52,14 @@ class Links:
     ----------
     version : int
         Changes whenever an entity may have got another target; entities and relations that end don't change it.
+    bereaved : list of (relation, uint32[n])
+        Rows whose target may have ended since they were last seen to.
     """
 
     def __init__(self, world: Entities) -> None:
         self._world = world
         self.version = 0
+        self.bereaved: list[tuple[Component, NDArray[np.uint32]]] = []
         self._indexes: dict[Component, Index] = {}
         self._pending: NDArray[np.uint32] = reserve((world.n_slots,), np.uint32)
         self._mark: NDArray[np.int64] = reserve((world.n_slots,), np.int64)
@@ -59,9 +70,14 @@ class Links:
         """Note that targets are about to be written."""
         self.version += 1
 
-    def relations(self, on_target_death: str) -> list[Component]:
-        """The relations that the world knows and whose sources fare so."""
-        return [c for c in self._world.components if is_relation(c) and c.__hz_on_target_death__ == on_target_death]  # type: ignore[attr-defined]
+    def follow(self, other: Links) -> None:
+        """Be as another world's, whose columns were copied."""
+        self.outdate()
+        self.bereaved = list(other.bereaved)
+
+    def relations(self, *fates: str) -> list[Component]:
+        """The relations that the world knows and whose sources fare so when a target ends."""
+        return [c for c in self._world.components if is_relation(c) and on_target_death(c) in fates]
 
     def columns(self, relation: Component) -> tuple[Any, ...]:
         """What kernels take of a relation: bit, target, signature, generation."""
@@ -113,12 +129,20 @@ class Links:
         made = self._indexes[relation] = Index(self.version, world.structure_version, start, source[:n])
         return made
 
+    def sources_of(self, relation: Component, slots: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """uint32[n]: rows that may be tied to some rows that are about to end; all that have the relation where there
+        is no index of them: to make one takes longer than to look at them all."""
+        known = self._indexes.get(relation)
+        if known is not None and known.links == self.version:
+            return known.of(slots)[1]
+        return rows_with(self._world, relation)
+
     def closure(self, slots: NDArray[np.uint32], relations: Iterable[Component]) -> NDArray[np.uint32]:
         """uint32[n]: rows, each once, then their sources by any of the relations, and theirs."""
         world = self._world
         indexes = [(self.index(r), self.columns(r)) for r in relations]
         indexes = [(index, columns) for index, columns in indexes if len(index.source)]
-        first = slots[np.sort(np.unique(slots, return_index=True)[1])]
+        first = distinct(slots)
         if not indexes or not len(first):
             return first
         queue = np.empty(len(world), np.uint32)
@@ -133,6 +157,11 @@ class Links:
                 )
         self._reached[queue[:n]] = False
         return queue[:n]
+
+
+def distinct(slots: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Rows without repetitions, in the order in which they first occur."""
+    return slots if len(slots) < 2 else slots[np.sort(np.unique(slots, return_index=True)[1])]
 
 
 def rows_with(world: Entities, component: Component) -> NDArray[np.uint32]:

@@ -31,14 +31,18 @@ class References:
     def __init__(self, world: Entities) -> None:
         self._world = world
         self._columns: list[tuple[Component, NDArray[np.uint64]]] = []
+        # A relation knows whose target ends, and needs no search.
+        self._searched: list[tuple[Component, NDArray[np.uint64]]] = []
         self.lenient = False
         self._outdated = False
 
     def note(self, component: Component) -> None:
         """Take in the reference fields of a component that the world has just learnt."""
-        self._columns += [
-            (component, self._world.column(component, f.name)) for f in fields_of(component) if f.is_entity
-        ]
+        for f in fields_of(component):
+            if f.is_entity:
+                column = (component, self._world.column(component, f.name))
+                self._columns.append(column)
+                self._searched += [] if f.fixed else [column]
 
     def check(self, component: Component, given: Mapping[str, Any]) -> dict[str, Any]:
         """`given` as it may be written. Raises StaleHandleError where a reference names no living entity."""
@@ -59,7 +63,7 @@ class References:
 
     def outdate(self) -> None:
         """Note that entities have ended since references were last cleared."""
-        self._outdated = bool(self._columns)
+        self._outdated = bool(self._searched)
 
     def follow(self, other: References) -> None:
         """Be as outdated as another world's, whose columns were copied."""
@@ -71,7 +75,7 @@ class References:
             return []
         self._outdated = False
         n = self._world.n_pages_used * PAGE
-        return [c for c, column in self._columns if storage.clear_stale(column[:n], self._world.generation,
+        return [c for c, column in self._searched if storage.clear_stale(column[:n], self._world.generation,
                                                                           self._world.signature)]  # fmt: skip
 
     def redirect(self, slots: NDArray[np.uint32], copies: SlotMap) -> None:

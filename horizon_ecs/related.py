@@ -11,8 +11,8 @@ from horizon_ecs.columns import write_rows
 from horizon_ecs.components import Component, fields_of
 from horizon_ecs.entities import Handles, _as_handles
 from horizon_ecs.hierarchy import Hierarchy, build
-from horizon_ecs.links import Links, rows_with
-from horizon_ecs.relations import Parent, is_relation, relation_type
+from horizon_ecs.links import Links, distinct
+from horizon_ecs.relations import ON_TARGET_DEATH, Parent, is_relation, on_target_death, relation_type
 from horizon_ecs.structure import Structure
 from horizon_ecs.systems import storage
 
@@ -25,7 +25,6 @@ class RelatedEntities(Structure):
         self.links = Links(self)
         self.when_moved(lambda moved: self.links.outdate())
         self._hierarchies: dict[Component, tuple[tuple[int, int], Hierarchy]] = {}
-        self._targets_died = False
 
     # -- ties --------------------------------------------------------------------------------------------------
 
@@ -99,14 +98,9 @@ class RelatedEntities(Structure):
         Cost: O(rows) after a change of structure or of a target, else O(m). Raises StaleHandleError, ArgumentError.
         """
         index = self.links.index(relation_type(relation), exact=True)
-        slots = self.slots_of(targets)
-        first, last = index.start[slots].astype(np.int64), index.start[slots + 1].astype(np.int64)
+        offsets, sources = index.of(self.slots_of(targets))
         given: Any = getattr(targets, "handles", targets)
-        if np.ndim(given) == 0:
-            return self.handles_of(index.source[first[0] : last[0]])
-        offsets = np.concatenate([[0], np.cumsum(last - first)])
-        at = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], last - first)
-        return offsets, self.handles_of(index.source[at])
+        return self.handles_of(sources) if np.ndim(given) == 0 else (offsets, self.handles_of(sources))
 
     def roots(self, relation: type = Parent) -> NDArray[np.uint64]:
         """uint64[n]: the roots of an acyclic relation, ascending by slot: who has the relation without a target, and
@@ -140,9 +134,8 @@ class RelatedEntities(Structure):
 
     def descendants_of(self, handles: Handles, relation: type = Parent) -> NDArray[np.uint64]:
         """uint64[n]: the children of entities, and theirs, each once, a level after the other; not those given."""
-        slots = self.slots_of(handles)
-        found = self.links.closure(slots, [relation_type(relation)])
-        return self.handles_of(found[len(np.unique(slots)) :])
+        slots = distinct(self.slots_of(handles))
+        return self.handles_of(self.links.closure(slots, [relation_type(relation)])[len(slots) :])
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -165,28 +158,33 @@ class RelatedEntities(Structure):
         StaleHandleError
             Nothing was done.
         """
-        cascading = self.links.relations("despawn")
         given = _as_handles(handles)
-        if cascading and len(given):
-            living = given[self.alive(given)] if missing == "ignore" else given
-            given = self.handles_of(self.links.closure(self.slots_of(living), cascading))
-        self._targets_died = True
+        if len(given) and self.links.relations(*ON_TARGET_DEATH):
+            slots = self.slots_of(given[self.alive(given)] if missing == "ignore" else given)
+            slots = self.links.closure(slots, self.links.relations("despawn"))
+            # Sources by relations that cascade end too; except for those there are others to be seen to.
+            self.links.bereaved += [
+                (r, self.links.sources_of(r, slots)) for r in self.links.relations("clear", "remove")
+            ]
+            given = self.handles_of(slots)
         return super().despawn(given, missing=missing)
 
     def settle(self) -> None:
-        """As for `Entities`; relations that are declared `on_target_death="remove"` go where their target has ended."""
-        if self._targets_died:
-            self._targets_died = False
-            for relation in self.links.relations("remove"):
-                self._remove_dead(relation)
+        """As for `Entities`; sources whose target has ended lose the relation or have target 0, as it is declared."""
+        for relation, slots in self.links.bereaved:
+            self._let_go(relation, slots)
+        self.links.bereaved.clear()
         super().settle()
 
-    def _remove_dead(self, relation: Component) -> None:
-        """Take a relation from whose target has ended, where the kind allows."""
-        optional = np.array([relation in kind.optional for kind in self.kinds], np.bool_)
-        slots = rows_with(self, relation)
-        slots = slots[optional[self.page_kind[slots // storage.PAGE]]]
-        targets = self.column(relation, "target")[slots]
-        dead = (targets != 0) & ~self.alive(targets)
-        if dead.any():
-            self.remove(self.handles_of(slots[dead]), relation)
+    def _let_go(self, relation: Component, slots: NDArray[np.uint32]) -> None:
+        """Take from some rows the targets that have ended, or the relation, where the kind allows."""
+        target = self.column(relation, "target")
+        slots = slots[(target[slots] != 0) & ~self.alive(target[slots])]
+        if not len(slots):
+            return
+        self.changes.stamp_rows(relation, slots)
+        target[slots] = 0
+        if on_target_death(relation) == "remove":
+            optional = np.array([relation in kind.optional for kind in self.kinds], np.bool_)
+            losing = slots[(self.signature[slots] != 0) & optional[self.page_kind[slots // storage.PAGE]]]
+            self.remove(self.handles_of(losing), relation)

@@ -86,6 +86,13 @@ def test_replayed_tracks(capsys):
     assert "people seen in 10 s" in capsys.readouterr().out
 
 
+def test_save_and_load(capsys):
+    assert run("06_save_and_load.py") == {"same": True, "wolves": 1_000, "armour": 0.25}
+    out = capsys.readouterr().out
+    assert "both come to the same: True" in out
+    assert "1000 wolves stand elsewhere" in out
+
+
 def test_the_recording_is_what_its_script_writes(tmp_path):
     written = runpy.run_path(str(EXAMPLES / "make_tracks.py"))["main"]
     written(tmp_path / "tracks.csv")

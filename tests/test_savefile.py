@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import horizon_ecs as hz
 from horizon_ecs import packing, savefile
+from tests import first_version as first
 from tests import zoo
 
 
@@ -38,6 +39,38 @@ def small_world() -> hz.World:
 
 def loaded(path) -> hz.World:
     return hz.World.load(path, **zoo.EVERYTHING)
+
+
+# -- the first version -------------------------------------------------------------------------------------------
+
+FIRST = Path(__file__).parent / "golden" / "first.world"
+
+
+def test_a_file_of_the_first_version_is_read():
+    world = hz.World.load(FIRST, **first.EVERYTHING)
+    probes, beacons = world.query(kind=first.Probe).handles, world.query(first.Clock, hidden=True).handles
+    assert probes.tolist() == [1 << 32, 1 << 32 | 1, 1 << 32 | 3, 1 << 32 | 1024]
+    assert world.get(probes[0], first.Reading) == first.Reading(at=(1, 2), value=0.5, valid=True, band=first.Band.LOW)
+    assert world.get(beacons[1], first.Clock) == first.Clock(since=np.datetime64(1234, "ms"), phase=1 - 2j)
+    assert world.get(probes[0], first.Label).notes == {"list": [1, 2.5, None, True, b"x"], 3: ("tuple", {4})}
+    assert world.has(probes, first.Broken).tolist() == [True, True, False, False]
+    assert world.targets_of(beacons, first.Calibrates).tolist() == [probes[2]] * 2
+    assert world.is_hidden(beacons).tolist() == [False, True]
+    assert world.resource(first.Site) == first.Site(altitude=3.0, origin=(7, 8))
+    assert world.resource(hz.Time).tick == world.tick_count == 3
+    assert (world.tick_rate, world.seed, world.capacity) == (25.0, 11, 500)
+    assert world.state(first.Power) is first.Power.OFF
+    assert world.events(first.Ping).strength.tolist() == [0.5]
+    world.tick()
+    assert world.state(first.Power) is first.Power.ON
+    assert world.events(first.Ping).strength.tolist() == [2.0, 3.0]
+
+
+def test_the_same_world_is_still_written_the_same(tmp_path):
+    world = first.make()
+    assert world.diff(hz.World.load(FIRST, **first.EVERYTHING)).equal
+    world.save(tmp_path / "a.world")
+    assert (tmp_path / "a.world").read_bytes() == FIRST.read_bytes()
 
 
 # -- corruption --------------------------------------------------------------------------------------------------

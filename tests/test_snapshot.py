@@ -13,6 +13,7 @@ import horizon_ecs as hz
 from horizon_ecs import f4, i2, i4
 from horizon_ecs.columns import PAGE
 from tests import zoo
+from tests.kernels import every_system_shared
 from tests.zoo import Asleep, Beast, Bird, Body, Follows, Gravity, Label, Mind, Mode, Mood, Steer, Stone, Wave
 
 
@@ -465,6 +466,61 @@ def test_a_snapshot_that_contradicts_itself_makes_no_world(tmp_path):
         snapshot.to_world([Soldier, Tank])
     with pytest.raises(hz.SnapshotError, match=r"Health\.hp has 6 values, not 7"):
         snapshot.save(tmp_path / "b.world")
+
+
+# -- determinism -------------------------------------------------------------------------------------------------
+
+
+@hz.system
+def age(mind: hz.Write[Mind], body: hz.Read[Body], entity: hz.Entity, cmd: hz.Commands):
+    mind.seen = (mind.seen * 1103515245 + 12345 + entity) & 0x7FFFFFFF
+    if mind.seen % 23 == 0:
+        cmd.despawn(entity)
+    elif mind.seen % 7 == 0:
+        cmd.add(entity, Asleep)
+    elif body.mass > 0.5:
+        cmd.remove(entity, Asleep)
+
+
+@hz.system(without=[Asleep], phase="react")
+def shake(body: hz.Write[Body], gravity: hz.Res[Gravity]):
+    body.mass = (body.mass * 1.7 + gravity.scale) % 1.0
+
+
+@hz.system(form="columns", phase="react")
+def replenish(world: hz.World):
+    n = 3 * PAGE - len(world)
+    if n > 0:
+        world.spawn(Beast, n, Body={"mass": world.rng.random(n)})
+
+
+def lively(n_threads: int) -> hz.World:
+    """A world with births, deaths and chance, in pages enough that its systems are shared among threads."""
+    world = hz.World(capacity=4 * PAGE, seed=8, n_threads=n_threads)
+    world.insert(Gravity())
+    world.spawn(Beast, 2 * PAGE, Body={"mass": world.rng.random(2 * PAGE)})
+    world.add_system(age, shake, replenish)
+    return world
+
+
+@pytest.mark.parametrize("n_ticks", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_threads_and_saving_in_between_change_no_byte(tmp_path, monkeypatch, n_ticks):
+    every_system_shared(monkeypatch)
+    ends = {}
+    for name, n_threads in (("alone", 1), ("shared", 2)):
+        world = lively(n_threads)
+        world.run(n_ticks // 2)
+        world.save(tmp_path / "half.world")
+        world.run(n_ticks - n_ticks // 2)
+        again = hz.World.load(tmp_path / "half.world", zoo.KINDS, [Gravity], n_threads=n_threads)
+        again.add_system(age, shake, replenish)
+        again.run(n_ticks - n_ticks // 2)
+        ends |= {name: world, f"{name}, saved in between": again}
+    for name, world in ends.items():
+        world.save(tmp_path / name)
+    assert len({world.digest() for world in ends.values()}) == 1
+    assert len({(tmp_path / name).read_bytes() for name in ends}) == 1
+    assert int(ends["alone"].generation.max()) > n_ticks // 40
 
 
 # -- clone and copy ----------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
     from horizon_ecs.errors import WireError as WireError
+    from horizon_ecs.events import Emit as Emit
+    from horizon_ecs.events import Events as Events
     from horizon_ecs.fields import b1 as b1
     from horizon_ecs.fields import f2 as f2
     from horizon_ecs.fields import f4 as f4
@@ -59,12 +61,14 @@ if TYPE_CHECKING:
     from horizon_ecs.hierarchy import Hierarchy as Hierarchy
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
+    from horizon_ecs.lookup import Lookup as Lookup
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.players import Player as Player
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.query import Query as Query
+    from horizon_ecs.random import Random as Random
     from horizon_ecs.relations import Parent as Parent
     from horizon_ecs.relations import Relation as Relation
     from horizon_ecs.replica import Replica as Replica
@@ -93,13 +97,16 @@ _PLACES = {
         "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "
         "SnapshotError StaleHandleError SystemFailure WireError"
     ),
+    "events": "Emit Events",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
     "hierarchy": "Hierarchy",
     "kinds": "Kind Layer",
+    "lookup": "Lookup",
     "net.client": "Client connect",
     "net.players": "Player",
     "net.server": "Server serve",
     "query": "Query",
+    "random": "Random",
     "relations": "Parent Relation",
     "replica": "Replica",
     "replication": "Replicator",

@@ -45,7 +45,7 @@ class Bound:
         self.strikes = 0
         self.timing = Timing()
         self.commands = CommandBuffer(world)
-        self.takes_commands = any(p.use == "commands" for p in declared.parameters)
+        self.takes_commands = declared.asks
         self.runner = make_runner(world, declared, self.commands)
         self.splits = self.runner.parallel and not _may_raise(declared.function)
         self._world = world

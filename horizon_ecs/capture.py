@@ -15,7 +15,7 @@ import numpy as np
 from horizon_ecs import kernel
 from horizon_ecs.errors import DefinitionError
 
-_MISSING = object()
+MISSING = object()
 _CONSTANTS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 
 
@@ -27,16 +27,19 @@ class Capture:
     namespace : dict
     digest : str
         Changes whenever one of the values does, so that machine code can be kept by it.
+    allocates : bool
+        Whether functions may take memory.
     """
 
-    def __init__(self, function: Callable[..., Any], names: Iterable[str]) -> None:
+    def __init__(self, function: Callable[..., Any], names: Iterable[str], allocates: bool) -> None:
+        self.allocates = allocates
         self.namespace: dict[str, Any] = {}
         self._hash = hashlib.sha256()
         self._helpers: dict[Callable[..., Any], Any] = {}
         self._compiling: list[Callable[..., Any]] = []
         for name in sorted(names):
             value = lookup(function, name)
-            if value is _MISSING:
+            if value is MISSING:
                 raise DefinitionError(f"the name {name!r} is not defined")
             if hasattr(builtins, name) and value is getattr(builtins, name):
                 continue
@@ -99,7 +102,7 @@ class Capture:
                 function.__defaults__,
                 function.__closure__,
             )
-            self._helpers[function] = kernel.helper(copy)
+            self._helpers[function] = kernel.helper(copy, allocates=self.allocates)
             self._compiling.pop()
         return self._helpers[function]
 
@@ -111,8 +114,8 @@ def lookup(function: Callable[..., Any], name: str) -> Any:
         try:
             return function.__closure__[code.co_freevars.index(name)].cell_contents
         except ValueError:
-            return _MISSING
-    return function.__globals__.get(name, getattr(builtins, name, _MISSING))
+            return MISSING
+    return function.__globals__.get(name, getattr(builtins, name, MISSING))
 
 
 def _is_scalar_type(value: Any) -> bool:

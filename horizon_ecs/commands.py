@@ -7,26 +7,35 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.carry_out import Wanted, take_recorded
 from horizon_ecs.columns import reserve
-from horizon_ecs.components import Component, component_type
-from horizon_ecs.errors import CapacityError
+from horizon_ecs.components import is_component
+from horizon_ecs.errors import ArgumentError, CapacityError
+from horizon_ecs.events import Emit
+from horizon_ecs.kinds import Kind
+from horizon_ecs.sites import Site, stride_of
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
-
-DESPAWN, ADD, REMOVE = 0, 1, 2
-OPERATIONS = {"despawn": DESPAWN, "add": ADD, "remove": REMOVE}
-
 
 Entities: TypeAlias = int | NDArray[np.integer[Any]]
 """One handle, or in columns systems an array of them."""
 
 
 class Commands:
-    """What a system calls: `cmd.despawn(entity)`, `cmd.add(entity, Frozen)`, `cmd.remove(entity, Frozen)`.
+    """What a system asks for at the end of its phase.
 
-    An added component has its defaults. An entity that no longer lives when the commands are applied is passed over. In
-    a plain call, as in a test, the commands are collected in `recorded`.
+    `cmd.despawn(entity)`, `cmd.add(entity, Frozen)`, `cmd.add(entity, Poison(3.0))`, `cmd.remove(entity, Frozen)`, and
+    `cmd.spawn(Bullet, Position(pos.x, pos.y), Velocity(x=2.0))`. In a jitted system the kind and the components stand
+    there by name; in a columns system everything may be an array.
+
+    An entity's own commands are carried out in the order in which it gave them; one that no longer lives by then is
+    passed over. Spawns come last, those of one kind in the order of the entities that asked. A reference among the
+    values to an entity that has gone by then becomes 0. If the spawns of a system together exceed the world's capacity,
+    or a value isn't one that the component may have, nothing of what the system asked for is done.
+
+    In a plain call, as in a test, the commands are collected in `recorded`: ("despawn", entity), ("add", entity,
+    component class or instance), ("remove", entity, component class), ("spawn", kind, n, {name: values}).
     """
 
     def __init__(self) -> None:
@@ -36,42 +45,86 @@ class Commands:
         """End an entity, or an array of them."""
         self.recorded.append(("despawn", entity))
 
-    def add(self, entity: Entities, component: Component) -> None:
-        """Add an optional component."""
-        self.recorded.append(("add", entity, component_type(component)))
+    def add(self, entity: Entities, component: Any) -> None:
+        """Add an optional component: a class for its defaults, or an instance, whose fields may be arrays[n]."""
+        self._check(component, component if isinstance(component, type) else type(component))
+        self.recorded.append(("add", entity, component))
 
-    def remove(self, entity: Entities, component: Component) -> None:
+    def remove(self, entity: Entities, component: type) -> None:
         """Take an optional component away."""
-        self.recorded.append(("remove", entity, component_type(component)))
+        self._check(component, component)
+        self.recorded.append(("remove", entity, component))
+
+    def spawn(self, kind: Kind, *parts: Any, **values: Any) -> None:
+        """Bring an entity of a kind to life, or several.
+
+        Parameters
+        ----------
+        kind : Kind
+        *parts
+            Component instances: `cmd.spawn(Bullet, Position(1.0, 2.0))`. What isn't given has its default; optional
+            components are added. In a columns system a number of entities may come first, and the instances' fields may
+            be arrays of so many.
+        **values
+            As for `World.spawn`, in columns systems: `cmd.spawn(Bullet, n, Position=array)`.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        if not isinstance(kind, Kind):
+            raise ArgumentError(f"spawn() takes a Kind first, not {kind!r}")
+        n = parts[0] if parts and isinstance(parts[0], int | np.integer) else None
+        known = {c.__name__: c for c in kind.components + kind.optional}
+        given = dict(values)
+        for part in parts if n is None else parts[1:]:
+            self._check(part, type(part))
+            name = type(part).__name__
+            if name in given:
+                raise ArgumentError(f"spawn() was given {name} twice")
+            given[name] = part
+        for name in given:
+            if name not in known:
+                raise ArgumentError(f"kind {kind.name!r} has no component {name}; it has {list(known)}")
+        if n is not None and (isinstance(n, bool) or n < 0):
+            raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
+        self.recorded.append(("spawn", kind, 1 if n is None else int(n), given))
+
+    @staticmethod
+    def _check(given: Any, component: Any) -> None:
+        if not is_component(component):
+            raise ArgumentError(f"expected a component (its class, or an instance of it), got {given!r}")
 
 
 class CommandBuffer:
-    """One system's commands of one tick: arrays that its kernel appends to, applied in the order of entities.
+    """What one system asked for in one tick: arrays that its kernel appends to, or what a plain one called.
 
-    A system that is split has a set of arrays a part. Parts are neighbouring rows in their order, so the commands of
-    all parts, one after another, are what one part alone would have appended.
+    A system that is split has an array a part. Parts are neighbouring rows in their order, so the records of all parts,
+    one after another, are what one part alone would have appended.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._limit = 0
+        self._stride = 1
+        self._sites: tuple[Site, ...] = ()
         self._parts: dict[int, tuple[NDArray[Any], ...]] = {}
-        self.components: tuple[Component | None, ...] = (None,)
         self.plain = Commands()
+        self.emits: dict[type, Emit[Any]] = {}
 
-    def make_room(self, per_entity: int, components: tuple[Component | None, ...]) -> None:
-        """Reserve room for so many commands of every entity; `components` are what their numbers stand for."""
-        self.components = components
-        self._limit = max(1, per_entity) * self._world.n_slots
+    def make_room(self, sites: tuple[Site, ...]) -> None:
+        """Reserve room for what a body's sites can ask for, each once for every entity."""
+        self._sites, self._stride = sites, stride_of(sites)
+        self._limit = max(1, len(sites)) * self._world.n_slots
         self._parts = {0: self._reserve()}
 
     def _reserve(self) -> tuple[NDArray[Any], ...]:
         """Every part has room for all, since one may ask for all of it; only what is touched takes memory."""
-        columns = (reserve((self._limit,), dtype) for dtype in (np.uint64, np.uint8, np.uint8))
-        return (*columns, np.zeros(1, np.int64))
+        words = reserve((self._limit * self._stride,), np.int64)
+        return words, words.view(np.float64), np.zeros(1, np.int64)
 
     def part(self, part: int) -> tuple[NDArray[Any], ...]:
-        """What a part appends to: handle uint64, operation uint8, component uint8, and how many int64[1].
+        """What a part appends to: words as int64, the same as float64, and how many records there are, int64[1].
 
         There are more than there is room for where some found none.
         """
@@ -82,55 +135,30 @@ class CommandBuffer:
 
     def clear(self) -> None:
         """Forget what was asked for."""
-        for *_, n in self._parts.values():
+        for _, _, n in self._parts.values():
             n[0] = 0
         self.plain.recorded.clear()
+        for emit in self.emits.values():
+            emit.clear()
 
-    def _taken(self) -> list[NDArray[Any]]:
-        """Handles, operations and components of all parts. Raises CapacityError."""
+    def _records(self) -> NDArray[np.int64]:
+        """int64[n, words]: the records of all parts. Raises CapacityError."""
         parts = [self._parts[number] for number in sorted(self._parts)]
-        n = sum(int(part[-1][0]) for part in parts)
+        n = sum(int(part[2][0]) for part in parts)
         if n > self._limit:
-            self.clear()
             raise CapacityError(f"a system gave {n} commands in one tick; there is room for {self._limit}")
-        shares = [[column[: int(part[-1][0])] for column in part[:-1]] for part in parts if part[-1][0]]
-        return shares[0] if len(shares) == 1 else [np.concatenate(s) for s in zip(*shares, strict=True)]
+        shares = [words[: int(n[0]) * self._stride] for words, _, n in parts if n[0]]
+        return (shares[0] if len(shares) == 1 else np.concatenate(shares)).reshape(-1, self._stride)
 
     def apply(self) -> None:
-        """Carry everything out, neighbours of the same kind at once, and clear."""
-        if any(part[-1][0] for part in self._parts.values()):
-            handle, operation, component = self._taken()
-            for rows in _rounds(handle, operation, component):
-                self._carry_out(int(operation[rows[0]]), self.components[component[rows[0]]], handle[rows])
-        for name, handles, *rest in self.plain.recorded:
-            self._carry_out(
-                OPERATIONS[name], rest[0] if rest else None, np.atleast_1d(np.asarray(handles)).astype(np.uint64)
-            )
-        self.clear()
-
-    def _carry_out(self, operation: int, component: Component | None, handles: NDArray[np.uint64]) -> None:
-        world = self._world
-        if operation == DESPAWN or component is None:
-            world.despawn(handles, missing="ignore")
-            return
-        change = world.add if operation == ADD else world.remove
-        change(handles[world.alive(handles)], component)
-
-
-def _rounds(handle: NDArray[Any], operation: NDArray[Any], component: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """Split commands into groups of one operation and component each, keeping the order of those of one entity.
-
-    Commands of different entities don't disturb each other, so an entity's first ones can be carried out together, then
-    its second.
-    """
-    n = len(handle)
-    if n == 0:
-        return []
-    by_handle = np.argsort(handle, kind="stable")
-    begins = np.ones(n, np.bool_)
-    begins[1:] = np.diff(handle[by_handle]) != 0
-    nth = np.empty(n, np.int64)
-    nth[by_handle] = np.arange(n) - np.maximum.accumulate(np.where(begins, np.arange(n), 0))
-    key = nth << 16 | operation.astype(np.int64) << 8 | component
-    order = np.argsort(key, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
+        """Carry everything out, and clear. Raises CapacityError or ArgumentError, with nothing done."""
+        wanted = Wanted(self._world)
+        try:
+            if any(n[0] for _, _, n in self._parts.values()):
+                wanted.take_records(self._sites, self._records())
+            take_recorded(wanted, self.plain.recorded)
+            for event, emit in self.emits.items():
+                wanted.events += [(event, *one) for one in emit.records()]
+            wanted.carry_out()
+        finally:
+            self.clear()

@@ -6,93 +6,20 @@ Per-entity systems become one jitted loop (see `rewrite`), columns systems get b
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import inspect
 import sys
-import typing
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_args, get_origin, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from horizon_ecs.access import ENTITY, RESOURCE, WRITE, Access
-from horizon_ecs.commands import Commands
-from horizon_ecs.components import Component, component_type, fields_of, is_component, nearest, role_of
+from horizon_ecs.components import Component, component_type, fields_of, nearest
 from horizon_ecs.errors import DefinitionError
+from horizon_ecs.parameters import read_parameters
+from horizon_ecs.random import Random
 from horizon_ecs.when import Condition, OnError, declared_when
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-_ANNOTATIONS = "Read[...], Write[...], Res[...], Entity, Commands or World"
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """One parameter of a system: its name, its type, and how it is used.
-
-    `use` is "read", "write", "resource", "entity", "commands" or "world".
-    """
-
-    name: str
-    use: str
-    type: Any
-
-
-def _classify(where: str, name: str, annotation: Any) -> Parameter:
-    """What an annotation asks for."""
-    # Imported here: world.py builds on this module.
-    from horizon_ecs.world import World
-
-    if annotation is Commands:
-        return Parameter(name, "commands", Commands)
-    if annotation is World:
-        return Parameter(name, "world", World)
-    marks = (
-        [a for a in get_args(annotation)[1:] if isinstance(a, Access)] if get_origin(annotation) is Annotated else []
-    )
-    if marks and marks[0] is ENTITY:
-        return Parameter(name, "entity", int)
-    if marks and marks[0] is RESOURCE:
-        target = get_args(annotation)[0]
-        if is_component(target):
-            raise DefinitionError(
-                f"{where}: {target.__name__} is a component; write Read[{target.__name__}] or Write[{target.__name__}]"
-            )
-        return Parameter(name, "resource", target)
-    if marks:
-        target = get_args(annotation)[0]
-        if role_of(target) == "resource":
-            raise DefinitionError(f"{where}: {target.__name__} is a resource; write Res[{target.__name__}]")
-        if not is_component(target):
-            raise DefinitionError(f"{where}: {marks[0]}[...] takes a component class, not {target!r}")
-        if not fields_of(target):
-            raise DefinitionError(
-                f"{where}: {target.__name__} is a tag without data; write "
-                f"with_=[{target.__name__}] instead of a parameter"
-            )
-        if marks[0] is WRITE and all(f.fixed for f in fields_of(target)):
-            raise DefinitionError(
-                f"{where}: {target.__name__} has only a target, which no system writes; Read it, and ask for another "
-                f"one by cmd.add(entity, {target.__name__}(target)), or by world.relate"
-            )
-        return Parameter(name, "write" if marks[0] is WRITE else "read", target)
-    raise DefinitionError(f"{where}: parameter {name!r} must be annotated {_ANNOTATIONS}, not {annotation!r}")
-
-
-def _parameters(function: Callable[..., Any], localns: dict[str, Any], where: str) -> tuple[Parameter, ...]:
-    try:
-        hints = typing.get_type_hints(function, localns=localns, include_extras=True)
-    except NameError as error:
-        raise DefinitionError(f"{where}: an annotation can't be resolved: {error}") from None
-    found = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            raise DefinitionError(f"{where}: parameter {name!r}: a system takes plain positional parameters only")
-        if name not in hints:
-            raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use {_ANNOTATIONS}")
-        found.append(_classify(where, name, hints[name]))
-    return tuple(found)
 
 
 def _listed(others: Any) -> tuple[Any, ...]:
@@ -155,7 +82,8 @@ class System(Generic[P, R]):
         self.without = tuple(component_type(c) for c in without)
         self.any_of = tuple(component_type(c) for c in any_of)
         self.changed, self.added = (tuple(component_type(c) for c in some) for some in (changed, added))
-        self.parameters = _parameters(function, localns, self.where)
+        self.parameters = read_parameters(function, localns, self.where)
+        self._draws = any(p.use == "random" for p in self.parameters)
         self.program: Any = None
         self._check_form()
         self.__doc__ = function.__doc__
@@ -164,21 +92,32 @@ class System(Generic[P, R]):
 
     def _check_form(self) -> None:
         uses = {p.use for p in self.parameters}
-        twice = [c.__name__ for c in self.components if self.components.count(c) > 1]
+        own = [*self.components, *self.optional]
+        twice = [c.__name__ for c in own if own.count(c) > 1]
         if twice:
             raise DefinitionError(
                 f"{self.where}: two parameters are {twice[0]}; one system works on one entity at a time"
             )
-        if self.form == "entity" and "world" in uses:
-            raise DefinitionError(f"{self.where}: a per-entity system can't take the World; use form='columns'")
-        if self.form == "columns" and self.jit and uses & {"world", "commands", "entity"}:
-            raise DefinitionError(f"{self.where}: a jitted columns system takes components and resources only")
         valueless = [c.__name__ for c in self.changed if not fields_of(c)]
         if valueless:
             raise DefinitionError(f"{self.where}: changed lists {valueless[0]}, which has no values; list it in added")
         narrowed = [*self.any_of, *self.changed, *self.added]
         if narrowed and not self.components and "entity" not in uses:
             raise DefinitionError(f"{self.where}: any_of, changed and added choose entities, and it goes over none")
+        for parameter in self.parameters:
+            if parameter.use == "lookup" and parameter.type in self.writes:
+                raise DefinitionError(
+                    f"{self.where}: {parameter.name!r} looks up {parameter.type.__name__}, which the system writes; "
+                    "then it would matter which entity comes first. Write what others are to see into another "
+                    "component, or split the system in two"
+                )
+        if self.form == "entity" and uses & {"world", "events"}:
+            what = "the World" if "world" in uses else "a tick's events"
+            raise DefinitionError(f"{self.where}: a per-entity system can't take {what}; use form='columns'")
+        if self.form == "columns" and self.jit and (uses - {"read", "write", "resource"} or self.optional):
+            raise DefinitionError(
+                f"{self.where}: a jitted columns system takes components that are not optional, and resources only"
+            )
         if self.form == "entity" and not self.components and "entity" not in uses:
             raise DefinitionError(f"{self.where}: a per-entity system reads or writes at least one component")
 
@@ -189,8 +128,23 @@ class System(Generic[P, R]):
 
     @property
     def components(self) -> tuple[Component, ...]:
-        """The components that its parameters name."""
-        return tuple(p.type for p in self.parameters if p.use in ("read", "write"))
+        """The components that its parameters name and that an entity must have."""
+        return tuple(p.type for p in self.parameters if p.use in ("read", "write") and not p.optional)
+
+    @property
+    def optional(self) -> tuple[Component, ...]:
+        """The components that its parameters name and that an entity may lack."""
+        return tuple(p.type for p in self.parameters if p.optional)
+
+    @property
+    def reads(self) -> tuple[Component, ...]:
+        """Every component that it declares to read or write, of any entity."""
+        return tuple(p.type for p in self.parameters if p.use in ("read", "write", "lookup"))
+
+    @property
+    def asks(self) -> bool:
+        """Whether it can ask for something that is done at the end of the phase: commands or events."""
+        return any(p.use in ("commands", "emit") for p in self.parameters)
 
     @property
     def writes(self) -> tuple[Component, ...]:
@@ -198,7 +152,15 @@ class System(Generic[P, R]):
         return tuple(p.type for p in self.parameters if p.use == "write")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
+        if not self._draws:
+            return self.function(*args, **kwargs)
+        # What is drawn depends on the system's name, which the caller shouldn't have to say.
+        given: Any = (self._named(a) for a in args)
+        named: Any = {name: self._named(a) for name, a in kwargs.items()}
+        return self.function(*given, **named)
+
+    def _named(self, argument: Any) -> Any:
+        return argument.of_system(self.name) if isinstance(argument, Random) else argument
 
     def __repr__(self) -> str:
         return f"System({self.name!r}, phase={self.phase!r})"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.components import fields_of
 from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.fields import flatten
+
+E = TypeVar("E")
+
+# In a waiting sender: the event outlives it. Handles leave this bit free.
+_EMITTED = np.uint64(1 << 63)
 
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
@@ -18,7 +24,8 @@ if TYPE_CHECKING:
 class EventBatch:
     """One tick's events of one type: `sender` uint64[n], and an array of n for every field, by name.
 
-    In order of arrival. `records` is the same as a structured array.
+    In order of arrival. `records` is the same as a structured array. A columns system takes the tick's own as
+    `hz.Events[Explosion]`.
     """
 
     def __init__(self, sender: NDArray[np.uint64], records: NDArray[Any]) -> None:
@@ -39,8 +46,59 @@ class EventBatch:
         return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names or ())})"
 
 
+class Events(EventBatch, Generic[E]):
+    """This tick's events of a type, as a parameter `hits: hz.Events[Explosion]` of a columns system."""
+
+
+class Emit(Generic[E]):
+    """What a system adds events with: a parameter `out: hz.Emit[Explosion]`.
+
+    `out.emit(Explosion(x=pos.x, power=3.0))` queues an event at the end of the phase; readers see it in the next tick,
+    with the entity as its `sender` (0 where it has gone by then), in the order of the entities that emitted. Beyond the
+    world's `max_events` the last ones are dropped, and counted in `world.dropped_events(Explosion)`. In a columns
+    system the fields may be arrays of one length, and `sender` says who they are from.
+
+    In a plain call, as in a test, the events are collected in `recorded`.
+    """
+
+    def __init__(self) -> None:
+        self.recorded: list[E] = []
+        self._senders: list[Any] = []
+
+    def emit(self, event: E, sender: Any = 0) -> None:
+        """Queue an event, or as many as its fields' arrays have numbers.
+
+        Parameters
+        ----------
+        event : instance of a class decorated with @event
+        sender : uint64 or uint64[n]
+            In columns systems; in a per-entity one it is the entity, and not given.
+        """
+        if not hasattr(type(event), "__hz_dtype__"):
+            raise ArgumentError(f"emit() takes an instance of a class decorated with @event, not {event!r}")
+        self.recorded.append(event)
+        self._senders.append(sender)
+
+    def records(self) -> list[tuple[Any, NDArray[Any]]]:
+        """Sender and records of each call."""
+        out = []
+        for event, sender in zip(self.recorded, self._senders, strict=True):
+            values = flatten(event, fields_of(type(event)))
+            length = np.broadcast_shapes(*(np.shape(v) for v in (*values.values(), sender)))
+            made = np.zeros(length or 1, type(event).__hz_dtype__)  # type: ignore[attr-defined]
+            for name, value in values.items():
+                made[name] = value
+            out.append((sender, made))
+        return out
+
+    def clear(self) -> None:
+        """Forget what was emitted."""
+        self.recorded.clear()
+        self._senders.clear()
+
+
 class EventQueue:
-    """Events of one type between two ticks, at most `limit`; what comes beyond is refused."""
+    """Events of one type between two ticks, at most `limit`; what comes beyond is refused, and counted in `dropped`."""
 
     def __init__(self, event: type, limit: int) -> None:
         if not hasattr(event, "__hz_dtype__"):
@@ -51,10 +109,11 @@ class EventQueue:
         self._senders: list[NDArray[np.uint64]] = []
         self._records: list[NDArray[Any]] = []
         self._waiting = 0
+        self.dropped = 0
         self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
 
-    def push(self, sender: Any, records: Any) -> int:
-        """Queue records; return how many fitted."""
+    def push(self, sender: Any, records: Any, emitted: bool = False) -> int:
+        """Queue records; return how many fitted. What a system emitted outlives its sender, which is 0 then."""
         rows = np.atleast_1d(np.asarray(records))
         if rows.dtype != self.dtype:
             names = [f.name for f in fields_of(self.event)]
@@ -63,14 +122,16 @@ class EventQueue:
             )
         accepted = min(len(rows), self.limit - self._waiting)
         if accepted:
-            self._senders.append(np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted].copy())
+            senders = np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted]
+            self._senders.append(senders | (_EMITTED if emitted else np.uint64(0)))
             self._records.append(rows[:accepted].copy())
             self._waiting += accepted
+        self.dropped += len(rows) - accepted
         return accepted
 
     def follow(self, moved: SlotMap) -> None:
         """Let senders be those that entities have become by being moved."""
-        self._senders = [moved.translate(senders) for senders in self._senders]
+        self._senders = [moved.translate(s & ~_EMITTED) | (s & _EMITTED) for s in self._senders]
         self.batch = EventBatch(moved.translate(self.batch.sender), self.batch.records)
 
     @property
@@ -88,10 +149,13 @@ class EventQueue:
         self.batch = EventBatch(batch.sender.copy(), batch.records.copy())
 
     def turn(self, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]) -> None:
-        """Make what waits the batch of the tick that begins, without those whose sender no longer lives."""
+        """Make what waits the batch of the tick that begins, without what was sent by those that no longer live."""
         if self._waiting:
             senders, records = np.concatenate(self._senders), np.concatenate(self._records)
+            emitted, senders = senders & _EMITTED != 0, senders & ~_EMITTED
             there = (senders == 0) | alive(senders)
+            senders[emitted & ~there] = 0
+            there |= emitted
             self.batch = EventBatch(senders[there], records[there])
             self._senders, self._records, self._waiting = [], [], 0
         elif len(self.batch):

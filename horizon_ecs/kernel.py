@@ -135,14 +135,22 @@ def _njit_cached(function: Callable[..., Any], **options: Any) -> Any:
             numba_config.CACHE_DIR = before
 
 
-def helper(function: Callable[..., Any]) -> Any:
+_OF_KERNELS: dict[str, Any] = {"_nrt": False, "no_cfunc_wrapper": True}
+
+
+def helper(function: Callable[..., Any], *, allocates: bool = False) -> Any:
     """Decorate a small function that kernels call; it is compiled into each of them."""
-    return numba.njit(nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)(function)
+    return numba.njit(nogil=True, error_model="numpy", **({} if allocates else _OF_KERNELS))(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Decorate a function of scalars that is to vanish in the loop around it, so that the loop can be vectorised."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True, _nrt=False, no_cfunc_wrapper=True)(function)
+    """Decorate a function that is to vanish in the loop around it, so that the loop can be vectorised."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True, **_OF_KERNELS)(function)
+
+
+def inlined_allocating(function: Callable[..., Any]) -> Any:
+    """As `inlined`, for a function that takes memory."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -181,7 +189,7 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = _njit_cached(function, _nrt=False, no_cfunc_wrapper=True)
+        dispatcher = _njit_cached(function, **_OF_KERNELS)
         if jit_enabled():
             _kernels.append(_Kernel(dispatcher, signatures))
         return dispatcher
@@ -224,9 +232,11 @@ def report_progress(progress: Progress | None) -> None:
     _reporter = progress
 
 
-def compile_source(source: str, name: str, globals_: dict[str, Any], signature: Any, title: str) -> Callable[..., Any]:
+def compile_source(
+    source: str, name: str, globals_: dict[str, Any], signature: Any, title: str, *, allocates: bool
+) -> Callable[..., Any]:
     """Compile the function `name` of generated source for one signature, as a kernel that is kept on disk like the
-    others.
+    others; with Numba's runtime where it `allocates`.
 
     The source is written beside the cache, so that Numba can key its machine code by it and a traceback shows it. What
     `globals_` holds must show in the source (a digest in a comment will do): Numba doesn't see it change.
@@ -237,22 +247,32 @@ def compile_source(source: str, name: str, globals_: dict[str, Any], signature: 
     module.__dict__.update(globals_)
     sys.modules[module.__name__] = module
     exec(compile(source, str(path), "exec"), module.__dict__)
-    dispatcher: Callable[..., Any] = _njit_cached(getattr(module, name))
+    options = {} if allocates else _OF_KERNELS
+    dispatcher: Callable[..., Any] = _njit_cached(getattr(module, name), **options)
     if jit_enabled():
         if _reporter:
             _reporter(0, 1, f"system {title}")
         try:
             dispatcher.compile(signature)  # type: ignore[attr-defined]
         except ImportError:  # what was kept names a module that is no more: a user's own jitted function from a script
-            dispatcher = numba.njit(nogil=True, error_model="numpy")(getattr(module, name))
+            dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(getattr(module, name))
             dispatcher.compile(signature)  # type: ignore[attr-defined]
         dispatcher.disable_compile()  # type: ignore[attr-defined]
     return dispatcher
 
 
+def _place_of(source: str) -> Path:
+    return cache_directory / f"system_{hashlib.sha256(source.encode()).hexdigest()[:24]}.py"
+
+
+def was_written(source: str) -> bool:
+    """Whether generated source is kept already."""
+    return _place_of(source).exists()
+
+
 def write_source(source: str) -> Path:
     """Keep generated source in a file that is named by its hash."""
-    path = cache_directory / f"system_{hashlib.sha256(source.encode()).hexdigest()[:24]}.py"
+    path = _place_of(source)
     if not path.exists():
         scratch = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
         scratch.write_text(source, encoding="utf-8")
@@ -290,6 +310,11 @@ def cpu_features() -> list[str]:
 def cache_is_temporary() -> bool:
     """Whether no directory that lasts could be written, so that machine code is kept in a temporary one."""
     return cache_directory.parent == _temporary_base()
+
+
+def may_raise_anywhere() -> bool:
+    """Whether any line of a kernel may raise: where nothing is compiled, or every index is checked."""
+    return not jit_enabled() or bool(numba_config.BOUNDSCHECK)
 
 
 def compile_errors() -> tuple[type[BaseException], ...]:

@@ -140,7 +140,7 @@ def conflicts(one: AnySystem, other: AnySystem) -> list[Component]:
 
 
 def _uses(system: AnySystem) -> set[Component]:
-    return {*system.components, *system.writes}
+    return set(system.reads)
 
 
 def check_resolved(plan: Plan, names: Iterable[str]) -> list[str]:

@@ -7,34 +7,29 @@ Only the tree is transformed here; what surrounds it is written by `program`.
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
-from collections.abc import Callable
-from typing import Any, NoReturn
+import math
+from typing import Any
 
+from horizon_ecs import asks
+from horizon_ecs.asks import call, name
 from horizon_ecs.capture import lookup
-from horizon_ecs.commands import OPERATIONS
-from horizon_ecs.components import Component, fields_of, is_component, nearest
-from horizon_ecs.declare import Parameter, System
-from horizon_ecs.errors import DefinitionError
+from horizon_ecs.components import Component, fields_of
+from horizon_ecs.declare import System
+from horizon_ecs.fields import Field
+from horizon_ecs.hoist import Hoist, as_list
+from horizon_ecs.parameters import Parameter
+from horizon_ecs.places import Place, place_of
+from horizon_ecs.sites import Site
+from horizon_ecs.syntax import REFUSED
 
-SEPARATOR = "__"
-COMMAND_BUFFERS = ("cmd_handle", "cmd_operation", "cmd_component", "cmd_n")
-
-_REFUSED: dict[type[ast.AST], str] = {
-    ast.Yield: "yield", ast.YieldFrom: "yield", ast.Await: "await", ast.AsyncFor: "async for", ast.Lambda: "a lambda",
-    ast.FunctionDef: "a nested function", ast.AsyncFunctionDef: "a nested function", ast.ClassDef: "a class",
-    ast.Try: "try", ast.TryStar: "try", ast.With: "with", ast.AsyncWith: "with", ast.Global: "global",
-    ast.Nonlocal: "nonlocal", ast.Import: "import", ast.ImportFrom: "import", ast.Delete: "del",
-    ast.GeneratorExp: "a generator", ast.Match: "match",
-}  # fmt: skip
 # What may be computed for a row that isn't wanted, and thrown away: it neither loops over nor indexes by what it finds
 # there.
-_UNSAFE = (ast.While, ast.For, ast.Subscript, ast.Raise, ast.Assert, ast.ListComp, ast.SetComp, ast.DictComp)
-_HARMLESS_CALLS = {"abs", "min", "max", "float", "int", "bool", "round"}
+_UNSAFE = (ast.While, ast.For, ast.Raise, ast.Assert, ast.ListComp, ast.SetComp, ast.DictComp)
+_RAISES = (ast.Raise, ast.Assert)
+_HARMLESS_CALLS = {"abs", "min", "max", "float", "int", "bool", "round", "range", "len"}
 
 
-class Body(ast.NodeTransformer):
+class Body(Hoist):
     """The rewritten body of one system, and what it was found to use.
 
     Attributes
@@ -43,95 +38,142 @@ class Body(ast.NodeTransformer):
     fields : {(parameter, field): local name}
         Fields of components, in the order of first use.
     resources : {(parameter, field): local name}
+    lookups : {(parameter, field): column's name}
+    bits : {component: name of its bit}
+        Of lookups and optional components.
     written : list of (parameter, field)
     free : set of names that come from around the function
-    n_commands : int
-    asked : list of (flag, entity, operation, component)
-        Commands that the body hands back as locals instead of appending them: its loop stores them. (A call that takes
-        arrays would keep its atomic reference counts: 36 ns an entity instead of 1.) Only a command inside a loop of
-        the body appends by itself.
+    sites : list of Site
+        Commands and events, numbered as in the buffer.
+    draws, uses_world, uses_entity : bool
+        Whether it draws random numbers, takes what tells which entities live, takes the entity's handle.
+    may_raise : bool
+    speculative : bool
+        Whether it may be computed for rows that don't match.
     """
 
     def __init__(self, system: System[..., Any]) -> None:
-        self.system = system
-        self.parameters: dict[str, Parameter] = {p.name: p for p in system.parameters}
+        super().__init__(system)
         self.fields: dict[tuple[str, str], str] = {}
         self.resources: dict[tuple[str, str], str] = {}
+        self.lookups: dict[tuple[str, str], str] = {}
+        self.bits: dict[Component, str] = {}
         self.written: list[tuple[str, str]] = []
-        self.command_components: list[Component] = []
-        self.n_commands = 0
-        self.asked: list[tuple[str, str, int, int]] = []
+        self.present: dict[str, str] = {}
+        self.dtypes: dict[str, Any] = {}
+        self.sites: list[Site] = []
         self.returns: list[ast.Return] = []
+        self.uses_world = self.uses_entity = self.may_raise = False
         self.speculative = True
-        self.uses_entity = False
-        self.file = system.function.__code__.co_filename
-        function, self._first_line = _parse(system)
-        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-        names = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
-        self._separator = SEPARATOR
-        while any(self._separator in n for n in names):
-            self._separator += "_"
-        self.appends = self._has_command_in_loop(function)
-        self.statements: list[ast.stmt] = [s for statement in body for s in _as_list(self.visit(statement))]
+        self._entity = next((p.name for p in system.parameters if p.use == "entity"), self.ours("entity"))
+        self.statements: list[ast.stmt] = [s for one in self.plain_statements for s in as_list(self.visit(one))]
         self.free = self._free_names()
 
-    def ours(self, name: str) -> str:
-        """A name of ours, spelt so that no name of the user's can be it."""
-        return name + self._separator
+    @property
+    def entity(self) -> str:
+        """The local that holds the entity's handle."""
+        return self._entity
 
-    # -- errors ------------------------------------------------------------------------------------------------
+    def own_handle(self) -> ast.expr:
+        """The entity's handle."""
+        self.uses_entity = True
+        return name(self._entity)
 
-    def line_of(self, node: Any) -> int:
-        """The line of a node in the user's file."""
-        return self._first_line + int(getattr(node, "lineno", 1)) - 1
+    def as_dtype(self, field: Field, value: ast.expr) -> ast.expr:
+        """A value as a column would hold it; handles stay int64, in which every one is positive."""
+        if field.is_entity:
+            return call(self.ours("int64"), value)
+        self.dtypes[field.dtype.name] = field.dtype.type
+        return call(self.ours(field.dtype.name), value)
 
-    def fail(self, node: ast.AST, text: str) -> NoReturn:
-        """Refuse a node."""
-        raise DefinitionError(f"{self.file}:{self.line_of(node)}: system {self.system.name!r}: {text}")
+    def default_of(self, field: Field) -> ast.expr:
+        """A field's default, in its column's dtype."""
+        self.dtypes[field.dtype.name] = field.dtype.type
+        default = field.default
+        odd = isinstance(default, float) and not math.isfinite(default)
+        value: ast.expr = name(self.ours("nan" if default != default else "inf")) if odd else ast.Constant(abs(default))
+        if not odd or default == default:
+            negative = ast.UnaryOp(ast.USub(), value)
+            value = negative if not isinstance(default, bool) and default < 0 else value
+        return call(self.ours(field.dtype.name), value)
 
     # -- nodes -------------------------------------------------------------------------------------------------
 
     def visit(self, node: ast.AST) -> Any:
         """Transform one node, if a jitted system can have it."""
-        if type(node) in _REFUSED:
+        if type(node) in REFUSED:
             self.fail(
-                node, f"{_REFUSED[type(node)]} can't be used in a jitted system; use form='columns' for plain NumPy"
+                node, f"{REFUSED[type(node)]} can't be used in a jitted system; use form='columns' for plain NumPy"
             )
         if isinstance(node, _UNSAFE):
             self.speculative = False
+        if isinstance(node, _RAISES):
+            self.may_raise = True
         return super().visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`pos.x`, `time.dt`, or an attribute of something else."""
-        parameter = self._parameter(node.value)
-        if parameter is None:
-            return self.generic_visit(node)
-        if parameter.use in ("read", "write"):
-            return self._field(node, parameter)
-        if parameter.use != "resource":
-            self.fail(node, f"{parameter.name}.{node.attr} can't be used here")
-        return self._resource(node, parameter)
+        """`pos.x`, `time.dt`, `Mode.RUN`, or an attribute of something else."""
+        place = place_of(self, node)
+        if place is not None:
+            return self._at(node, place)
+        parameter = self.parameter(node.value)
+        if parameter is not None and parameter.use in ("commands", "emit", "random"):
+            self.fail(node, f"{parameter.name}.{node.attr} can't be used here; call it, {self._example(parameter)}")
+        if parameter is not None and parameter.use == "entity":
+            self.fail(node, f"{parameter.name} is a handle, a number; it has no {node.attr!r}")
+        return self.constant(node) or self.generic_visit(node)
 
-    def _parameter(self, node: ast.AST) -> Parameter | None:
-        return self.parameters.get(node.id) if isinstance(node, ast.Name) else None
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """`t.pos[0]`, or an element of something else."""
+        place = place_of(self, node)
+        if place is not None:
+            return self._at(node, place)
+        self.speculative = False
+        return self.generic_visit(node)
 
-    def _check_field(self, node: ast.Attribute, parameter: Parameter) -> None:
-        names = [f.name for f in fields_of(parameter.type)]
-        if node.attr not in names:
-            self.fail(
-                node, f"{parameter.type.__name__} has no field {node.attr!r}; it has {names}{nearest(node.attr, names)}"
-            )
+    def _at(self, node: ast.Attribute | ast.Subscript, place: Place) -> ast.AST:
+        if place.parameter.use == "lookup":
+            if not isinstance(node.ctx, ast.Load):
+                self.fail(node, f"{place.text} can't be written: a lookup reads; ask for a command or emit an event")
+            return asks.looked_up(self, node, place)
+        if place.is_vector:
+            self.fail(node, f"{place.text} is a vector; use its numbers, {self._example_of(place)}")
+        if place.parameter.use == "resource" and not isinstance(node.ctx, ast.Load):
+            self.fail(node, f"{place.text} can't be written: a jitted system reads resources")
+        if place.index is not None:
+            return self._chosen(node, place)
+        return self._field(node, place)
 
-    def _field(self, node: ast.Attribute, parameter: Parameter) -> ast.AST:
-        self._check_field(node, parameter)
-        key = (parameter.name, node.attr)
-        local = self.fields.setdefault(key, self._separator.join(key))
+    @staticmethod
+    def _example_of(place: Place) -> str:
+        letter = place.fields[0].name.rpartition(".")[2]
+        return f"such as {place.text}[0]" if letter.isdigit() else f"such as {place.text}.{letter}"
+
+    def _chosen(self, node: ast.Attribute | ast.Subscript, place: Place) -> ast.AST:
+        """`t.pos[i]`: of a tuple."""
         if not isinstance(node.ctx, ast.Load):
-            self._note_written(node, parameter, key)
-            return ast.copy_location(self.store(local), node)
-        return ast.copy_location(ast.Name(local, node.ctx), node)
+            self.fail(node, f"{place.text}[...] is written by an index that is a number in the source, or by letter")
+        assert place.index is not None
+        self.speculative, self.may_raise = False, True
+        # Of one type, for a tuple that is indexed: what was assigned to may have become wider than its column.
+        wide = self.ours("float64" if place.fields[0].dtype.kind == "f" else "int64")
+        numbers = [call(wide, name(self._local(place.parameter, f))) for f in place.fields]
+        tuple_ = ast.Tuple(list(numbers), ast.Load())
+        return ast.copy_location(ast.Subscript(tuple_, self.visit(place.index), ast.Load()), node)
 
-    def _note_written(self, node: ast.AST, parameter: Parameter, key: tuple[str, str]) -> None:
+    def _local(self, parameter: Parameter, field: Field) -> str:
+        known = self.resources if parameter.use == "resource" else self.fields
+        return known.setdefault((parameter.name, field.name), self.ours(parameter.name, field.name))
+
+    def _field(self, node: ast.Attribute | ast.Subscript, place: Place) -> ast.AST:
+        local = self._local(place.parameter, place.fields[0])
+        if not isinstance(node.ctx, ast.Load):
+            self._note_written(node, place)
+            return ast.copy_location(self.store(local), node)
+        return ast.copy_location(name(local), node)
+
+    def _note_written(self, node: ast.AST, place: Place) -> None:
+        parameter, key = place.parameter, (place.parameter.name, place.fields[0].name)
         if parameter.use != "write":
             self.fail(
                 node,
@@ -151,15 +193,6 @@ class Body(ast.NodeTransformer):
         """What is assigned to where a field is."""
         return ast.Name(local, ast.Store())
 
-    def _resource(self, node: ast.Attribute, parameter: Parameter) -> ast.AST:
-        if not hasattr(parameter.type, "__hz_fields__"):
-            self.fail(node, f"{parameter.type.__name__} must be decorated with @resource to be used in a jitted system")
-        self._check_field(node, parameter)
-        if not isinstance(node.ctx, ast.Load):
-            self.fail(node, f"{parameter.name}.{node.attr} can't be written: a jitted system reads resources")
-        key = (parameter.name, node.attr)
-        return ast.copy_location(ast.Name(self.resources.setdefault(key, self._separator.join(key)), ast.Load()), node)
-
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """A parameter by itself, which only an entity can be."""
         parameter = self.parameters.get(node.id)
@@ -167,16 +200,21 @@ class Body(ast.NodeTransformer):
             if not isinstance(node.ctx, ast.Load):
                 self.fail(node, f"the parameter {node.id!r} can't be assigned; assign its fields")
             if parameter.use != "entity":
-                self.fail(node, f"{node.id!r} can only be used by its fields, such as {self._example(parameter)}")
+                what = "methods" if parameter.use in ("commands", "emit", "random") else "fields"
+                self.fail(node, f"{node.id!r} can only be used by its {what}, such as {self._example(parameter)}")
             self.uses_entity = True
         return node
 
     @staticmethod
     def _example(parameter: Parameter) -> str:
-        if parameter.use == "commands":
-            return f"{parameter.name}.despawn(entity)"
+        by_use = {"commands": "despawn(entity)", "emit": "emit(...)", "random": "uniform()"}
+        if parameter.use in by_use:
+            return f"{parameter.name}.{by_use[parameter.use]}"
         fields = getattr(parameter.type, "__hz_fields__", ())
-        return f"{parameter.name}.{fields[0].name if fields else '…'}"
+        index = "[entity]" if parameter.use == "lookup" else ""
+        return f"{parameter.name}{index}.{fields[0].name if fields else '…'}"
+
+    # -- statements --------------------------------------------------------------------------------------------
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """An annotated assignment, without the annotation."""
@@ -192,12 +230,27 @@ class Body(ast.NodeTransformer):
         node.value = None
         return node
 
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        """A statement that is a command, or any other."""
+        parameter = self._method_of(node.value)
+        if parameter is not None and parameter.use in ("commands", "emit"):
+            return asks.ask(self, node.value, parameter)  # type: ignore[arg-type]
+        return self.generic_visit(node)
+
+    def _method_of(self, node: ast.expr) -> Parameter | None:
+        """The parameter that a call is a method of."""
+        is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        return self.parameter(node.func.value) if is_method else None  # type: ignore[attr-defined]
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """A call of anything but a command."""
-        if self._command_target(node) is not None:
-            self.fail(node, "a command is a statement by itself")
+        parameter = self._method_of(node)
+        if parameter is not None and parameter.use in ("commands", "emit"):
+            self.fail(node, f"{'a command' if parameter.use == 'commands' else 'emit()'} is a statement by itself")
+        if parameter is not None and parameter.use == "random":
+            return asks.draw(self, node, parameter)
         if not self._is_harmless(node.func):
-            self.speculative = False
+            self.speculative, self.may_raise = False, True
         if isinstance(node.func, ast.Name) and isinstance(lookup(self.system.function, node.func.id), System):
             self.fail(node, f"a system can't call the system {node.func.id!r}; put what they share in a plain function")
         return self.generic_visit(node)
@@ -208,72 +261,56 @@ class Body(ast.NodeTransformer):
             return isinstance(function.value, ast.Name) and function.value.id in ("math", "np", "numpy")
         return isinstance(function, ast.Name) and function.id in _HARMLESS_CALLS
 
-    def _command(self, node: ast.Call, function: ast.Attribute) -> tuple[ast.expr, int, int]:
-        """The entity, operation and component of a command."""
-        if function.attr not in OPERATIONS:
-            self.fail(
-                node,
-                f"there is no command {function.attr!r}; there are {sorted(OPERATIONS)}"
-                + nearest(function.attr, OPERATIONS),
-            )
-        wanted = 1 if function.attr == "despawn" else 2
-        if len(node.args) != wanted or node.keywords:
-            self.fail(node, f"{function.attr}() takes an entity" + (" and a component" if wanted == 2 else ""))
-        self.n_commands += 1
-        self.speculative = False
-        number = 0 if wanted == 1 else self._component_number(node.args[1])
-        return self.visit(node.args[0]), OPERATIONS[function.attr], number
+    # -- what may be absent ------------------------------------------------------------------------------------
 
-    def visit_Expr(self, node: ast.Expr) -> Any:
-        """A statement that is a command, or any other."""
-        if not isinstance(node.value, ast.Call) or self._command_target(node.value) is None:
-            return self.generic_visit(node)
-        entity, operation, number = self._command(node.value, node.value.func)  # type: ignore[arg-type]
-        if self.appends:
-            buffers = [ast.Name(name, ast.Load()) for name in COMMAND_BUFFERS]
-            call = ast.Call(
-                ast.Name(self.ours("append_command"), ast.Load()),
-                [*buffers, entity, ast.Constant(operation), ast.Constant(number)],
-                [],
-            )
-            return ast.copy_location(ast.Expr(call), node)
-        flag = f"asked{self._separator}{len(self.asked)}"
-        self.asked.append((flag, f"{flag}_entity", operation, number))
-        pair = (
-            (flag, ast.Constant(True)),
-            (f"{flag}_entity", ast.Call(ast.Name(self.ours("int64"), ast.Load()), [entity], [])),
-        )
-        return [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node) for name, value in pair]
+    def _has(self, node: ast.expr) -> ast.expr | None:
+        """Whether the entity has an optional component, where a node is one by itself."""
+        parameter = self.parameter(node)
+        if parameter is None or not parameter.optional:
+            return None
+        self.bits.setdefault(parameter.type, self.ours(parameter.name, "bit"))
+        local = self.present.setdefault(parameter.name, self.ours(parameter.name, "has"))
+        return ast.copy_location(name(local), node)
 
-    def _command_target(self, node: ast.Call) -> Parameter | None:
-        target = self._parameter(node.func.value) if isinstance(node.func, ast.Attribute) else None
-        return target if target is not None and target.use == "commands" else None
+    def operand(self, node: ast.expr) -> ast.expr:
+        """An expression, or whether an optional component is there."""
+        return self._has(node) or super().operand(node)
 
-    def _has_command_in_loop(self, function: ast.AST) -> bool:
-        inside = (n for loop in ast.walk(function) if isinstance(loop, ast.For | ast.While) for n in ast.walk(loop))
-        return any(isinstance(n, ast.Call) and self._command_target(n) is not None for n in inside)
+    def visit_If(self, node: ast.If) -> ast.AST:
+        """`if shield:`."""
+        node.test = self._has(node.test) or node.test
+        return self.generic_visit(node)
 
-    def _component_number(self, node: ast.expr) -> int:
-        value: Any = lookup(self.system.function, node.id) if isinstance(node, ast.Name) else None
-        if not is_component(value):
-            self.fail(node, "add() and remove() take the name of a component class as their second argument")
-        if value not in self.command_components:
-            self.command_components.append(value)
-        return self.command_components.index(value)
+    visit_Assert = visit_If  # type: ignore[assignment]
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """`not shield`."""
+        node.operand = self.operand(node.operand) if isinstance(node.op, ast.Not) else self.visit(node.operand)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """`shield is not None`, `target in others`, or any other comparison."""
+        operator, right = node.ops[0], node.comparators[0]
+        if len(node.ops) == 1 and isinstance(operator, ast.Is | ast.IsNot):
+            has = self._has(node.left)
+            if has is not None and isinstance(right, ast.Constant) and right.value is None:
+                is_not = isinstance(operator, ast.IsNot)
+                return ast.copy_location(has if is_not else ast.UnaryOp(ast.Not(), has), node)
+        parameter = self.parameter(right)
+        is_lookup = parameter is not None and parameter.use == "lookup"
+        if len(node.ops) == 1 and is_lookup and isinstance(operator, ast.In | ast.NotIn):
+            found = asks.found(self, parameter, node.left)  # type: ignore[arg-type]
+            test = ast.GtE() if isinstance(operator, ast.In) else ast.Lt()
+            return ast.copy_location(ast.Compare(found, [test], [ast.Constant(0)]), node)
+        return super().visit_Compare(node)
 
     # -- names -------------------------------------------------------------------------------------------------
 
     def _free_names(self) -> set[str]:
+        """Names that the user takes from around the function; ours have the separator in them."""
         nodes = [n for statement in self.statements for n in ast.walk(statement) if isinstance(n, ast.Name)]
         own = {n.id for n in nodes if not isinstance(n.ctx, ast.Load)} | set(self.parameters)
-        own |= {
-            *self.fields.values(),
-            *self.resources.values(),
-            self.ours("append_command"),
-            self.ours("int64"),
-            *COMMAND_BUFFERS,
-        }
-        return {n.id for n in nodes} - own
+        return {n.id for n in nodes if self.separator not in n.id} - own
 
 
 class ColumnsBody(Body):
@@ -281,47 +318,32 @@ class ColumnsBody(Body):
 
     def store(self, local: str) -> ast.expr:
         """`pos.x = v` fills the array: `pos__x[:] = v`."""
-        return ast.Subscript(ast.Name(local, ast.Load()), ast.Slice(), ast.Store())
+        return ast.Subscript(name(local), ast.Slice(), ast.Store())
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         """`pos.x += v` works in place as it is."""
+        is_field = isinstance(node.target, ast.Attribute)
         target: Any = self.visit(node.target)
-        if isinstance(node.target, ast.Attribute) and isinstance(target, ast.Subscript):
+        if is_field and isinstance(target, ast.Subscript):
             target = ast.Name(target.value.id, ast.Store())  # type: ignore[attr-defined]
         return ast.copy_location(ast.AugAssign(target, node.op, self.visit(node.value)), node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """`pos.x[i] = v` writes the field."""
-        inner: ast.AST = node.value
-        parameter = self._parameter(inner.value) if isinstance(inner, ast.Attribute) else None
-        if parameter is not None and parameter.use in ("read", "write") and not isinstance(node.ctx, ast.Load):
-            self._check_field(inner, parameter)  # type: ignore[arg-type]
-            self._note_written(node, parameter, (parameter.name, inner.attr))  # type: ignore[attr-defined]
-        return self.generic_visit(node)
+        whole = place_of(self, node.value) if isinstance(node.value, ast.Attribute) else None
+        if whole is not None and whole.is_vector:
+            example = self._example_of(whole)
+            self.fail(node, f"{whole.text}[...]: jitted columns systems use a vector by its numbers, {example}")
+        place = place_of(self, node.value)
+        if place is not None and place.parameter.use in ("read", "write") and not isinstance(node.ctx, ast.Load):
+            self._note_written(node, place)
+        return super().visit_Subscript(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """`len(pos)` is the number of rows."""
         if isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1:
-            parameter = self._parameter(node.args[0])
+            parameter = self.parameter(node.args[0])
             if parameter is not None and parameter.use in ("read", "write"):
-                first = fields_of(parameter.type)[0].name
-                node.args = [ast.copy_location(ast.Attribute(node.args[0], first, ast.Load()), node)]
+                local = self._local(parameter, fields_of(parameter.type)[0])
+                return ast.copy_location(call("len", name(local)), node)
         return super().visit_Call(node)
-
-
-def _as_list(found: Any) -> list[ast.stmt]:
-    return found if isinstance(found, list) else [found]
-
-
-def _parse(system: System[..., Any]) -> tuple[ast.FunctionDef, int]:
-    """The function's tree, and the line at which its source begins."""
-    function: Callable[..., Any] = system.function
-    try:
-        lines, first = inspect.getsourcelines(function)
-    except (OSError, TypeError):
-        raise DefinitionError(f"{system.where}: its source can't be read; define it in a file") from None
-    tree = ast.parse(textwrap.dedent("".join(lines)))
-    node = tree.body[0]
-    if not isinstance(node, ast.FunctionDef):
-        raise DefinitionError(f"{system.where}: a jitted system is a plain `def`")
-    return node, max(1, first)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,15 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
 from horizon_ecs.declare import System
+from horizon_ecs.events import Emit
+from horizon_ecs.fields import flatten
 from horizon_ecs.fresh import Fresh
+from horizon_ecs.lookup import WorldLookup
+from horizon_ecs.parameters import Parameter
 from horizon_ecs.program import Program, compile_columns, compile_entity
-from horizon_ecs.query import Query
+from horizon_ecs.query import Batch, OptionalBatch, Query
+from horizon_ecs.random import Random, key_of
+from horizon_ecs.sites import SPAWN
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -51,6 +58,10 @@ class Runner:
     def end(self) -> None:
         """Finish what the parts began."""
 
+    def failed_entity(self) -> int | None:
+        """The handle of the entity at which the last run failed, the first one where several did; None for none."""
+        return None
+
     def run(self) -> None:
         """All of it on this thread."""
         self.begin()
@@ -58,11 +69,19 @@ class Runner:
         self.end()
 
 
+def number_of(resource: Any, field: str) -> Any:
+    """The number that a resource has for a field: a vector's "position.x" too, and an enum's value."""
+    if "." not in field:
+        value = getattr(resource, field)
+        return value.value if isinstance(value, enum.Enum) else value
+    return flatten(resource, fields_of(type(resource)))[field]
+
+
 def make_runner(world: World, system: System[..., Any], commands: CommandBuffer) -> Runner:
     """What runs a system. Raises DefinitionError where its body can't be compiled."""
     if system.form == "entity":
         return _Entities(world, system, commands)
-    if not system.components and not any(p.use == "entity" for p in system.parameters):
+    if not system.components and not system.optional and not any(p.use == "entity" for p in system.parameters):
         return _Once(world, system, commands)
     return (_JittedColumns if system.jit else _Columns)(world, system, commands)
 
@@ -78,12 +97,12 @@ def _program(system: System[..., Any]) -> Program:
 def _query(world: World, system: System[..., Any]) -> Query:
     components = tuple(dict.fromkeys([*system.components, *system.with_]))
     if system.changed or system.added:
-        return Fresh(world, components, system.without, (), system.any_of, system.changed, system.added)
-    return world.query(*components, without=system.without, any_of=system.any_of)
+        return Fresh(world, components, system.without, system.optional, system.any_of, system.changed, system.added)
+    return world.query(*components, without=system.without, optional=system.optional, any_of=system.any_of)
 
 
 class _Jitted(Runner):
-    """What both jitted forms have: a program, a query, and numbers from resources."""
+    """What both jitted forms have: a program, a query, and numbers that a run gathers."""
 
     parallel = True
 
@@ -91,20 +110,41 @@ class _Jitted(Runner):
         super().__init__(world, system, commands)
         self._program, self._query = _program(system), _query(world, system)
         self._kernel: Callable[..., Any] = self._program.kernel
-        self._columns = [world.column(component, field) for component, field in self._program.columns]
-        self._numbers = [(kind, field, dtype.type) for kind, field, dtype in self._program.resources]
+        self._fixed = tuple(self._given(*argument.what) for argument in self._program.fixed)
+        self._numbers = [argument.what for argument in self._program.scalars]
         self._scalars: list[Any] = [None] * len(self._numbers)
-        self._given: list[Any] = [object()] * len(self._numbers)
+        self._taken: list[Any] = [object()] * len(self._numbers)
         self._writes = system.writes
 
+    def _given(self, what: str, *of: Any) -> Any:
+        """What a kernel gets for an argument that stays the same."""
+        world, query = self.world, self._query
+        if what == "column":
+            return world.column(*of)
+        if what == "bit":
+            return np.uint64(world.bit(of[0]))
+        if what == "key":
+            return key_of(world.seed, self.system.name)
+        simple = {
+            "rows": query.signature,
+            "signature": world.signature,
+            "need": np.uint64(query.need),
+            "lack": np.uint64(query.lack),
+        }
+        return world.generation if what == "generation" else simple[what]
+
     def _take_scalars(self) -> None:
-        """The resources' fields as they stand, in the dtypes that the kernel takes."""
-        resource, given = self.world.resource, self._given
-        for i, (kind, field, cast) in enumerate(self._numbers):
-            value = getattr(resource(kind), field)
-            if value is not given[i]:  # the cast is a tenth of a dispatch, and most numbers stay
-                self._scalars[i] = cast(value)
-                given[i] = value if isinstance(value, int | float | np.generic) else object()  # no array: it changes
+        """The tick, and the resources' fields as they stand, in the dtypes that the kernel takes."""
+        world, taken = self.world, self._taken
+        for i, (what, *of) in enumerate(self._numbers):
+            if what == "tick":
+                self._scalars[i] = world.tick_count
+                continue
+            kind, field, dtype = of
+            value = number_of(world.resource(kind), field)
+            if value is not taken[i]:  # the cast is a tenth of a dispatch, and most numbers stay
+                self._scalars[i] = dtype.type(value)
+                taken[i] = value if isinstance(value, int | float | np.generic) else object()  # no array: it changes
 
 
 class _Entities(_Jitted):
@@ -112,28 +152,42 @@ class _Entities(_Jitted):
 
     def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
         super().__init__(world, system, commands)
-        program, query = self._program, self._query
-        self._takes_commands = program.n_commands > 0
-        if self._takes_commands:
-            for component in program.command_components:
-                world.bit(component)
-            commands.make_room(program.n_commands, program.command_components or (None,))
-        self._rows = (query.signature, np.uint64(query.need), np.uint64(query.lack))
-        generation = [world.generation] if program.takes_handles else []
-        self._tail = (*generation, *self._columns)
+        self._sites = self._program.sites
+        if self._sites:
+            for kind in (site.target for site in self._sites if site.operation == SPAWN):
+                world.register(kind)
+            commands.make_room(self._sites)
+        self._failed: dict[int, NDArray[np.int64]] = {}
+        self._failed_row: int | None = None
 
     def begin(self) -> None:
-        if self._takes_commands:
+        if self._sites:
             self.commands.clear()
-        self._take_scalars()
+        self._failed_row = None
+        if self._numbers:
+            self._take_scalars()
         self._query.take()
         self.world.changes.stamp_pages(self._writes, self._query)
         self._segments = self._query.segments
 
     def part(self, part: int, n_parts: int) -> None:
         segments = self._segments if n_parts == 1 else self._query.segments_in(n_parts)[part]
-        buffers = self.commands.part(part) if self._takes_commands else ()
-        self._kernel(*segments, *self._rows, *self._scalars, *buffers, *self._tail)
+        buffers = self.commands.part(part) if self._sites else ()
+        if not self._program.may_raise:
+            self._kernel(*segments, *self._fixed, *self._scalars, *buffers)
+            return
+        failed = self._failed.setdefault(part, np.zeros(1, np.int64))
+        try:
+            self._kernel(*segments, *self._fixed, *self._scalars, *buffers, failed)
+        except BaseException:
+            row = int(failed[0])
+            self._failed_row = row if self._failed_row is None else min(row, self._failed_row)
+            raise
+
+    def failed_entity(self) -> int | None:
+        if self._failed_row is None:
+            return None
+        return int(self.world.handles_of(np.array([self._failed_row], np.uint32))[0])
 
 
 class _JittedColumns(_Jitted):
@@ -141,7 +195,8 @@ class _JittedColumns(_Jitted):
 
     def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
         super().__init__(world, system, commands)
-        self._written = [component in system.writes for component, _ in self._program.columns]
+        self._columns = self._fixed
+        self._written = [argument.what[1] in system.writes for argument in self._program.fixed]
 
     def begin(self) -> None:
         self._take_scalars()
@@ -166,51 +221,70 @@ class _JittedColumns(_Jitted):
                         column[rows] = values
 
 
-def _argument(world: World, use: str, kind: Any, commands: CommandBuffer) -> Any:
-    """What stands for a parameter that is the same for every batch."""
-    if use == "resource":
-        return world.resource(kind)
-    return world if use == "world" else commands.plain
+class _Plain(Runner):
+    """A plain columns system: a function that is called."""
+
+    def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
+        super().__init__(world, system, commands)
+        for parameter in system.parameters:
+            if parameter.use == "emit":
+                commands.emits[parameter.type] = Emit()
+
+    def _argument(self, parameter: Parameter) -> Any:
+        """What stands for a parameter that is the same for every batch."""
+        use, kind = parameter.use, parameter.type
+        if use == "resource":
+            return self.world.resource(kind)
+        if use == "emit":
+            return self.commands.emits[kind]
+        if use == "events":
+            return self.world.events(kind)
+        if use == "lookup":
+            return WorldLookup(self.world, kind)
+        if use == "random":
+            return Random(self.world.seed, 0, self.world.tick_count, self.system.name)
+        return self.world if use == "world" else self.commands.plain
 
 
-class _Columns(Runner):
-    """A plain columns system: one call a batch."""
+class _Once(_Plain):
+    """A columns system without components: one call a tick."""
+
+    def part(self, part: int, n_parts: int) -> None:
+        self.system.function(*(self._argument(p) for p in self.system.parameters))
+
+
+class _Columns(_Plain):
+    """A columns system with components: one call a batch."""
 
     def __init__(self, world: World, system: System[..., Any], commands: CommandBuffer) -> None:
         super().__init__(world, system, commands)
         self._query = _query(world, system)
-        self._wanted = [c for c in self._query.components if fields_of(c)]
-        self._takes_handles = any(p.use == "entity" for p in system.parameters)
+        self._takes_rows = any(p.use in ("entity", "random") for p in system.parameters)
 
-    def _arguments(self, batch: Sequence[Any], handles: NDArray[np.uint64] | None) -> list[Any]:
-        by_component = dict(zip(self._wanted, batch, strict=True))
-        return [
-            by_component[p.type]
-            if p.use in ("read", "write")
-            else handles
-            if p.use == "entity"
-            else _argument(self.world, p.use, p.type, self.commands)
-            for p in self.system.parameters
-        ]
+    def _of_batch(self, parameter: Parameter, batch: dict[type, Batch], handles: NDArray[np.uint64] | None) -> Any:
+        use, kind = parameter.use, parameter.type
+        if use in ("read", "write"):
+            found = batch[kind]
+            return None if isinstance(found, OptionalBatch) and not found.present.any() else found
+        if use == "entity":
+            return handles
+        if use == "random" and handles is not None:
+            return Random(self.world.seed, handles, self.world.tick_count, self.system.name)
+        return self._argument(parameter)
 
     def begin(self) -> None:
         super().begin()
         self._query.take()
 
     def part(self, part: int, n_parts: int) -> None:
-        query, function = self._query, self.system.function
-        rows: list[Any] = [*query.runs(), query.rest()] if self._takes_handles else []
+        query, parameters, function = self._query, self.system.parameters, self.system.function
+        components = [c for c in query.components + query.optional if fields_of(c)]
+        rows: list[Any] = [*query.runs(), query.rest()] if self._takes_rows else []
         for number, batch in enumerate(query.batches(self.system.writes)):
-            handles = self.world.handles_of(_as_slots(rows[number])) if self._takes_handles else None
-            function(*self._arguments(batch, handles))
+            handles = self.world.handles_of(_as_slots(rows[number])) if self._takes_rows else None
+            by_component = dict(zip(components, batch, strict=True))
+            function(*(self._of_batch(p, by_component, handles) for p in parameters))
 
 
 def _as_slots(rows: slice | NDArray[np.intp]) -> NDArray[np.uint32]:
     return np.arange(rows.start, rows.stop, dtype=np.uint32) if isinstance(rows, slice) else rows.astype(np.uint32)
-
-
-class _Once(Runner):
-    """A columns system without components: one call a tick."""
-
-    def part(self, part: int, n_parts: int) -> None:
-        self.system.function(*(_argument(self.world, p.use, p.type, self.commands) for p in self.system.parameters))

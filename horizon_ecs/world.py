@@ -16,6 +16,7 @@ from horizon_ecs.errors import ArgumentError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
+from horizon_ecs.random import check_seed
 from horizon_ecs.related import RelatedEntities
 from horizon_ecs.saving import Saving
 from horizon_ecs.schedule import Schedule
@@ -38,7 +39,7 @@ class World(Saving, Tracking, RelatedEntities):
     tick_rate : float
         Ticks a second; a tick is a fixed step of 1 / tick_rate seconds.
     seed : int
-        Of `world.rng`.
+        Of `world.rng`, and of what systems draw from `hz.Random`; a whole number from 0.
     kinds : sequence of Kind
         Registered at once; others are when first spawned.
     max_events : int
@@ -85,8 +86,8 @@ class World(Saving, Tracking, RelatedEntities):
             raise ArgumentError(f"n_threads must be a whole number of threads from 1, not {n_threads!r}")
         super().__init__(capacity)
         self.tick_rate = float(tick_rate)
-        self.seed = seed
-        self.rng = np.random.default_rng(seed)
+        self.seed = check_seed(seed)
+        self.rng = np.random.default_rng(self.seed)
         self.max_events = max_events
         self._queries: dict[Any, Query] = {}
         self._resources: dict[type, Any] = {}
@@ -176,6 +177,10 @@ class World(Saving, Tracking, RelatedEntities):
         may find that an earlier one ended it.
         """
         return self._queue(event).batch
+
+    def dropped_events(self, event: type) -> int:
+        """How many events of a type found no room below `max_events` since the world was made."""
+        return self._queue(event).dropped
 
     def push_events(self, event: type, sender: ArrayLike, records: Any) -> int:
         """Queue events for the next tick; return how many fitted below `max_events`.

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from horizon_ecs import kernel, replication, stage
-from horizon_ecs.systems import bits, changes, delta, grid, hierarchy, interest, observers, quantise, rice, storage
+from horizon_ecs.systems import (  # fmt: skip
+    bits,
+    changes,
+    delta,
+    grid,
+    hierarchy,
+    interest,
+    observers,
+    quantise,
+    random,
+    rice,
+    storage,
+)
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
@@ -201,6 +213,25 @@ def compose(order: list[int], parent: list[int], local: Any) -> Any:
     run(np.array(order, np.uint32), np.array(parent, np.int32), sum(p < 0 for p in parent), np.ones(n, np.uint64), TIED,
         *columns, *out)  # fmt: skip
     return np.stack(out, axis=1)
+
+
+# -- random ------------------------------------------------------------------------------------------------------
+
+
+def philox(counter: list[int], key: list[int]) -> list[int]:
+    """Four words of 32 bits."""
+    return [int(w) for w in random.philox(*(np.uint64(w) for w in (*counter, *key)))]
+
+
+def draws(key: int, tick: int, handles: list[int], draw: int, low: int, high: int) -> tuple[Any, Any, Any]:
+    """A uniform number, a normal one and a whole one for each handle."""
+    n = len(handles)
+    who, out = np.array(handles, np.uint64), (np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
+    bounds = [np.full(n, b, np.float64) for b in (low, high)]
+    random.fill_uniform(np.uint64(key), tick, draw, who, *bounds, out[0])
+    random.fill_normal(np.uint64(key), tick, draw, who, out[1])
+    random.fill_integers(np.uint64(key), tick, draw, who, *(np.full(n, b, np.int64) for b in (low, high)), out[2])
+    return out
 
 
 # -- quantise, grid, observers -----------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4
+from horizon_ecs.carry_out import rounds
 from horizon_ecs.columns import PAGE
-from horizon_ecs.commands import _rounds
 from tests import naive
 from tests.game import Frozen, Fuel, Health, Position, Rock, Ship, Velocity
 
@@ -182,11 +182,11 @@ def test_a_columns_system_commands_arrays():
     assert world.query(Position).handles.tolist() == keep.tolist()
 
 
-@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2), st.integers(0, 1)), max_size=30))
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3)), max_size=30))
 @settings(deadline=None)
 def test_rounds_equal_their_plain_twin(commands):
-    columns = np.array(commands, np.int64).reshape(-1, 3).T
-    groups = _rounds(columns[0].astype(np.uint64), columns[1].astype(np.uint8), columns[2].astype(np.uint8))
+    columns = np.array(commands, np.int64).reshape(-1, 2).T
+    groups = rounds(columns[0].astype(np.uint64), columns[1])
     assert [g.tolist() for g in groups] == naive.rounds(commands)
 
 

@@ -264,14 +264,33 @@ def match_rows(pages, full, signature, need, without, either, out_slot):
 
 
 @helper
-def append_command(out_handle, out_operation, out_component, out_n, handle, operation, component):
-    """Append one command. Where there is no room the last is overwritten, and `out_n` tells that there were more."""
+def append_record(out_word, out_n, stride, site, handle):
+    """Append the head of a record of `stride` words to int64[n * stride]; return where it begins.
+
+    Where there is no room the last is overwritten, and `out_n` tells that there were more.
+    """
     n = out_n[0]
-    at = min(n, len(out_handle) - 1)
-    out_handle[at] = np.uint64(handle)
-    out_operation[at] = operation
-    out_component[at] = component
     out_n[0] = n + 1
+    at = min(n, len(out_word) // stride - 1) * stride
+    out_word[at] = site
+    out_word[at + 1] = handle
+    return at
+
+
+@helper
+def slot_with(handle, generation, signature, bit):
+    """The slot that a handle names, or -1 where its entity no longer lives or lacks a component. Without branches, as
+    `slot_of`."""
+    slot = slot_of(np.uint64(handle), generation, signature)
+    row = slot if slot >= 0 else 0
+    return slot if (signature[row] & bit) != np.uint64(0) else np.int64(-1)
+
+
+@helper
+def pick(column, slot, default):
+    """A column's number at a slot, or the default where that is -1; without branches."""
+    value = column[slot if slot >= 0 else 0]
+    return value if slot >= 0 else default
 
 
 @kernel("int64(uint64[::1], uint32[::1], uint64[::1])")

@@ -1,0 +1,224 @@
+"""Carrying out: what a system asked for, in bulk and in an order that no number of threads changes.
+
+First the changes of entities that exist, an entity's own in the order in which it asked; then spawns, of each kind in
+the order of those who asked; then events. Whether there is room, and whether everything given may be so, is checked
+before any of it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from horizon_ecs.columns import PAGE
+from horizon_ecs.components import Component, fields_of
+from horizon_ecs.errors import CapacityError
+from horizon_ecs.kinds import Kind
+from horizon_ecs.sites import ADD, COMMANDS, DESPAWN, EMIT, SPAWN, Site
+from horizon_ecs.values import as_columns
+
+if TYPE_CHECKING:
+    from horizon_ecs.world import World
+
+Change = tuple[int, Component | None, Any, NDArray[np.uint64]]
+"""Operation, component, values or None, handles."""
+
+Spawn = tuple[Kind, int, dict[Component, tuple[Any, Any]]]
+"""Kind, how many, and by component which of them get it (a mask, or ... for all) and its values."""
+
+
+class Wanted:
+    """Everything that one system asked for in one tick, ready to be carried out."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.changes: list[Change] = []
+        self.spawns: list[Spawn] = []
+        self.events: list[tuple[type, Any, Any]] = []
+
+    def take_records(self, sites: tuple[Site, ...], records: NDArray[np.int64]) -> None:
+        """What a kernel appended: int64[n, words]."""
+        number, handle = records[:, 0], np.ascontiguousarray(records[:, 1]).view(np.uint64)
+        operation = np.array([site.operation for site in sites])[number]
+        rows = np.flatnonzero(operation < SPAWN)
+        for group in rounds(handle[rows], number[rows]):
+            mine = rows[group]
+            site = sites[number[mine[0]]]
+            values = site.decode(records[mine]).get(site.target) if site.values else None
+            self.changes.append((site.operation, site.target, values, handle[mine]))
+        for what, take in ((SPAWN, self._take_spawns), (EMIT, self._take_events)):
+            rows = np.flatnonzero(operation == what)
+            targets = dict.fromkeys(sites[i].target for i in dict.fromkeys(number[rows].tolist()))
+            for target in targets:
+                known = [i for i, site in enumerate(sites) if site.operation == what and site.target is target]
+                take(target, {i: sites[i] for i in known}, records[rows[np.isin(number[rows], known)]])
+
+    def _take_spawns(self, kind: Kind, sites: dict[int, Site], records: NDArray[np.int64]) -> None:
+        """All sites' spawns of a kind, in the order of their records."""
+        values: dict[Component, tuple[Any, Any]] = {}
+        for owner in dict.fromkeys(owner for site in sites.values() for owner, _ in site.values):
+            given, columns = _merged(owner, sites, records)
+            values[owner] = (... if owner in kind.components else given, columns)
+        self.spawns.append((kind, len(records), values))
+
+    def _take_events(self, event: Any, sites: dict[int, Site], records: NDArray[np.int64]) -> None:
+        _, columns = _merged(event, sites, records)
+        out = np.zeros(len(records), event.__hz_dtype__)
+        for name, column in columns.items():
+            out[name] = column
+        self.events.append((event, np.ascontiguousarray(records[:, 1]).view(np.uint64), out))
+
+    def carry_out(self) -> None:
+        """All of it. Raises CapacityError or ArgumentError; then nothing was done."""
+        world = self._world
+        if self.spawns or self.changes:
+            self._check()
+        for operation, component, values, handles in self.changes:
+            _change(world, operation, component, values, handles)
+        for kind, n, values in self.spawns:
+            _spawn(world, kind, n, values)
+        for event, sender, records in self.events:
+            world._queue(event).push(sender, records, emitted=True)
+
+    def _check(self) -> None:
+        world = self._world
+        for operation, component, values, handles in self.changes:
+            if component is not None:
+                there = handles[world.alive(handles)]
+                world._optional_rows(there, component)
+                if operation == ADD and values is not None and fields_of(component):
+                    as_columns(component, values, len(handles))
+        wanted: dict[Kind, int] = {}
+        for kind, n, values in self.spawns:
+            world.register(kind)
+            wanted[kind] = wanted.get(kind, 0) + n
+            for component, (_, given) in values.items():
+                if fields_of(component):
+                    as_columns(component, given, n)
+        if wanted:
+            ending = [handles for operation, _, _, handles in self.changes if operation == DESPAWN]
+            check_room(world, wanted, np.concatenate(ending) if ending else np.zeros(0, np.uint64))
+
+
+def rounds(handle: NDArray[Any], site: NDArray[Any]) -> list[NDArray[np.intp]]:
+    """Split commands into groups of one site each, keeping the order of those of one entity.
+
+    Commands of different entities don't disturb each other, so an entity's first ones can be carried out together, then
+    its second.
+    """
+    n = len(handle)
+    if n == 0:
+        return []
+    by_handle = np.argsort(handle, kind="stable")
+    begins = np.ones(n, np.bool_)
+    begins[1:] = np.diff(handle[by_handle]) != 0
+    nth = np.empty(n, np.int64)
+    nth[by_handle] = np.arange(n) - np.maximum.accumulate(np.where(begins, np.arange(n), 0))
+    key = nth << 16 | site.astype(np.int64)
+    order = np.argsort(key, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
+
+
+def _merged(
+    owner: type, sites: dict[int, Site], records: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
+    """Which records give an owner's values, and its columns over all of them, with defaults where nothing is given."""
+    n = len(records)
+    columns = {f.name: np.full(n, f.default, f.dtype) for f in fields_of(owner)}
+    given = np.zeros(n, np.bool_)
+    for number, site in sites.items():
+        rows = np.flatnonzero(records[:, 0] == number)
+        for name, values in site.decode(records[rows]).get(owner, {}).items():
+            columns[name][rows] = values
+        if any(owner is known for known, _ in site.values):
+            given[rows] = True
+    return given, columns
+
+
+def check_room(world: World, wanted: dict[Kind, int], ending: NDArray[np.uint64]) -> None:
+    """Make sure that so many of each kind can be spawned once some entities have ended. Raises CapacityError."""
+    slots = (np.unique(ending[world.alive(ending)]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    total, left = sum(wanted.values()), world.capacity - len(world) + len(slots)
+    if total > left:
+        raise CapacityError(
+            f"a system asked for {total} more entities; the world's capacity of {world.capacity} leaves {left}"
+        )
+    live = world.page_live.copy()
+    np.subtract.at(live, slots // PAGE, 1)
+    free = int((live == 0).sum())
+    for kind, n in wanted.items():
+        mine = (world.page_kind == world.kinds.index(kind)) & (live > 0)
+        free -= max(0, -(-(n - int((PAGE - live[mine]).sum())) // PAGE))
+        if free < 0:
+            raise CapacityError(
+                f"a system asked for {n} more of kind {kind.name!r}; the world's capacity of {world.capacity} leaves "
+                "no room, since other kinds own the free slots' pages"
+            )
+
+
+def _without_dead(world: World, component: Component, values: Any) -> Any:
+    """Values with 0 in place of references to entities that have gone since they were given."""
+    references = [f.name for f in fields_of(component) if f.is_entity]
+    if not references or not isinstance(values, dict):
+        return values
+    out = dict(values)
+    for name in references:
+        if isinstance(out.get(name), np.ndarray):
+            out[name] = np.where(world.alive(out[name]), out[name], np.uint64(0))
+    return out
+
+
+def _some(values: Any, rows: Any) -> Any:
+    return {name: v[rows] if np.ndim(v) else v for name, v in values.items()}
+
+
+def _change(
+    world: World, operation: int, component: Component | None, values: Any, handles: NDArray[np.uint64]
+) -> None:
+    if operation == DESPAWN or component is None:
+        world.despawn(handles, missing="ignore")
+        return
+    there = world.alive(handles)
+    if operation != ADD:
+        world.remove(handles[there], component)
+    elif values is None or not fields_of(component):
+        world.add(handles[there], component)
+    else:
+        columns = as_columns(component, values, len(handles))
+        world.add(handles[there], component, _without_dead(world, component, _some(columns, there)))
+
+
+def _spawn(world: World, kind: Kind, n: int, values: dict[Component, tuple[Any, Any]]) -> None:
+    of_all = {
+        c.__name__: _without_dead(world, c, given) if fields_of(c) else True
+        for c, (who, given) in values.items()
+        if who is ...
+    }
+    handles = world.spawn(kind, n, **of_all)
+    for component, (who, given) in values.items():
+        if who is not ... and who.any():
+            some = _without_dead(world, component, _some(given, who)) if fields_of(component) else None
+            world.add(handles[who], component, some)
+
+
+def as_handles(given: Any) -> NDArray[np.uint64]:
+    """Handles of a plain command as uint64[n]."""
+    return np.atleast_1d(np.asarray(given)).astype(np.uint64)
+
+
+def take_recorded(wanted: Wanted, recorded: Sequence[tuple[Any, ...]]) -> None:
+    """What a plain system asked for, as `Commands` recorded it."""
+    for name, *rest in recorded:
+        if name == "spawn":
+            kind, n, values = rest
+            named = {c.__name__: c for c in kind.components + kind.optional}
+            by_component = {named[c]: (..., v) for c, v in values.items()}
+            wanted.spawns.append((kind, n, by_component))
+            continue
+        handles, what = as_handles(rest[0]), rest[1] if len(rest) > 1 else None
+        component = what if isinstance(what, type) or what is None else type(what)
+        values = None if component is what else what
+        wanted.changes.append((COMMANDS[name], component, values, handles))

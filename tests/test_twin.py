@@ -1,0 +1,500 @@
+"""A World and its plain twin, driven side by side through everything that changes what lives: they stay equal."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+import horizon_ecs as hz
+from horizon_ecs import Read, Write, b1, f4, f8, i2, u4, vec3
+from horizon_ecs.columns import PAGE
+from horizon_ecs.systems import storage
+from tests.twin import Sort, Twin, Values
+
+# -- what lives in these worlds ----------------------------------------------------------------------------------
+
+
+class Mode(enum.IntEnum):
+    IDLE = 0
+    CHASE = 3
+    FLEE = 7
+
+
+@hz.component
+class Name:
+    number: u4
+    leader: hz.Entity
+
+
+@hz.component
+class Body:
+    position: vec3
+    mass: f4 = 1.5
+
+
+@hz.component
+class Life:
+    hp: i2 = 100
+
+
+@hz.component
+class Mind:
+    mode: Mode
+    mood: f8 = -0.5
+    target: hz.Entity
+
+
+@hz.component
+class Cargo:
+    amount: f8 = 2.5
+    sealed: b1 = True
+
+
+@hz.object_component
+class Note:
+    text: str = "blank"
+    marks: dict = dataclasses.field(default_factory=dict)
+
+
+class Marked(hz.Tag): ...
+
+
+Thing = hz.Kind("Thing", Name, Body, optional=[Marked, Note])
+Ship = hz.Kind("Ship", Life, extends=Thing, optional=[Mind, Cargo])
+Carrier = hz.Kind("Carrier", Cargo, extends=Ship)
+Rock = hz.Kind("Rock", Name, optional=[Life, Cargo, Marked])
+
+KINDS = {kind.name: kind for kind in (Thing, Ship, Carrier, Rock)}
+COMPONENTS = {c.__name__: c for c in (Name, Body, Life, Mind, Cargo, Marked, Note)}
+
+# The same once more, as the twin is told.
+SORTS = {
+    "Thing": Sort(("Name", "Body"), ("Marked", "Note")),
+    "Ship": Sort(("Life",), ("Mind", "Cargo"), extends="Thing"),
+    "Carrier": Sort(("Cargo",), extends="Ship"),
+    "Rock": Sort(("Name",), ("Life", "Cargo", "Marked")),
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "Name": {"number": 0, "leader": 0},
+    "Body": {"position.x": 0.0, "position.y": 0.0, "position.z": 0.0, "mass": 1.5},
+    "Life": {"hp": 100},
+    "Mind": {"mode": 0, "mood": -0.5, "target": 0},
+    "Cargo": {"amount": 2.5, "sealed": True},
+    "Marked": {},
+    "Note": {"text": "blank", "marks": {}},
+}
+
+# -- what systems do to them, and what that means ----------------------------------------------------------------
+
+
+@hz.system(phase="input", form="columns", jit=True)
+def age(life: Write[Life]):
+    life.hp -= 3
+
+
+@hz.system(phase="simulate")
+def reap(entity: hz.Entity, life: Read[Life], cmd: hz.Commands):
+    if life.hp <= 0:
+        cmd.despawn(entity)
+
+
+@hz.system(phase="simulate", after=[reap])
+def mark(entity: hz.Entity, life: Read[Life], cmd: hz.Commands):
+    if life.hp < 40:
+        cmd.add(entity, Marked)
+    else:
+        cmd.remove(entity, Marked)
+
+
+@hz.system(phase="simulate", without=[Marked])
+def fall(body: Write[Body]):
+    body.mass *= 0.5
+
+
+@hz.system(phase="simulate", form="columns")
+def forget(entity: hz.Entity, mind: Write[Mind], cmd: hz.Commands) -> None:
+    mind.mood += 0.25
+    cmd.remove(entity[mind.mode == Mode.FLEE], Mind)
+
+
+@hz.system(phase="react", form="columns", with_=[Marked])
+def drown(world: hz.World, entity: hz.Entity, cargo: Read[Cargo]) -> None:
+    world.despawn(entity[cargo.amount > 90], missing="ignore")
+
+
+SYSTEMS = (age, reap, mark, fall, forget, drown)
+
+
+def tick(twin: Twin) -> None:
+    """What one tick of the systems means."""
+    life = {h: twin.things[h].has["Life"] for h in twin.having("Life")}
+    for values in life.values():
+        values["hp"] -= 3
+    for handle in twin.find(["Body"], ["Marked"]):
+        twin.things[handle].has["Body"]["mass"] *= 0.5
+    for handle in twin.having("Mind"):
+        twin.things[handle].has["Mind"]["mood"] += 0.25
+    flee = [h for h in twin.having("Mind") if twin.things[h].has["Mind"]["mode"] == 7]
+    twin.despawn(h for h, values in life.items() if values["hp"] <= 0)
+    twin.add([h for h, values in life.items() if 0 < values["hp"] < 40], "Marked")
+    twin.remove([h for h, values in life.items() if values["hp"] >= 40], "Marked")
+    twin.remove(flee, "Mind")
+    twin.settle()
+    twin.despawn([h for h in twin.having("Cargo", "Marked") if twin.things[h].has["Cargo"]["amount"] > 90])
+    twin.settle()
+
+
+# -- values, in every form that a call takes ---------------------------------------------------------------------
+
+FORMS = ["array", "row", "mapping", "part", "structured", "instance", "instances"]
+
+
+def _numbers(component: str, n: int, rng: np.random.Generator, living: list[int]) -> Values:
+    """A list of n values for each column, all of which it holds exactly."""
+    made: Values = {}
+    for column, default in DEFAULTS[component].items():
+        if column == "mode":
+            made[column] = rng.choice([0, 3, 7], n).tolist()
+        elif column in ("target", "leader"):
+            made[column] = rng.choice(np.array([0, *living], np.uint64), n).tolist()
+        elif column == "text":
+            made[column] = rng.choice(["", "a note", "ένα σημείωμα"], n).tolist()
+        elif column == "marks":
+            made[column] = [{"n": int(number)} if number else {} for number in rng.integers(0, 3, n)]
+        elif isinstance(default, bool):
+            made[column] = (rng.random(n) < 0.5).tolist()
+        elif isinstance(default, int):
+            made[column] = rng.integers(0, 200, n).tolist()
+        else:
+            made[column] = (rng.integers(-200, 200, n) / 2).tolist()
+    return made
+
+
+def _instance(component: str, values: Values, i: int) -> Any:
+    one = {column: numbers[i] for column, numbers in values.items()}
+    if component == "Body":
+        return Body((one["position.x"], one["position.y"], one["position.z"]), one["mass"])
+    return COMPONENTS[component](**one)
+
+
+def in_form(component: str, form: str, n: int, rng: np.random.Generator, living: list[int]) -> tuple[Any, Values]:
+    """Values for n entities: as they are passed to a world, and as the twin takes them."""
+    values = _numbers(component, max(n, 1), rng, living)
+    first = {column: numbers[0] for column, numbers in values.items()}
+    each = {column: numbers[:n] for column, numbers in values.items()}
+    if component == "Note" and form not in ("row", "instance"):
+        return [_instance(component, values, i) for i in range(n)], each
+    dtypes = [(f.name, f.dtype) for f in COMPONENTS[component].__hz_fields__]
+    if form == "array" and component not in ("Mind", "Name"):
+        floats = component == "Body"
+        columns = np.array(list(each.values()), np.float64 if floats else np.int64).T.reshape(n, len(each))
+        return columns, {column: numbers.tolist() for column, numbers in zip(each, columns.T, strict=True)}
+    if form == "row":
+        return _instance(component, values, 0) if len(first) > 1 else next(iter(first.values())), first
+    if form == "mapping":
+        return {column: np.array(numbers, dict(dtypes)[column]) for column, numbers in each.items()}, each
+    if form == "part":
+        column = list(each)[-1]
+        return {column: first[column]}, {column: first[column]}
+    if form == "structured":
+        rows = np.zeros(n, dtypes)
+        for column, numbers in each.items():
+            rows[column] = numbers
+        return rows, each
+    if form in ("instances", "array") and n:
+        return [_instance(component, values, i) for i in range(n)], each
+    return _instance(component, values, 0), first
+
+
+# -- the machine -------------------------------------------------------------------------------------------------
+
+seeds = st.integers(0, 2**16)
+shares = st.sampled_from([0.1, 0.3, 0.5, 1.0])
+few = st.sampled_from([0.05, 0.1, 0.2, 0.3, 0.3, 1.0])
+forms = st.sampled_from(FORMS)
+kinds = st.sampled_from(list(KINDS))
+components = st.sampled_from(list(COMPONENTS))
+sets_of_components = st.sets(components, max_size=2)
+
+
+populated = precondition(lambda self: self.twin.things)
+
+
+class Machine(RuleBasedStateMachine):
+    """Each rule does one thing to both; after each they are compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0
+
+    @initialize(crowded=st.sampled_from([False] * 5 + [True]), order=st.permutations(list(KINDS)))
+    def begin(self, crowded: bool, order: list[str]) -> None:
+        """A small world, in which slots are soon used again; or one with more than a page of ships."""
+        capacity = PAGE + 60 if crowded else 40
+        self.world = hz.World(capacity=capacity, kinds=[KINDS[name] for name in order])
+        self.world.add_system(*SYSTEMS)
+        self.twin = Twin(capacity, SORTS, DEFAULTS, [("Name", "leader"), ("Mind", "target")])
+        if crowded:
+            self.twin.spawn(self.world.spawn(Ship, PAGE + 10).tolist(), "Ship", {})
+        for number, kind in enumerate(order):
+            self.spawn(kind, 5, "structured", number, {"Name", "Life", "Mind", "Note"})
+
+    def pick(self, seed: int, share: float, among: list[int] | None = None) -> list[int]:
+        """Some of those that live, in random order."""
+        among = list(self.twin.things) if among is None else among
+        return (
+            np.random.default_rng(seed)
+            .permutation(np.array(among, np.uint64))[: math.ceil(share * len(among))]
+            .tolist()
+        )
+
+    def a_dead_one(self, seed: int) -> int:
+        """A handle whose entity has gone, or one that never was."""
+        gone = list(self.twin.gone)
+        return gone[seed % len(gone)] if gone else 1 << 32 | self.world.n_slots + seed
+
+    def refuses(self, error: type[Exception], call: Any, *args: Any, **kwargs: Any) -> None:
+        """The world refuses a call, and nothing is done."""
+        before = self.world.signature.copy(), self.world.generation.copy(), self.world.structure_version
+        with pytest.raises(error):
+            call(*args, **kwargs)
+        np.testing.assert_array_equal(self.world.signature, before[0])
+        np.testing.assert_array_equal(self.world.generation, before[1])
+        assert self.world.structure_version == before[2]
+
+    # -- structure ---------------------------------------------------------------------------------------------
+
+    @rule(kind=kinds, n=st.sampled_from([0, 1, 2, 5, 12, 30]), form=forms, seed=seeds, given=sets_of_components)
+    def spawn(self, kind: str, n: int, form: str, seed: int, given: set[str]) -> None:
+        rng = np.random.default_rng(seed)
+        passed: dict[str, Any] = {}
+        meant: dict[str, Values] = {}
+        for component in sorted(given & (self.twin.required(kind) | self.twin.optional(kind))):
+            passed[component], meant[component] = (
+                in_form(component, form, n, rng, list(self.twin.things)) if DEFAULTS[component] else (True, {})
+            )
+        if len(self.twin.things) + n > self.twin.capacity:
+            self.refuses(hz.CapacityError, self.world.spawn, KINDS[kind], n, **passed)
+        else:
+            handles = self.world.spawn(KINDS[kind], n, **passed)
+            assert handles.dtype == np.uint64
+            self.twin.spawn(handles.tolist(), kind, meant)
+
+    @populated
+    @rule(seed=seeds, share=few, twice=st.booleans(), stale=st.booleans())
+    def despawn(self, seed: int, share: float, twice: bool, stale: bool) -> None:
+        handles = self.pick(seed, share) * (1 + twice)
+        if stale:
+            handles.insert(seed % (len(handles) + 1), self.a_dead_one(seed))
+            self.refuses(hz.StaleHandleError, self.world.despawn, handles)
+        missing = "ignore" if stale else "error"
+        assert self.world.despawn(handles, missing=missing) == self.twin.despawn(handles)
+        self.twin.settle()
+
+    @populated
+    @rule(need=st.sets(components, min_size=1, max_size=2), kind=st.none() | kinds)
+    def despawn_found(self, need: set[str], kind: str | None) -> None:
+        query = self.world.query(*(COMPONENTS[c] for c in sorted(need)), kind=KINDS[kind] if kind else None)
+        found = self.twin.find(need, kind=kind)
+        if len(found) < 0.4 * len(self.twin.things):
+            assert self.world.despawn(query) == self.twin.despawn(found)
+            self.twin.settle()
+
+    @populated
+    @rule(component=components, seed=seeds, share=shares, form=st.none() | forms)
+    def add(self, component: str, seed: int, share: float, form: str | None) -> None:
+        rng = np.random.default_rng(seed)
+        picked = self.pick(seed, share)
+        fits = [h for h in picked if component in self.twin.optional(self.twin.things[h].kind)]
+        passed, meant = None, None
+        if form and DEFAULTS[component]:
+            passed, meant = in_form(component, form, len(fits), rng, list(self.twin.things))
+        self.world.add(fits, COMPONENTS[component], passed)
+        self.twin.add(fits, component, meant)
+        if len(fits) < len(picked):
+            self.refuses(hz.ArgumentError, self.world.add, picked, COMPONENTS[component])
+            self.refuses(hz.ArgumentError, self.world.remove, picked, COMPONENTS[component])
+        for call in (self.world.add, self.world.remove):
+            self.refuses(hz.StaleHandleError, call, [*picked, self.a_dead_one(seed)], COMPONENTS[component])
+
+    @populated
+    @rule(component=components, seed=seeds, share=shares)
+    def remove(self, component: str, seed: int, share: float) -> None:
+        picked = self.pick(seed, share)
+        fits = [h for h in picked if component in self.twin.optional(self.twin.things[h].kind)]
+        self.world.remove(fits, COMPONENTS[component])
+        self.twin.remove(fits, component)
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    @populated
+    @rule(component=components, seed=seeds, share=shares, form=forms)
+    def set_values(self, component: str, seed: int, share: float, form: str) -> None:
+        if not DEFAULTS[component]:
+            return
+        picked = self.pick(seed, share)
+        having = [h for h in picked if component in self.twin.things[h].has]
+        passed, meant = in_form(component, form, len(having), np.random.default_rng(seed), list(self.twin.things))
+        self.world.set(having, COMPONENTS[component], passed)
+        self.twin.set(having, component, meant)
+        if len(having) < len(picked):
+            self.refuses(hz.ArgumentError, self.world.set, picked, COMPONENTS[component], DEFAULTS[component])
+
+    @populated
+    @rule(component=components, seed=seeds, share=shares)
+    def write_columns(self, component: str, seed: int, share: float) -> None:
+        if component == "Note":
+            return
+        having = self.pick(seed, share, self.twin.having(component))
+        slots = self.world.slots_of(having)
+        meant = _numbers(component, len(having), np.random.default_rng(seed), list(self.twin.things))
+        for column, numbers in meant.items():
+            self.world.column(COMPONENTS[component], column)[slots] = numbers
+        self.twin.set(having, component, meant)
+
+    @rule(n=st.integers(1, 3))
+    def tick(self, n: int) -> None:
+        self.world.run(n)
+        for _ in range(n):
+            tick(self.twin)
+
+    # -- the whole world ---------------------------------------------------------------------------------------
+
+    @rule(kind=st.none() | kinds)
+    def compact(self, kind: str | None) -> None:
+        before = np.array(list(self.twin.things), np.uint64)
+        moved = self.world.compact(*([KINDS[kind]] if kind else []))
+        self.twin.rename(dict(zip(moved.old.tolist(), moved.new.tolist(), strict=True)))
+        assert moved.translate(before).tolist() == list(self.twin.things)
+        assert len(self.world.compact(*([KINDS[kind]] if kind else []))) == 0
+        for number in [self.world.kinds.index(KINDS[kind])] if kind else range(len(KINDS)):
+            assert (self.world.page_live[self.world.page_kind == number] < PAGE).sum() <= 1
+
+    # -- comparison --------------------------------------------------------------------------------------------
+
+    @rule(
+        need=sets_of_components, lack=sets_of_components, either=sets_of_components, optional=components,
+        kind=st.none() | kinds
+    )  # fmt: skip
+    def ask(self, need: set[str], lack: set[str], either: set[str], optional: str, kind: str | None) -> None:
+        optionals = {optional} - need - lack
+        self.compare_query(need, lack - need - either, either, optionals, kind)
+
+    def compare_query(
+        self, need: set[str], lack: set[str], either: set[str], optional: set[str], kind: str | None
+    ) -> None:
+        needed, lacking, any_of, optionals = (
+            [COMPONENTS[c] for c in sorted(some)] for some in (need, lack, either, optional)
+        )
+        query = self.world.query(
+            *needed, without=lacking, any_of=any_of, optional=optionals, kind=KINDS[kind] if kind else None
+        )
+        found = sorted(self.twin.find(need, lack, either, kind), key=lambda handle: handle & 0xFFFFFFFF)
+        assert query.handles.tolist() == found
+        assert len(query) == len(found)
+        rows = [*(np.arange(run.start, run.stop) for run in query.runs()), query.rest()]
+        assert np.sort(np.concatenate(rows)).tolist() == query.slots.tolist()
+        for c in optional:
+            assert query.present(COMPONENTS[c]).tolist() == [c in self.twin.things[h].has for h in found]
+
+    STANDING = [
+        ({"Life"}, {"Marked"}, set(), {"Mind"}, None),
+        (set(), set(), set(), set(), None),
+        ({"Cargo"}, set(), set(), set(), "Ship"),
+        (set(), {"Cargo"}, {"Mind", "Marked"}, set(), None),
+        ({"Name"}, set(), set(), {"Cargo"}, "Thing"),
+        ({"Marked"}, {"Life", "Mind"}, set(), set(), None),
+        ({"Body"}, set(), {"Life"}, set(), "Carrier"),
+    ]
+
+    @invariant()
+    def same(self) -> None:
+        if not hasattr(self, "twin"):
+            return
+        world, twin = self.world, self.twin
+        handles = np.array(list(twin.things), np.uint64)
+        assert len(world) == world.count() == len(twin.things)
+        assert world.alive(handles).all()
+        slots = world.slots_of(handles)
+        self.same_structure(slots)
+        self.same_values(slots)
+        self.no_stranger()
+        self.step += 1
+        for number in (0, 1 + self.step % (len(self.STANDING) - 1)):
+            self.compare_query(*self.STANDING[number])
+
+    def same_structure(self, slots: np.ndarray) -> None:
+        world, things = self.world, self.twin.things
+        bit = {name: world.bit(c) for name, c in COMPONENTS.items()}
+        bits = [sum(bit[c] for c in thing.has) + int(storage.LIVE_BIT) for thing in things.values()]
+        assert world.signature[slots].tolist() == bits
+        assert np.flatnonzero(world.signature).tolist() == sorted(slots.tolist())
+        names = [world.kinds[number].name for number in world.page_kind[slots // PAGE]]
+        assert names == [thing.kind for thing in things.values()]
+        for name, kind in KINDS.items():
+            assert world.count(kind) == sum(self.twin.is_a(thing.kind, name) for thing in things.values())
+        live = np.bincount(slots // PAGE, minlength=len(world.page_live))
+        assert world.page_live.tolist() == live.tolist()
+        assert (world.page_kind == storage.FREE_PAGE).tolist() == (live == 0).tolist()
+        for page in np.flatnonzero(world._first_free):
+            assert world.signature[page * PAGE : page * PAGE + int(world._first_free[page])].all()
+        assert (world.born != storage.DEAD).nonzero()[0].tolist() == sorted(slots.tolist())
+
+    def same_values(self, slots: np.ndarray) -> None:
+        world, twin = self.world, self.twin
+        at = dict(zip(twin.things, slots.tolist(), strict=True))
+        for name, columns in DEFAULTS.items():
+            having = twin.having(name)
+            rows = np.array([at[h] for h in having], np.intp)
+            if name == "Note":
+                notes = dict(world[Note])
+                assert [dataclasses.asdict(notes.pop(row)) for row in rows] == [
+                    twin.things[h].has[name] for h in having
+                ]
+                assert not notes
+                continue
+            for column in columns:
+                assert world.column(COMPONENTS[name], column)[rows].tolist() == twin.column(name, column, having)
+
+    def no_stranger(self) -> None:
+        """No handle that was given out before names anybody."""
+        gone = list(self.twin.gone)[-200:]
+        assert not self.world.alive(gone).any()
+        assert self.world.despawn(gone, missing="ignore") == 0
+        if gone:
+            self.refuses(hz.StaleHandleError, self.world.get, gone[self.step % len(gone)], Name)
+
+
+def _drive(max_examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=max_examples, stateful_step_count=steps, deadline=None, derandomize=True, database=None,
+            suppress_health_check=list(HealthCheck)
+        ),
+    )  # fmt: skip
+
+
+def test_a_world_equals_its_twin():
+    _drive(25, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_world_equals_its_twin_for_long():
+    _drive(200, 50)

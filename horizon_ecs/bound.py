@@ -52,6 +52,7 @@ class Bound:
         self._every = declared.every
         self._in_state = declared.when.in_state
         self._run_if = declared.when.run_if
+        self._entity: int | None = None
         self._always = self._every == 1 and not self._in_state and not self._run_if
 
     def due(self, tick: int, current: Mapping[type[State], State]) -> bool:
@@ -71,12 +72,18 @@ class Bound:
         if on:
             self.strikes = 0
 
+    def stumbled(self, error: Exception) -> tuple[Bound, Exception]:
+        """What a run raised, with a note of the entity at which it was: conditions and commands fail at none."""
+        self._entity = self.runner.failed_entity()
+        return self, error
+
     def failed(self, tick: int, error: Exception) -> SystemFailure:
         """Note a failure and forget its commands; what to raise or log."""
         self.timing.failures += 1
         self.strikes += 1
         self.commands.clear()
-        failure = SystemFailure(self.system.name, tick, error, _place(self.system, error))
+        failure = SystemFailure(self.system.name, tick, error, _place(self.system, error), self._entity)
+        self._entity = None
         failure.__cause__ = error
         return failure
 

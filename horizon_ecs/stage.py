@@ -60,7 +60,7 @@ class Stage:
             try:
                 bound.runner.run()
             except Exception as error:
-                failures.append((bound, error))
+                failures.append(bound.stumbled(error))
             ended = clock()
             bound.timing.note(ended - started)
             started = ended
@@ -98,7 +98,7 @@ class Stage:
         self._saved_ms += _WEIGHT * (saved_ms - self._saved_ms)
         if self._saved_ms > PAYS_MS:
             self._next_rest = RETRY_RUNS
-        return [(run.bound, error) for run in runs for error in run.errors[:1]]
+        return [run.bound.stumbled(error) for run in runs for error in run.errors[:1]]
 
 
 def _n_parts(bound: Bound, n_threads: int) -> int:

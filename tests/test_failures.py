@@ -11,6 +11,7 @@ import pytest
 import horizon_ecs as hz
 from horizon_ecs import Read, Write
 from tests.game import Fuel, Health, Position, Ship
+from tests.kernels import every_system_shared
 
 
 def crowd(*systems: hz.System, **options) -> hz.World:
@@ -107,6 +108,35 @@ def test_commands_that_cannot_be_carried_out_are_a_failure_too(caplog):
     assert world.stats().systems["count"].runs == 2
     with pytest.raises(hz.SystemFailure, match="'wrong' failed in tick 1"):
         crowd(wrong).tick()
+
+
+def at_thirty(world: hz.World) -> bool:
+    return world.tick_count < 3 or bool(1 // 0)
+
+
+@hz.system(run_if=at_thirty)
+def fail_at_thirty(health: Read[Health], pos: Write[Position]):
+    pos.x += 1.0
+    if health.hp == 30:
+        raise ValueError("thirty")
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_failure_names_the_entity(monkeypatch, n_threads):
+    every_system_shared(monkeypatch)
+    world = crowd(fail_at_thirty, n_threads=n_threads)
+    ship = int(world.query(Health).handles[2])
+    with pytest.raises(
+        hz.SystemFailure, match=f"'fail_at_thirty' failed in tick 1 for entity {ship:#x} at .*thirty"
+    ) as info:
+        world.tick()
+    assert info.value.entity == ship
+    assert world[Position].x[:4].tolist() == [1, 1, 0, 0]
+    with pytest.raises(hz.SystemFailure, match="for entity"):
+        world.tick()
+    with pytest.raises(hz.SystemFailure, match="failed in tick 3 at .*ZeroDivision") as info:
+        world.tick()
+    assert info.value.entity is None
 
 
 def test_of_two_that_fail_side_by_side_the_first_is_raised(caplog):

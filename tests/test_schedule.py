@@ -277,7 +277,9 @@ def test_a_failure_names_the_line_of_the_users_file():
     world.add_system(give_up)
     lines = Path(__file__).read_text().splitlines()
     line = next(i for i, text in enumerate(lines, 1) if text.endswith("# the line that is named"))
-    with pytest.raises(hz.SystemFailure, match=rf"'give_up' failed in tick 3 at .*test_schedule.py:{line}: ValueError"):
+    with pytest.raises(
+        hz.SystemFailure, match=rf"'give_up' failed in tick 3 for .*test_schedule.py:{line}: ValueError"
+    ):
         world.run(5)
 
 

@@ -105,10 +105,16 @@ def methods(cls: type) -> list[Method]:
     return [Method(name, value) for name, value in found.items()]
 
 
+def public(name: str) -> Any:
+    """What a public name stands for; of a declared system the function."""
+    value = getattr(hz, name)
+    return value.function if isinstance(value, hz.System) else value
+
+
 def explanation(name: str) -> str:
     """What a public name is: its docstring, that of its assignment, or what its dtype says."""
-    value = getattr(hz, name)
-    if isinstance(value, type | hz.System) or inspect.isfunction(value):
+    value = public(name)
+    if isinstance(value, type) or inspect.isfunction(value):
         return inspect.getdoc(value) or ""
     written = _written_below(importlib.import_module(hz._MODULE_OF[name])).get(name, "")
     if written or typing.get_origin(value) is not typing.Annotated:
@@ -250,7 +256,7 @@ def _page(topic: Topic, names: list[str]) -> str:
     types = [name for name in names if explanation(name).startswith("A field of")]
     for name in names:
         if name not in types:
-            parts += _entry(f"hz.{name}", getattr(hz, name), explanation(name))
+            parts += _entry(f"hz.{name}", public(name), explanation(name))
     if types:
         rows = [f"| `hz.{name}` | {explanation(name).removeprefix('A field of ').rstrip('.')} |" for name in types]
         parts += ["## Types of fields", "\n".join(["| name | columns |", "| --- | --- |", *rows])]

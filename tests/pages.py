@@ -83,7 +83,7 @@ def snippets(page: Path) -> list[Snippet]:
 
 
 def run(page: Path, directory: Path) -> None:
-    """Run a page's snippets; AssertionError where something else comes out than the page shows."""
+    """Run a page's snippets in a directory; AssertionError where something else comes out than the page shows."""
     found = [s for s in snippets(page) if s.runs]
     path = directory / f"{page.stem}.py"
     lines: list[str] = []
@@ -94,8 +94,9 @@ def run(page: Path, directory: Path) -> None:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        for s in found:
-            _Run(page, path, module.__dict__).snippet(s)
+        with contextlib.chdir(directory):
+            for s in found:
+                _Run(page, path, module.__dict__).snippet(s)
     finally:
         del sys.modules[module.__name__]
 

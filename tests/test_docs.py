@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
@@ -106,3 +107,19 @@ def test_every_public_name_is_explained(name):
     if inspect.isclass(value):
         for method in make_api.methods(value):
             assert inspect.getdoc(method.value), f"{name}.{method.name}"
+
+
+def test_the_features_name_tests_that_exist():
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", (DOCS / "features.md").read_text())
+    assert len(named) > 30
+    for path, test in named:
+        tree = ast.parse((ROOT / path).read_text())
+        assert test in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}, f"{path}::{test}"
+
+
+def test_the_features_have_an_answer_in_every_column():
+    tables = re.findall(r"(?:^\|.*\n)+", (DOCS / "features.md").read_text(), re.M)
+    for table in tables:
+        rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in table.splitlines()]
+        assert len({len(row) for row in rows if set(row[0]) != {"-"}}) == 1, rows[0]
+        assert all(all(row) for row in rows)

@@ -16,6 +16,7 @@ from horizon_ecs.declare import System
 from horizon_ecs.events import Emit
 from horizon_ecs.fields import flatten
 from horizon_ecs.fresh import Fresh
+from horizon_ecs.kernel import unchecked
 from horizon_ecs.lookup import WorldLookup
 from horizon_ecs.parameters import Parameter
 from horizon_ecs.program import Program, compile_columns, compile_entity
@@ -110,6 +111,7 @@ class _Jitted(Runner):
         super().__init__(world, system, commands)
         self._program, self._query = _program(system), _query(world, system)
         self._kernel: Callable[..., Any] = self._program.kernel
+        self._unchecked = unchecked(self._program.kernel)
         self._fixed = tuple(self._given(*argument.what) for argument in self._program.fixed)
         self._numbers = [argument.what for argument in self._program.scalars]
         self._scalars: list[Any] = [None] * len(self._numbers)
@@ -175,6 +177,7 @@ class _Entities(_Jitted):
         buffers = self.commands.part(part) if self._sites else ()
         if not self._program.may_raise:
             self._kernel(*segments, *self._fixed, *self._scalars, *buffers)
+            self._kernel = self._unchecked  # the arguments were right, and are made alike each time
             return
         failed = self._failed.setdefault(part, np.zeros(1, np.int64))
         try:

@@ -41,6 +41,15 @@ def test_a_wrong_dtype_is_an_error_and_no_compilation():
         storage.flip(np.zeros(3, np.float64), np.uint64(1), True, np.zeros(3, np.uint64))
 
 
+def test_an_unchecked_kernel_does_the_same():
+    kernel.warm_up("storage")
+    kinds, live = np.array([0, -1, 1], np.int16), np.array([1000, 0, 5], np.int32)
+    room = kernel.unchecked(storage.room)
+    assert room(1, kinds, live) == storage.room(1, kinds, live) == 2 * storage.PAGE - 5
+    assert kernel.unchecked(len) is len
+    assert (room is storage.room) == (not kernel.jit_enabled())
+
+
 @compiled_only
 def test_warm_up_reports_and_is_done_once(monkeypatch):
     calls = []

@@ -70,6 +70,11 @@ def reap(entity: hz.Entity, health: Read[Health], commands: hz.Commands):
         commands.despawn(entity)
 
 
+@hz.system
+def chase(pos: Write[Position], target: Read[Target], velocities: hz.Lookup[Velocity]):
+    pos.x += velocities[target.entity].x
+
+
 def _world(inputs: Inputs, *systems: hz.System) -> hz.World:
     world = hz.World(capacity=inputs.n, tick_rate=1 / DT, kinds=[Ship], n_threads=1)
     world.add_system(*systems)
@@ -177,6 +182,13 @@ def random_known(inputs: Inputs) -> Case:
     return Case(work, lambda: world.query(Position).arrays(Position)[:, 0].sum(dtype=np.float64))
 
 
+def follow(inputs: Inputs) -> Case:
+    world = _world(inputs, chase)
+    ships = _spawn(world, inputs)
+    world.add(ships, Target, {"entity": ships[inputs.targets]})
+    return Case(world.tick, lambda: world.query(Position).arrays(Position)[:, 0].sum(dtype=np.float64))
+
+
 def despawn(inputs: Inputs) -> Case:
     world = _world(inputs, reap)
 
@@ -188,5 +200,6 @@ def despawn(inputs: Inputs) -> Case:
 
 
 WORKLOADS = {
-    f.__name__: f for f in (integrate, create, create_one, destroy, add_remove, query, random, random_known, despawn)
+    f.__name__: f
+    for f in (integrate, create, create_one, destroy, add_remove, query, random, random_known, follow, despawn)
 }

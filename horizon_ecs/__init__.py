@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from horizon_ecs.access import Read as Read
     from horizon_ecs.access import Res as Res
     from horizon_ecs.access import Write as Write
+    from horizon_ecs.checking import SystemCheck as SystemCheck
+    from horizon_ecs.checking import check_system as check_system
     from horizon_ecs.commands import Commands as Commands
     from horizon_ecs.compaction import SlotMap as SlotMap
     from horizon_ecs.components import Name as Name
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from horizon_ecs.diff import Diff as Diff
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
+    from horizon_ecs.errors import CheckFailure as CheckFailure
     from horizon_ecs.errors import CompileError as CompileError
     from horizon_ecs.errors import ConnectionClosed as ConnectionClosed
     from horizon_ecs.errors import DefinitionError as DefinitionError
@@ -93,9 +96,10 @@ _PLACES = {
     "components": "Name Tag Time component event make_component object_component resource",
     "config": "ServerConfig",
     "diff": "Diff",
+    "checking": "SystemCheck check_system",
     "errors": (
-        "ArgumentError CapacityError CompileError ConnectionClosed DefinitionError HorizonError ListenError "
-        "SnapshotError StaleHandleError SystemFailure WireError"
+        "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
+        "ListenError SnapshotError StaleHandleError SystemFailure WireError"
     ),
     "events": "Emit Events",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",

@@ -8,6 +8,7 @@ HorizonError
 ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
 ├── SnapshotError        a world can't be saved as it is, or a file not be loaded (also a ValueError)
 ├── SystemFailure        a system raised while the world ticked
+├── CheckFailure         a system doesn't keep its promises (also an AssertionError)
 ├── WireError            bytes from the network are malformed
 ├── ListenError          a server can't listen where it should (also an OSError)
 └── ConnectionClosed     a server ended or refused a connection
@@ -18,6 +19,7 @@ from __future__ import annotations
 __all__ = [
     "ArgumentError",
     "CapacityError",
+    "CheckFailure",
     "CompileError",
     "ConnectionClosed",
     "DefinitionError",
@@ -78,6 +80,21 @@ class SystemFailure(HorizonError):
         self.system = system
         self.tick = tick
         self.entity = entity
+
+
+class CheckFailure(HorizonError, AssertionError):
+    """`check_system` found that a system doesn't keep its promises.
+
+    Attributes
+    ----------
+    system : str
+    problems : list of str
+    """
+
+    def __init__(self, system: str, problems: list[str]) -> None:
+        super().__init__(f"system {system!r} doesn't keep its promises:\n" + "\n".join(f"  - {p}" for p in problems))
+        self.system = system
+        self.problems = problems
 
 
 class WireError(HorizonError):

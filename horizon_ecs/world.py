@@ -154,6 +154,11 @@ class World(Saving, Tracking, RelatedEntities):
             )
         self._resources[type(resource)] = resource
 
+    @property
+    def resources(self) -> tuple[type, ...]:
+        """The types of which there is a resource."""
+        return tuple(self._resources)
+
     def resource(self, kind: type[T]) -> T:
         """The resource of a type. Raises ArgumentError where none was inserted."""
         try:

@@ -74,7 +74,7 @@ def test_only_the_policy_names_njit(path):
 
 def _jit_option(path: Path) -> set[str]:
     """`system.jit` is an option of ours, not Numba's."""
-    return {"jit"} if path.name in ("declare.py", "runners.py") else set()
+    return {"jit"} if path.name in ("checking.py", "declare.py", "runners.py") else set()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

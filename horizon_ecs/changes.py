@@ -134,6 +134,10 @@ class Changes:
         """The components and kinds that are tracked."""
         return list(self._tracked)
 
+    def known(self) -> list[tuple[Component | Kind, Tracked]]:
+        """What is tracked, with what is known of it."""
+        return list(self._tracked.items())
+
     # -- writes ------------------------------------------------------------------------------------------------
 
     def stamp_rows(self, component: Component, slots: NDArray[np.uint32]) -> None:
@@ -229,6 +233,29 @@ class Changes:
                 tracked.begin(self._world.tick_now)
             for watch in self._watches:
                 watch.begin(self._rows)
+
+    def follow(self, other: Changes, n_rows: int) -> None:
+        """Know what another world knows, whose state was copied; begin anew where it noticed other things than this.
+
+        Parameters
+        ----------
+        other : Changes
+        n_rows : int
+            The rows that one of both ever used.
+        """
+        mine, theirs = self._world, other._world
+        watched = [[(w.event, w.tracked.what) for w in changes._watches] for changes in (self, other)]
+        alike = mine.kinds == theirs.kinds and mine.components == theirs.components and watched[0] == watched[1]
+        if not alike or not self._tracked.keys() <= other._tracked.keys():
+            self.reset()
+            return
+        if self._tracked:
+            self._rows.follow(other._rows, n_rows)
+        for what, tracked in self._tracked.items():
+            tracked.follow(other._tracked[what], n_rows)
+        for watch, one in zip(self._watches, other._watches, strict=True):
+            watch.follow(one, n_rows)
+        self._owed = {self._tracked[t.what]: news for t, news in other._owed.items() if t.what in self._tracked}
 
     # -- questions ---------------------------------------------------------------------------------------------
 

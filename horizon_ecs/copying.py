@@ -33,6 +33,9 @@ def copy_into(world: World, other: World) -> None:
             f"{len(other)} entities in {n_pages * PAGE} slots don't fit a world of capacity {world.capacity}"
         )
     _check_states(world, other)
+    if world.seed != other.seed and world.schedule.systems:
+        raise ArgumentError(f"systems of this world draw with the seed {world.seed}; the other's is {other.seed}")
+    n_rows = max(n_pages, n_pages_touched(world)) * PAGE
     resources = {kind: copy.deepcopy(value) for kind, value in other._resources.items()}
     objects = {c: copy.deepcopy(column._by_slot) for c, column in other._objects.items()}
     world.register(*(other.kinds[n] for n in np.unique(other.page_kind[:n_pages]) if n != storage.FREE_PAGE))
@@ -43,6 +46,8 @@ def copy_into(world: World, other: World) -> None:
         column.replace(objects.get(column.component, {}))
     _copy_resources(world, resources)
     _copy_rest(world, other)
+    written_from_outside(world)
+    world.changes.follow(other.changes, n_rows)
 
 
 def _check_idle(*worlds: World) -> None:
@@ -117,7 +122,6 @@ def _copy_rest(world: World, other: World) -> None:
     world._states.replace(other._states)
     world.references.follow(other.references)
     world.links.follow(other.links)
-    written_from_outside(world)
     for event in world._events.keys() | other._events.keys():
         queue = other._queue(event)
         world._queue(event).restore(queue.waiting, queue.batch)
@@ -127,7 +131,6 @@ def written_from_outside(world: World) -> None:
     """Let go of what was worked out from tables and columns."""
     world.structure_version += 1
     world.links.outdate()
-    world.changes.reset()
 
 
 def _copy_resources(world: World, resources: dict[type, Any]) -> None:
@@ -152,7 +155,9 @@ def clone(world: W) -> W:
     )  # fmt: skip
     for component in world.components:
         made.bit(component)
-    copy_into(made, world)
+    for what, tracked in world.changes.known():
+        made.changes.track(what, tracked.max_history)
     made.add_system(*world.schedule.systems)
+    copy_into(made, world)
     made.schedule.follow(world.schedule)
     return made

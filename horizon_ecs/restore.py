@@ -241,6 +241,7 @@ def _fill(world: World, s: Snapshot, classes: Classes) -> None:
         world._states.restore(classes.states[name], held["current"], held["asked"], held["entered"])
     world.references.outdate()
     written_from_outside(world)
+    world.changes.reset()
     _check_relations(world, s)
     for name, batches in s.events.items():
         event = classes.events[name]

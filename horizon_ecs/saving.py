@@ -104,12 +104,14 @@ class Saving(Entities):
         """Take over another world's state, in place: handles of that world are valid here, and columns stay where they
         are.
 
-        Systems stay this world's own. Nothing is allocated beyond what the other's pages take.
+        Systems stay this world's own, and so do callbacks. What tracking has noticed follows where both have the same
+        systems and kinds, as a clone has; else it begins anew. Nothing is allocated that grows with the world.
 
         Raises
         ------
         ArgumentError
-            Within a tick; or it has kinds that can't be registered here.
+            Within a tick; it has kinds that can't be registered here, or another seed than this world's systems draw
+            with; or this world has a state that it lacks.
         CapacityError
             It doesn't fit.
         """

@@ -33,6 +33,13 @@ class Delta(NamedTuple):
     changed: NDArray[np.uint32]
 
 
+def _copy(to: NDArray[Any], source: NDArray[Any], n_rows: int) -> None:
+    """Copy rows, and clear those that the source is too short for."""
+    n = min(n_rows, len(source))
+    to[:n] = source[:n]
+    to[n:n_rows] = 0
+
+
 class Rows:
     """Who lived where with which components at the last sync, and what differs since.
 
@@ -46,7 +53,19 @@ class Rows:
         self._world = world
         self.signature: NDArray[np.uint64] = reserve((world.n_slots,), np.uint64)
         self.generation: NDArray[np.uint32] = reserve((world.n_slots,), np.uint32)
+        self.page_kind: NDArray[np.int16]
+        self._n_pages: int
         self.take(slice(0, world.n_pages_used * PAGE))
+
+    def follow(self, other: Rows, n_rows: int) -> None:
+        """Be as another world's, whose tables were copied."""
+        _copy(self.signature, other.signature, n_rows)
+        _copy(self.generation, other.generation, n_rows)
+        n_pages = min(len(other.page_kind), len(self.page_kind))
+        self.page_kind = np.full(len(self.page_kind), storage.FREE_PAGE, np.int16)
+        self.page_kind[:n_pages] = other.page_kind[:n_pages]
+        self._n_pages = other._n_pages
+        self._version = self._world.structure_version - (0 if other.are_current else 1)
 
     @property
     def are_current(self) -> bool:
@@ -87,6 +106,10 @@ class _Column:
         self.now: NDArray[Any] = column.view(f"u{word}")
         self.before: NDArray[Any] = reserve(self.now.shape, self.now.dtype)
 
+    def follow(self, other: _Column, n_rows: int) -> None:
+        """Be as another world's."""
+        _copy(self.before, other.before, n_rows * self.width)
+
     def take(self, rows: slice | NDArray[np.uint32]) -> None:
         """Take some rows as they stand."""
         self.before.reshape(-1, self.width)[rows] = self.now.reshape(-1, self.width)[rows]
@@ -113,6 +136,10 @@ class Watch:
         n = self._world.n_pages_used * PAGE
         if self.event == "add":
             self._mask[:n] = (self._world.signature[:n] & self.tracked.bit) != 0
+
+    def follow(self, other: Watch, n_rows: int) -> None:
+        """Be as another world's."""
+        _copy(self._mask, other._mask, n_rows)
 
     def note(self, delta: Delta) -> None:
         """Take in what a sync found."""
@@ -180,6 +207,16 @@ class Tracked:
         self.is_stamped = False
         self._log: collections.deque[tuple[int, NDArray[np.uint64]]] = collections.deque()
         self._first_tick = self._known_from = tick
+
+    def follow(self, other: Tracked, n_rows: int) -> None:
+        """Know what another world knows, whose columns were copied."""
+        for mine, theirs in zip(self._columns, other._columns, strict=True):
+            mine.follow(theirs, n_rows)
+        _copy(self.added, other.added, n_rows)
+        _copy(self.changed, other.changed, n_rows)
+        _copy(self._dirty, other._dirty, len(self._dirty))
+        self.is_stamped, self.max_history, self._log = other.is_stamped, other.max_history, other._log.copy()
+        self._first_tick, self._known_from = other._first_tick, other._known_from
 
     def stamp(self, pages: NDArray[np.integer[Any]] | slice) -> None:
         """Note that values in some pages may have been written."""

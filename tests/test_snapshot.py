@@ -540,6 +540,66 @@ def test_a_clone_is_independent_and_runs_the_same_systems():
     assert twin.digest(skip_resources=[Loose]) == world.digest(skip_resources=[Loose])
 
 
+@hz.system(changed=[Body])
+def notice(mind: hz.Write[Mind]):
+    mind.seen += 1
+
+
+@hz.system(added=[Asleep], every=2, phase="react")
+def wake(mind: hz.Write[Mind]):
+    mind.seen += 1000
+
+
+@hz.system(form="columns", phase="react")
+def nudge(world: hz.World):
+    chosen = world.query(Body).sample(3, world.rng)
+    world.set(chosen[:2], Body, {"mass": world.rng.random(2)})
+    if world.has(chosen[2], Asleep)[0]:
+        world.remove(chosen[2:], Asleep)
+    else:
+        world.add(chosen[2:], Asleep)
+
+
+def test_what_changed_is_known_to_clones_and_after_rolling_back():
+    world = hz.World(capacity=2000, track=[Body])
+    world.spawn(Beast, 50)
+    world.add_system(notice, wake, nudge)
+    world.run(5)
+    world.set(world.query().handles[:4], Body, {"mass": 9.0})
+    saved, twin = world.clone(), world.clone()
+    told = []
+    world.on_change(Body, lambda handles: told.append(handles.tolist()))
+    for _ in range(2):
+        assert twin.changed(Body, since=2).tolist() == world.changed(Body, since=2).tolist()
+        assert twin.changed(Body, since=2).any()
+        assert twin.added(Body, since=1).tolist() == world.added(Body, since=1).tolist()
+        twin.run(6)
+        world.run(6)
+        assert twin.digest() == world.digest() != saved.digest()
+        twin.copy_from(saved)
+        world.copy_from(saved)
+    assert len(told) % 2 == 0
+    assert told[: len(told) // 2] == told[len(told) // 2 :] != []
+
+
+def test_worlds_that_noticed_other_things_begin_anew():
+    world, other = hz.World(capacity=100, track=[Body]), hz.World(capacity=100)
+    other.spawn(Beast, 3)
+    world.spawn(Beast, 2)
+    world.copy_from(other)
+    assert not world.changed(Body, since=0).any()
+    world.set(world.query().handles[1], Body, {"mass": 3})
+    assert np.flatnonzero(world.changed(Body)).tolist() == [1]
+
+
+def test_systems_keep_the_seed_that_they_draw_with():
+    world = go_on(zoo.make(), 1)
+    before = world.digest()
+    with pytest.raises(hz.ArgumentError, match="systems of this world draw with the seed 5; the other's is 6"):
+        world.copy_from(zoo.make(seed=6))
+    assert world.digest() == before
+
+
 def test_a_clone_keeps_what_is_disabled():
     world = go_on(zoo.make(), 1)
     world.schedule.enable(breed, on=False)

@@ -17,6 +17,7 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of
 from horizon_ecs.errors import CapacityError
 from horizon_ecs.kinds import Kind
+from horizon_ecs.relations import is_relation
 from horizon_ecs.sites import ADD, COMMANDS, DESPAWN, EMIT, SPAWN, Site
 from horizon_ecs.values import as_columns
 
@@ -88,6 +89,8 @@ class Wanted:
         for operation, component, values, handles in self.changes:
             if component is not None:
                 there = handles[world.alive(handles)]
+                if operation == ADD and is_relation(component) and values is not None:
+                    there = there[~world.has(there, component)]  # the others get another target
                 world._optional_rows(there, component)
                 if operation == ADD and values is not None and fields_of(component):
                     as_columns(component, values, len(handles))
@@ -188,6 +191,9 @@ def _change(
         world.add(handles[there], component)
     else:
         columns = as_columns(component, values, len(handles))
+        if is_relation(component):
+            world.relate_late(handles[there], component, _some(columns, there))
+            return
         world.add(handles[there], component, _without_dead(world, component, _some(columns, there)))
 
 

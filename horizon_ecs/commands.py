@@ -34,6 +34,10 @@ class Commands:
     values to an entity that has gone by then becomes 0. If the spawns of a system together exceed the world's capacity,
     or a value isn't one that the component may have, nothing of what the system asked for is done.
 
+    `cmd.add(entity, Parent(target))` also gives one that has the relation another target. If the target has gone by
+    then, the entity fares as the relation's `on_target_death` says. A cycle is refused when it would arise: what the
+    system asked for before that is done.
+
     In a plain call, as in a test, the commands are collected in `recorded`: ("despawn", entity), ("add", entity,
     component class or instance), ("remove", entity, component class), ("spawn", kind, n, {name: values}).
     """

@@ -115,7 +115,8 @@ def compile_columns(system: System[..., Any]) -> Program:
     scalars = _scalars(body)
     opening = f"def {body.ours(system.name)}({', '.join([*(a.name for a in scalars), *body.fields.values()])}):\n"
     fixed = _columns(body)
-    kinds = [kernel.array_type(_field(body, key).dtype, readonly=uses[key[0]] == "read") for key in body.fields]
+    fields = {key: _field(body, key) for key in body.fields}
+    kinds = [kernel.array_type(f.dtype, readonly=f.fixed or uses[owner] == "read") for (owner, _), f in fields.items()]
     return _finish(body, opening, "", [*(a.type for a in scalars), *kinds], fixed, scalars)
 
 

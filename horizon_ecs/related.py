@@ -60,6 +60,20 @@ class RelatedEntities(Structure):
         self._write(slots, [(self.column(relation, name), values) for name, values in given.items()])
         self._flip(fresh, relation, True)
 
+    def relate_late(self, handles: NDArray[np.uint64], relation: Component, values: dict[str, Any]) -> None:
+        """Carry a command out: `values` by column, 0 and defaults where there are none. Raises as `relate`.
+
+        Targets may have ended since they were named; then their sources fare as if they had been tied before.
+        """
+        given = {**{f.name: f.default for f in fields_of(relation)}, **values}
+        targets = np.broadcast_to(given.pop("target"), handles.shape)
+        dead = (targets != 0) & ~self.alive(targets)
+        self.relate(handles, relation, np.where(dead, np.uint64(0), targets), **given)
+        if on_target_death(relation) == "despawn":
+            self.despawn(handles[dead])
+        elif on_target_death(relation) == "remove":
+            self._lose(relation, self.slots_of(handles[dead]))
+
     def _given(
         self, component: Component, value: Any, n: int, slots: NDArray[np.uint32] | None = None
     ) -> dict[str, Any]:
@@ -185,6 +199,9 @@ class RelatedEntities(Structure):
         self.changes.stamp_rows(relation, slots)
         target[slots] = 0
         if on_target_death(relation) == "remove":
-            optional = np.array([relation in kind.optional for kind in self.kinds], np.bool_)
-            losing = slots[(self.signature[slots] != 0) & optional[self.page_kind[slots // storage.PAGE]]]
-            self.remove(self.handles_of(losing), relation)
+            self._lose(relation, slots[self.signature[slots] != 0])
+
+    def _lose(self, relation: Component, slots: NDArray[np.uint32]) -> None:
+        """Take a relation from living rows, where the kind allows."""
+        optional = np.array([relation in kind.optional for kind in self.kinds], np.bool_)
+        self.remove(self.handles_of(slots[optional[self.page_kind[slots // storage.PAGE]]]), relation)

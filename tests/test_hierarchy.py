@@ -181,6 +181,25 @@ def test_a_parent_without_a_transform_places_nobody(world):
     assert world.get(below, hz.WorldTransform).position.x == 2.0
 
 
+def test_hidden_parents_go_on_placing_their_children(world):
+    root = world.spawn(Part, 1, Transform={"position": (100, 0, 0)})[0]
+    child = world.spawn(Part, 1, Parent=root, Transform={"position": (1, 0, 0)})[0]
+    world.hide(root)
+    hz.propagate_transforms(world)
+    assert world.get(child, hz.WorldTransform).position.x == 101.0
+
+
+def test_placing_somebody_elsewhere_is_a_change(world):
+    root = world.spawn(Card, 2)[0]
+    child = world.spawn(Card, 1, Parent=root)[0]
+    world.track(hz.WorldTransform2D)
+    world.add_system(hz.propagate_transforms_2d)
+    world.run(2)
+    world.set(root, hz.Transform2D, {"x": 5.0})
+    world.tick()
+    assert world.query().changed(hz.WorldTransform2D).tolist() == [root, child]
+
+
 def test_a_long_chain_is_placed_in_one_pass(world):
     cards = world.spawn(Card, 2_000, Transform2D={"x": 1.0})
     world.relate(cards[:-1], hz.Parent, cards[1:])

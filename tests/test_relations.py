@@ -62,6 +62,16 @@ def test_a_relation_is_a_component_with_a_target_before_its_data():
     assert hz.Parent() == hz.Parent(target=0)
 
 
+def test_what_can_only_be_read_serves_as_handles(world):
+    ships = world.spawn(Ship, 2)
+    world.relate(ships[1], DockedAt, ships[0])
+    targets = world[DockedAt].target[1:2]
+    assert not targets.flags.writeable
+    assert world.alive(targets).all()
+    assert world.slots_of(targets).tolist() == [0]
+    assert world.despawn(targets) == 1
+
+
 def test_wrong_declarations_are_refused():
     with pytest.raises(hz.DefinitionError, match=r"on_target_death must be one of .*not 'explode'"):
 
@@ -221,6 +231,10 @@ def test_systems_read_targets_and_write_data(world):
     assert [world.get(s, Mass).kg for s in ships] == [2002.0, 2002.0]
 
 
+def zero(array):
+    array[:] = 0
+
+
 def test_no_system_writes_a_target(world):
     with pytest.raises(hz.DefinitionError, match=r"Parent has only a target.*cmd\.add\(entity, Parent\(target\)\)"):
 
@@ -232,8 +246,92 @@ def test_no_system_writes_a_target(world):
     def undock(docked: Write[DockedAt]):
         docked.target = 0
 
-    with pytest.raises(hz.DefinitionError, match=r"docked\.target can't be written.*cmd\.add\(entity, DockedAt"):
-        world.add_system(undock)
+    @hz.system(form="columns", jit=True)
+    def undock_all(docked: Write[DockedAt]):
+        docked.target[:] = 0
+
+    for declared in (undock, undock_all):
+        with pytest.raises(hz.DefinitionError, match=r"docked\.target can't be written.*cmd\.add\(entity, DockedAt"):
+            world.add_system(declared)
+
+    @hz.system(form="columns", jit=True)
+    def undock_by_a_helper(docked: Write[DockedAt]):
+        zero(docked.target)
+
+    with pytest.raises(hz.CompileError, match="readonly"):
+        world.add_system(undock_by_a_helper)
+
+
+@hz.system(with_=[Mass], without=[DockedAt])
+def dock(entity: hz.Entity, follows: Read[Follows], cmd: hz.Commands):
+    cmd.add(entity, DockedAt(follows.target, since=2.0))
+
+
+@hz.system(without=[DockedAt], form="columns")
+def dock_plainly(entity: hz.Entity, follows: Read[Follows], cmd: hz.Commands):
+    cmd.add(entity, DockedAt(follows.target, since=2.0))
+
+
+@pytest.mark.parametrize("system", [dock, dock_plainly])
+def test_commands_tie(world, system):
+    ships = world.spawn(Ship, 4)
+    world.relate(ships[1:3], Follows, ships[[0, 3]])
+    world.add_system(system)
+    world.tick()
+    assert world.query(DockedAt).handles.tolist() == ships[1:3].tolist()
+    assert world.targets_of(ships[1:3], DockedAt).tolist() == ships[[0, 3]].tolist()
+    assert world.get(ships[1], DockedAt).since == 2.0
+
+
+@hz.system
+def adopt_oneself(entity: hz.Entity, parent: Read[hz.Parent], cmd: hz.Commands):
+    if parent.target == 0:
+        cmd.add(entity, hz.Parent(entity))
+
+
+def test_commands_make_nobody_its_own_target(world):
+    world.spawn(Drone, 1)
+    world.add_system(adopt_oneself)
+    with pytest.raises(hz.SystemFailure, match="'adopt_oneself'.*can't be its own target"):
+        world.tick()
+
+
+@hz.system
+def adopt(entity: hz.Entity, follows: Read[Follows], cmd: hz.Commands):
+    cmd.add(entity, hz.Parent(follows.target))
+
+
+def test_commands_give_another_parent_and_refuse_cycles(world):
+    ships = world.spawn(Ship, 3)
+    drones = world.spawn(Drone, 2, Parent=ships[0], Follows=ships[1:])  # whose kind always has a parent
+    world.add_system(adopt)
+    world.tick()
+    assert world.targets_of(drones, hz.Parent).tolist() == ships[1:].tolist()
+    world.set(drones, Follows, drones[::-1])
+    with pytest.raises(hz.SystemFailure, match=r"'adopt'.*ArgumentError: Parent: .*cycle through entity 0x"):
+        world.tick()
+    assert world.targets_of(drones, hz.Parent).tolist() == ships[1:].tolist()
+
+
+def test_a_command_may_name_a_target_that_ends_in_the_same_phase(world):
+    @hz.system(form="columns")
+    def late(world: hz.World, cmd: hz.Commands):
+        cmd.despawn(hub)
+        cmd.add(ships[0], DockedAt(hub))
+        cmd.add(ships[1], Follows(hub))
+        cmd.add(drones[:2], hz.Parent(hub))
+        cmd.add(drones[2], Follows(hub))
+        cmd.add(hub, Follows(ships[0]))
+
+    (hub,), ships, drones = world.spawn(Ship, 1), world.spawn(Ship, 2), world.spawn(Drone, 3)
+    world.relate(drones[0], hz.Parent, ships[0])
+    world.relate(ships[1], Follows, ships[0])
+    world.add_system(late)
+    world.tick()
+    assert world.get(ships[0], DockedAt).target == 0  # "clear"
+    assert not world.has(ships[1], Follows).any()  # "remove"
+    assert world.alive(drones).tolist() == [False, False, True]  # "despawn"
+    assert world.get(drones[2], Follows).target == 0  # which drones always have
 
 
 # -- following back ----------------------------------------------------------------------------------------------
@@ -357,6 +455,42 @@ def test_new_targets_and_lost_ones_are_changes(world):
     world.tick()
     assert world.query().changed(DockedAt).tolist() == [ships[2]]
     assert world.removed(Follows).tolist() == [ships[3]]
+
+
+def test_copies_keep_their_targets_and_are_sources_too(world):
+    ships = world.spawn(Ship, 3)
+    world.relate(ships[1:], hz.Parent, ships[0])
+    assert world.children_of(ships[0]).size == 2
+    (twin,) = world.duplicate(ships[1])
+    assert set(world.children_of(ships[0])) == {*ships[1:], twin}
+    other = hz.World(capacity=PAGE)
+    copies = other.spawn_from(world, ships)
+    assert other.children_of(copies.new[0]).tolist() == copies.new[1:].tolist()
+    clone = world.clone()
+    assert clone.despawn(ships[0]) == 4
+    assert len(world) == 4
+
+
+def test_the_defaults_of_a_kind_name_nobody():
+    with pytest.raises(hz.DefinitionError, match=r"kind 'K': defaults can't refer to an entity, .*Parent\(target=5\)"):
+        hz.Kind("K", hz.Parent, defaults=[hz.Parent(5)])
+
+
+def test_a_failed_phase_leaves_nobody_tied_to_the_dead(world):
+    ships = world.spawn(Ship, 2, Mass=[9.0, 1.0])
+    world.relate(ships[1], DockedAt, ships[0])
+
+    @hz.system(form="columns", phase="react")
+    def fail(world: hz.World):
+        world.despawn(ships[0])
+        raise RuntimeError("late")
+
+    world.add_system(fail)
+    with pytest.raises(hz.SystemFailure):
+        world.tick()
+    assert world.targets_of(ships[1], DockedAt).tolist() == [0]
+    world.despawn(world.spawn(Ship, 1))
+    assert world.get(ships[1], DockedAt).target == 0
 
 
 def test_compaction_takes_relations_along(world):

@@ -31,7 +31,7 @@ def slot_of(handle, generation, signature):
     return slot if found else np.int64(-1)
 
 
-@kernel("int64(uint64[::1], uint32[::1], uint64[::1], uint32[::1])")
+@kernel("int64(Array(uint64, 1, 'C', readonly=True), uint32[::1], uint64[::1], uint32[::1])")
 def check_handles(handles, generation, signature, out_slot):
     """Write the slots of `handles`; return the index of the first that is stale, or -1.
 
@@ -52,7 +52,7 @@ def handles_of(slots, generation, out_handle):
         out_handle[i] = (np.uint64(generation[slots[i]]) << _SLOT_BITS) | np.uint64(slots[i])
 
 
-@kernel("void(uint64[::1], uint32[::1], uint64[::1], boolean[::1])")
+@kernel("void(Array(uint64, 1, 'C', readonly=True), uint32[::1], uint64[::1], boolean[::1])")
 def alive(handles, generation, signature, out_alive):
     """Write for each handle whether its entity lives."""
     for i in range(len(handles)):
@@ -144,7 +144,8 @@ def room(kind, page_kind, page_live):
 
 
 @kernel(
-    "int64(uint64[::1], boolean, int16[::1], int32[::1], int32[::1], uint64[::1], uint32[::1], uint32[::1], int64[::1])"
+    "int64(Array(uint64, 1, 'C', readonly=True), boolean, int16[::1], int32[::1], int32[::1], uint64[::1], "
+    "uint32[::1], uint32[::1], int64[::1])"
 )
 def despawn(handles, ignore, page_kind, page_live, first_free, signature, generation, born, n_killed):
     """End entities; a handle that occurs twice counts once.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,207 +22,25 @@ from hypothesis.stateful import (
 )
 
 import horizon_ecs as hz
-from horizon_ecs import Read, Write, b1, f4, f8, i2, u4, vec3
 from horizon_ecs.columns import PAGE
 from horizon_ecs.systems import storage
-from tests.twin import Sort, Twin, Values
-
-# -- what lives in these worlds ----------------------------------------------------------------------------------
-
-
-class Mode(enum.IntEnum):
-    IDLE = 0
-    CHASE = 3
-    FLEE = 7
-
-
-@hz.component
-class Name:
-    number: u4
-    leader: hz.Entity
-
-
-@hz.component
-class Body:
-    position: vec3
-    mass: f4 = 1.5
-
-
-@hz.component
-class Life:
-    hp: i2 = 100
-
-
-@hz.component
-class Mind:
-    mode: Mode
-    mood: f8 = -0.5
-    target: hz.Entity
-
-
-@hz.component
-class Cargo:
-    amount: f8 = 2.5
-    sealed: b1 = True
-
-
-@hz.object_component
-class Note:
-    text: str = "blank"
-    marks: dict = dataclasses.field(default_factory=dict)
-
-
-class Marked(hz.Tag): ...
-
-
-Thing = hz.Kind("Thing", Name, Body, optional=[Marked, Note])
-Ship = hz.Kind("Ship", Life, extends=Thing, optional=[Mind, Cargo])
-Carrier = hz.Kind("Carrier", Cargo, extends=Ship)
-Rock = hz.Kind("Rock", Name, optional=[Life, Cargo, Marked])
-
-KINDS = {kind.name: kind for kind in (Thing, Ship, Carrier, Rock)}
-COMPONENTS = {c.__name__: c for c in (Name, Body, Life, Mind, Cargo, Marked, Note)}
-
-# The same once more, as the twin is told.
-SORTS = {
-    "Thing": Sort(("Name", "Body"), ("Marked", "Note")),
-    "Ship": Sort(("Life",), ("Mind", "Cargo"), extends="Thing"),
-    "Carrier": Sort(("Cargo",), extends="Ship"),
-    "Rock": Sort(("Name",), ("Life", "Cargo", "Marked")),
-}
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "Name": {"number": 0, "leader": 0},
-    "Body": {"position.x": 0.0, "position.y": 0.0, "position.z": 0.0, "mass": 1.5},
-    "Life": {"hp": 100},
-    "Mind": {"mode": 0, "mood": -0.5, "target": 0},
-    "Cargo": {"amount": 2.5, "sealed": True},
-    "Marked": {},
-    "Note": {"text": "blank", "marks": {}},
-}
-
-# -- what systems do to them, and what that means ----------------------------------------------------------------
-
-
-@hz.system(phase="input", form="columns", jit=True)
-def age(life: Write[Life]):
-    life.hp -= 3
-
-
-@hz.system(phase="simulate")
-def reap(entity: hz.Entity, life: Read[Life], cmd: hz.Commands):
-    if life.hp <= 0:
-        cmd.despawn(entity)
-
-
-@hz.system(phase="simulate", after=[reap])
-def mark(entity: hz.Entity, life: Read[Life], cmd: hz.Commands):
-    if life.hp < 40:
-        cmd.add(entity, Marked)
-    else:
-        cmd.remove(entity, Marked)
-
-
-@hz.system(phase="simulate", without=[Marked])
-def fall(body: Write[Body]):
-    body.mass *= 0.5
-
-
-@hz.system(phase="simulate", form="columns")
-def forget(entity: hz.Entity, mind: Write[Mind], cmd: hz.Commands) -> None:
-    mind.mood += 0.25
-    cmd.remove(entity[mind.mode == Mode.FLEE], Mind)
-
-
-@hz.system(phase="react", form="columns", with_=[Marked])
-def drown(world: hz.World, entity: hz.Entity, cargo: Read[Cargo]) -> None:
-    world.despawn(entity[cargo.amount > 90], missing="ignore")
-
-
-SYSTEMS = (age, reap, mark, fall, forget, drown)
-
-
-def tick(twin: Twin) -> None:
-    """What one tick of the systems means."""
-    life = {h: twin.things[h].has["Life"] for h in twin.having("Life")}
-    for values in life.values():
-        values["hp"] -= 3
-    for handle in twin.find(["Body"], ["Marked"]):
-        twin.things[handle].has["Body"]["mass"] *= 0.5
-    for handle in twin.having("Mind"):
-        twin.things[handle].has["Mind"]["mood"] += 0.25
-    flee = [h for h in twin.having("Mind") if twin.things[h].has["Mind"]["mode"] == 7]
-    twin.despawn(h for h, values in life.items() if values["hp"] <= 0)
-    twin.add([h for h, values in life.items() if 0 < values["hp"] < 40], "Marked")
-    twin.remove([h for h, values in life.items() if values["hp"] >= 40], "Marked")
-    twin.remove(flee, "Mind")
-    twin.settle()
-    twin.despawn([h for h in twin.having("Cargo", "Marked") if twin.things[h].has["Cargo"]["amount"] > 90])
-    twin.settle()
-
-
-# -- values, in every form that a call takes ---------------------------------------------------------------------
-
-FORMS = ["array", "row", "mapping", "part", "structured", "instance", "instances"]
-
-
-def _numbers(component: str, n: int, rng: np.random.Generator, living: list[int]) -> Values:
-    """A list of n values for each column, all of which it holds exactly."""
-    made: Values = {}
-    for column, default in DEFAULTS[component].items():
-        if column == "mode":
-            made[column] = rng.choice([0, 3, 7], n).tolist()
-        elif column in ("target", "leader"):
-            made[column] = rng.choice(np.array([0, *living], np.uint64), n).tolist()
-        elif column == "text":
-            made[column] = rng.choice(["", "a note", "ένα σημείωμα"], n).tolist()
-        elif column == "marks":
-            made[column] = [{"n": int(number)} if number else {} for number in rng.integers(0, 3, n)]
-        elif isinstance(default, bool):
-            made[column] = (rng.random(n) < 0.5).tolist()
-        elif isinstance(default, int):
-            made[column] = rng.integers(0, 200, n).tolist()
-        else:
-            made[column] = (rng.integers(-200, 200, n) / 2).tolist()
-    return made
-
-
-def _instance(component: str, values: Values, i: int) -> Any:
-    one = {column: numbers[i] for column, numbers in values.items()}
-    if component == "Body":
-        return Body((one["position.x"], one["position.y"], one["position.z"]), one["mass"])
-    return COMPONENTS[component](**one)
-
-
-def in_form(component: str, form: str, n: int, rng: np.random.Generator, living: list[int]) -> tuple[Any, Values]:
-    """Values for n entities: as they are passed to a world, and as the twin takes them."""
-    values = _numbers(component, max(n, 1), rng, living)
-    first = {column: numbers[0] for column, numbers in values.items()}
-    each = {column: numbers[:n] for column, numbers in values.items()}
-    if component == "Note" and form not in ("row", "instance"):
-        return [_instance(component, values, i) for i in range(n)], each
-    dtypes = [(f.name, f.dtype) for f in COMPONENTS[component].__hz_fields__]
-    if form == "array" and component not in ("Mind", "Name"):
-        floats = component == "Body"
-        columns = np.array(list(each.values()), np.float64 if floats else np.int64).T.reshape(n, len(each))
-        return columns, {column: numbers.tolist() for column, numbers in zip(each, columns.T, strict=True)}
-    if form == "row":
-        return _instance(component, values, 0) if len(first) > 1 else next(iter(first.values())), first
-    if form == "mapping":
-        return {column: np.array(numbers, dict(dtypes)[column]) for column, numbers in each.items()}, each
-    if form == "part":
-        column = list(each)[-1]
-        return {column: first[column]}, {column: first[column]}
-    if form == "structured":
-        rows = np.zeros(n, dtypes)
-        for column, numbers in each.items():
-            rows[column] = numbers
-        return rows, each
-    if form in ("instances", "array") and n:
-        return [_instance(component, values, i) for i in range(n)], each
-    return _instance(component, values, 0), first
-
-
-# -- the machine -------------------------------------------------------------------------------------------------
+from tests import twin_game
+from tests.twin import Twin, Values
+from tests.twin_game import (
+    COMPONENTS,
+    DEFAULTS,
+    FATES,
+    FORMS,
+    KINDS,
+    REFERENCES,
+    SORTS,
+    SYSTEMS,
+    Name,
+    Note,
+    Ship,
+    in_form,
+    numbers_for,
+)  # fmt: skip
 
 seeds = st.integers(0, 2**16)
 shares = st.sampled_from([0.1, 0.3, 0.5, 1.0])
@@ -230,6 +49,7 @@ forms = st.sampled_from(FORMS)
 kinds = st.sampled_from(list(KINDS))
 components = st.sampled_from(list(COMPONENTS))
 sets_of_components = st.sets(components, max_size=2)
+relations = st.sampled_from(list(FATES))
 
 
 populated = precondition(lambda self: self.twin.things)
@@ -241,6 +61,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.step = 0
+        self.folder = tempfile.TemporaryDirectory()
 
     @initialize(crowded=st.sampled_from([False] * 5 + [True]), order=st.permutations(list(KINDS)))
     def begin(self, crowded: bool, order: list[str]) -> None:
@@ -248,11 +69,16 @@ class Machine(RuleBasedStateMachine):
         capacity = PAGE + 60 if crowded else 40
         self.world = hz.World(capacity=capacity, kinds=[KINDS[name] for name in order])
         self.world.add_system(*SYSTEMS)
-        self.twin = Twin(capacity, SORTS, DEFAULTS, [("Name", "leader"), ("Mind", "target")])
+        self.spare = hz.World(capacity=capacity, kinds=self.world.kinds)
+        self.spare.add_system(*SYSTEMS)
+        self.twin = Twin(capacity, SORTS, DEFAULTS, REFERENCES, FATES)
         if crowded:
             self.twin.spawn(self.world.spawn(Ship, PAGE + 10).tolist(), "Ship", {})
         for number, kind in enumerate(order):
-            self.spawn(kind, 5, "structured", number, {"Name", "Life", "Mind", "Note"})
+            self.spawn(kind, 5, "structured", number, {"Name", "Life", "Mind", "Note", "Parent", "Escort"})
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
 
     def pick(self, seed: int, share: float, among: list[int] | None = None) -> list[int]:
         """Some of those that live, in random order."""
@@ -322,7 +148,7 @@ class Machine(RuleBasedStateMachine):
         picked = self.pick(seed, share)
         fits = [h for h in picked if component in self.twin.optional(self.twin.things[h].kind)]
         passed, meant = None, None
-        if form and DEFAULTS[component]:
+        if form and DEFAULTS[component] and component not in FATES:
             passed, meant = in_form(component, form, len(fits), rng, list(self.twin.things))
         self.world.add(fits, COMPONENTS[component], passed)
         self.twin.add(fits, component, meant)
@@ -345,7 +171,7 @@ class Machine(RuleBasedStateMachine):
     @populated
     @rule(component=components, seed=seeds, share=shares, form=forms)
     def set_values(self, component: str, seed: int, share: float, form: str) -> None:
-        if not DEFAULTS[component]:
+        if not DEFAULTS[component] or component in FATES:
             return
         picked = self.pick(seed, share)
         having = [h for h in picked if component in self.twin.things[h].has]
@@ -358,22 +184,96 @@ class Machine(RuleBasedStateMachine):
     @populated
     @rule(component=components, seed=seeds, share=shares)
     def write_columns(self, component: str, seed: int, share: float) -> None:
-        if component == "Note":
+        if component == "Note" or component in FATES:
             return
         having = self.pick(seed, share, self.twin.having(component))
         slots = self.world.slots_of(having)
-        meant = _numbers(component, len(having), np.random.default_rng(seed), list(self.twin.things))
+        meant = numbers_for(component, len(having), np.random.default_rng(seed), list(self.twin.things))
         for column, numbers in meant.items():
             self.world.column(COMPONENTS[component], column)[slots] = numbers
         self.twin.set(having, component, meant)
 
-    @rule(n=st.integers(1, 3))
-    def tick(self, n: int) -> None:
-        self.world.run(n)
-        for _ in range(n):
-            tick(self.twin)
+    # -- relations ---------------------------------------------------------------------------------------------
+
+    @populated
+    @rule(relation=relations, seed=seeds, share=shares, by_set=st.booleans())
+    def relate(self, relation: str, seed: int, share: float, by_set: bool) -> None:
+        sources = [h for h in self.pick(seed, share) if relation in self.knows(h)]
+        targets = np.random.default_rng(seed).choice(np.array([0, *self.twin.things], np.uint64), len(sources)).tolist()
+        if by_set:
+            sources = [h for h in sources if relation in self.twin.things[h].has]
+            targets = targets[: len(sources)]
+            call, args = self.world.set, (sources, COMPONENTS[relation], {"target": targets})
+        else:
+            call, args = self.world.relate, (sources, COMPONENTS[relation], targets)
+        if self.twin.relate(sources, relation, targets):
+            call(*args)
+        else:
+            self.refuses(hz.ArgumentError, call, *args)
+
+    def knows(self, handle: int) -> set[str]:
+        """What an entity has or may have."""
+        kind = self.twin.things[handle].kind
+        return self.twin.required(kind) | self.twin.optional(kind)
+
+    @populated
+    @rule(relation=relations, seed=seeds)
+    def ask_relation(self, relation: str, seed: int) -> None:
+        target = self.pick(seed, 0.01)[0]
+        tied = [h for h in self.twin.having(relation) if self.twin.things[h].has[relation]["target"] == target]
+        assert sorted(self.world.sources_of(target, COMPONENTS[relation]).tolist()) == sorted(tied)
+        having = self.twin.having(relation)
+        targets = self.twin.column(relation, "target", having)
+        assert self.world.targets_of(having, COMPONENTS[relation]).tolist() == targets
 
     # -- the whole world ---------------------------------------------------------------------------------------
+
+    @rule(n=st.integers(1, 3))
+    def tick(self, n: int) -> None:
+        for _ in range(n):
+            if len(self.twin.things) + twin_game.breeders(self.twin) > self.twin.capacity:
+                crowd = self.pick(self.step, 0.5)
+                assert self.world.despawn(crowd) == self.twin.despawn(crowd)
+                self.twin.settle()
+            self.world.tick()
+            self.take_in(twin_game.tick(self.twin))
+
+    def take_in(self, born: list[twin_game.TwinThing]) -> None:
+        """Give the newborn of the twin the handles that the world gave out: they differ by their values."""
+        fresh = [h for h in self.world.query().handles.tolist() if h not in self.twin.things]
+        assert len(fresh) == len(born)
+
+        def life_of(handle: int) -> tuple[Any, ...]:
+            name, life = self.world.get(handle, Name), self.world.get(handle, twin_game.Life)
+            return name.number, name.leader, life.hp
+
+        def life_of_twin(thing: twin_game.TwinThing) -> tuple[Any, ...]:
+            return *thing.has["Name"].values(), *thing.has["Life"].values()
+
+        for handle, thing in zip(sorted(fresh, key=life_of), sorted(born, key=life_of_twin), strict=True):
+            assert life_of(handle) == life_of_twin(thing)
+            self.twin.things[handle] = thing
+
+    @rule(compress=st.booleans())
+    def save_and_load(self, compress: bool) -> None:
+        path = Path(self.folder.name) / "world"
+        self.world.save(path, compress=compress)
+        loaded = hz.World.load(path, kinds=self.world.kinds)
+        loaded.add_system(*SYSTEMS)
+        assert loaded.digest() == self.world.digest()
+        self.world = loaded
+
+    @rule()
+    def clone(self) -> None:
+        original, self.world = self.world, self.world.clone()
+        assert original.clear() == len(self.twin.things)
+
+    @rule()
+    def copy(self) -> None:
+        """Over a world in which other things live."""
+        self.spare.copy_from(self.world)
+        assert self.world.digest() == self.spare.digest()
+        self.world, self.spare = self.spare, self.world
 
     @rule(kind=st.none() | kinds)
     def compact(self, kind: str | None) -> None:

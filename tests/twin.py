@@ -40,6 +40,8 @@ class Twin:
     defaults : {component: {column: number}}
     references : sequence of (component, column)
         Whose numbers are handles.
+    fates : {component: "clear", "remove" or "despawn"}
+        Of relations, whose column "target" is a reference: what befalls the source of a target that ends.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class Twin:
         sorts: Mapping[str, Sort],
         defaults: Mapping[str, Mapping[str, Any]],
         references: Iterable[tuple[str, str]] = (),
+        fates: Mapping[str, str] | None = None,
     ) -> None:
         self.capacity = capacity
         self.sorts, self.defaults, self.references = sorts, defaults, tuple(references)
+        self.fates = dict(fates or {})
         self.things: dict[int, Thing] = {}
         self.gone: dict[int, None] = {}
 
@@ -83,13 +87,18 @@ class Twin:
             self.add(handles, component, given.get(component))
 
     def despawn(self, handles: Iterable[int]) -> int:
-        """End those that live; how many did."""
-        ended = 0
-        for handle in handles:
-            if self.things.pop(handle, None) is not None:
-                self.gone[handle] = None
-                ended += 1
-        return ended
+        """End those that live, and the sources of relations that cascade; how many ended."""
+        ended = dict.fromkeys(handle for handle in handles if handle in self.things)
+        cascading = [component for component, fate in self.fates.items() if fate == "despawn"]
+        grown = True
+        while grown:
+            tied = [h for c in cascading for h in self.having(c) if self.things[h].has[c]["target"] in ended]
+            grown = not ended.keys() >= set(tied)
+            ended.update(dict.fromkeys(tied))
+        for handle in ended:
+            del self.things[handle]
+        self.gone.update(ended)
+        return len(ended)
 
     def add(self, handles: Sequence[int], component: str, given: Values | None = None) -> None:
         """Give a component to those that live, with its defaults where no value is given."""
@@ -108,8 +117,29 @@ class Twin:
         for i, handle in enumerate(handles):
             self.things[handle].has[component].update(nth(given, i))
 
+    def relate(self, sources: Iterable[int], relation: str, targets: Iterable[int]) -> bool:
+        """Tie each source to a target, if they all may be: none to itself, and no cycle of a relation that cascades."""
+        after = {h: self.things[h].has[relation]["target"] for h in self.having(relation)}
+        wanted = dict(zip(sources, targets, strict=True))
+        after.update(wanted)
+        for source in wanted:
+            seen, at = {source}, after[source]
+            while self.fates[relation] == "despawn" and at not in seen and after.get(at, 0):
+                seen.add(at)
+                at = after[at]
+            if at in seen:
+                return False
+        for source, target in wanted.items():
+            self.things[source].has.setdefault(relation, dict(self.defaults[relation]))["target"] = target
+        return True
+
     def settle(self) -> None:
-        """References to the dead become 0."""
+        """Who is tied to the dead is let go of, as it is declared; references to the dead become 0."""
+        for component, fate in self.fates.items():
+            for thing in self.things.values():
+                target = thing.has.get(component, {}).get("target", 0)
+                if fate == "remove" and target and target not in self.things and component in self.optional(thing.kind):
+                    del thing.has[component]
         for component, column in self.references:
             for thing in self.things.values():
                 if component in thing.has and thing.has[component][column] not in self.things:

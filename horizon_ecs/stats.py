@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Timing:
     """Running times of something that runs again and again, in milliseconds, and how often it failed.
 
-    Of a system that several threads share it is the sum of what each of them spent on it.
+    Of a system whose work threads share it is the processor time of all its parts, otherwise the time that passed.
     """
 
     runs: int = 0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _STATES = ("waiting", "current")
 
 
-@dataclass
+@dataclass(eq=False)
 class Snapshot:
     """A world's state as plain data, to look at, to change and to make a world of.
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
-from horizon_ecs import f4, i2, i4
+from horizon_ecs import f4, i2, i4, kernel
 from horizon_ecs.columns import PAGE
 from tests import zoo
 from tests.kernels import every_system_shared
@@ -472,19 +472,19 @@ def test_a_snapshot_that_contradicts_itself_makes_no_world(tmp_path):
 
 
 @hz.system
-def age(mind: hz.Write[Mind], body: hz.Read[Body], entity: hz.Entity, cmd: hz.Commands):
-    mind.seen = (mind.seen * 1103515245 + 12345 + entity) & 0x7FFFFFFF
-    if mind.seen % 23 == 0:
+def age(mind: hz.Write[Mind], body: hz.Read[Body], entity: hz.Entity, rng: hz.Random, cmd: hz.Commands):
+    mind.seen += 1
+    if rng.chance(0.05):
         cmd.despawn(entity)
-    elif mind.seen % 7 == 0:
+    elif rng.chance(0.1):
         cmd.add(entity, Asleep)
     elif body.mass > 0.5:
         cmd.remove(entity, Asleep)
 
 
 @hz.system(without=[Asleep], phase="react")
-def shake(body: hz.Write[Body], gravity: hz.Res[Gravity]):
-    body.mass = (body.mass * 1.7 + gravity.scale) % 1.0
+def shake(body: hz.Write[Body], rng: hz.Random, gravity: hz.Res[Gravity]):
+    body.mass = (body.mass + rng.uniform(0.0, gravity.scale)) % 1.0
 
 
 @hz.system(form="columns", phase="react")
@@ -503,7 +503,7 @@ def lively(n_threads: int) -> hz.World:
     return world
 
 
-@pytest.mark.parametrize("n_ticks", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_ticks", [40 if kernel.jit_enabled() else 6, pytest.param(1000, marks=pytest.mark.slow)])
 def test_threads_and_saving_in_between_change_no_byte(tmp_path, monkeypatch, n_ticks):
     every_system_shared(monkeypatch)
     ends = {}
@@ -520,7 +520,7 @@ def test_threads_and_saving_in_between_change_no_byte(tmp_path, monkeypatch, n_t
         world.save(tmp_path / name)
     assert len({world.digest() for world in ends.values()}) == 1
     assert len({(tmp_path / name).read_bytes() for name in ends}) == 1
-    assert int(ends["alone"].generation.max()) > n_ticks // 40
+    assert int(ends["alone"].generation.max()) > 1
 
 
 # -- clone and copy ----------------------------------------------------------------------------------------------

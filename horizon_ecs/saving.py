@@ -40,7 +40,7 @@ class Saving(Entities):
         ----------
         path : path of the file
         compress : bool
-            By zlib: smaller, and a hundred times slower.
+            By zlib: smaller, and ten to twenty times slower to save.
         about : map of plain data, optional
             For the application; `Snapshot.read(path).about` gives it back.
         skip_resources : sequence of resource types

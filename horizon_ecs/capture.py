@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -29,9 +29,13 @@ class Capture:
         Changes whenever one of the values does, so that machine code can be kept by it.
     allocates : bool
         Whether functions may take memory.
+
+    `fail(name, text)` raises for a name that can't be taken.
     """
 
-    def __init__(self, function: Callable[..., Any], names: Iterable[str], allocates: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], names: Iterable[str], allocates: bool, fail: Callable[[str, str], NoReturn]
+    ) -> None:
         self.allocates = allocates
         self.namespace: dict[str, Any] = {}
         self._hash = hashlib.sha256()
@@ -40,10 +44,13 @@ class Capture:
         for name in sorted(names):
             value = lookup(function, name)
             if value is MISSING:
-                raise DefinitionError(f"the name {name!r} is not defined")
+                fail(name, f"the name {name!r} is not defined")
             if hasattr(builtins, name) and value is getattr(builtins, name):
                 continue
-            self.namespace[name] = self._take(name, value)
+            try:
+                self.namespace[name] = self._take(name, value)
+            except DefinitionError as error:
+                fail(name, str(error))
 
     @property
     def digest(self) -> str:

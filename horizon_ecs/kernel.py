@@ -327,11 +327,6 @@ def may_raise_anywhere() -> bool:
     return not jit_enabled() or bool(numba_config.BOUNDSCHECK)
 
 
-def compile_errors() -> tuple[type[BaseException], ...]:
-    """What Numba raises when it can't compile a function."""
-    return (numba.core.errors.NumbaError,)
-
-
 def n_threads() -> int:
     """How many threads share a stage: HORIZON_THREADS, else the number of cores this process may use."""
     chosen = os.environ.get("HORIZON_THREADS")

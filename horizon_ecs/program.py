@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from horizon_ecs import kernel
-from horizon_ecs.advice import compile_error
+from horizon_ecs.advice import compile_error, may_lack_runtime
 from horizon_ecs.asks import BUFFERS, call, name
 from horizon_ecs.capture import Capture
 from horizon_ecs.components import Component, fields_of
@@ -196,7 +196,8 @@ def _ending(body: Body) -> ast.Return:
         dtype = _field(body, key).dtype
         body.dtypes[dtype.name] = dtype.type
         results.append(call(body.ours(dtype.name), name(body.fields[key])))
-    return ast.Return(ast.Tuple(results, ast.Load()) if len(results) > 1 else results[0] if results else None)
+    ending = ast.Return(ast.Tuple(results, ast.Load()) if len(results) > 1 else results[0] if results else None)
+    return ast.copy_location(ending, body.plain_statements[-1]) if body.plain_statements else ending
 
 
 def _entity_loop(body: Body, arguments: list[str], handed_on: list[str]) -> str:
@@ -273,9 +274,9 @@ def _finish(
 ) -> Program:
     """Put the source together and compile it: without Numba's runtime, or with it where the body takes memory."""
     text = textual(body.statements)
-    with_runtime = _source(body, opening + text + outer, _captured(body, True))
+    with_runtime = _source(body, opening + text + outer, Capture(body.system.function, body.free, True, body.fail_name))
     for allocates in (False, True):
-        capture = _captured(body, allocates)
+        capture = Capture(body.system.function, body.free, allocates, body.fail_name)
         source = _source(body, opening + text + outer, capture)
         if not allocates and kernel.was_written(with_runtime):
             continue
@@ -286,9 +287,9 @@ def _finish(
                 source, body.ours(body.system.name), _names(body, capture), tuple(kinds), body.system.name,
                 allocates=allocates
             )  # fmt: skip
-        except kernel.compile_errors() as error:
-            # Numba's words don't tell whether the runtime is all that it lacks.
-            if not allocates:
+        except Exception as error:
+            # Numba lets out whatever its own functions raise.
+            if not allocates and may_lack_runtime(error):
                 continue
             failure = compile_error(body, lines, error)
             break
@@ -304,13 +305,6 @@ def _source(body: Body, text: str, capture: Capture) -> str:
     runtime = " and allocates" if capture.allocates else ""
     what = f"# What {body.system.name!r} was rewritten into; it takes {capture.digest} from around it{runtime}."
     return f"{what}\n\n\n{text}"
-
-
-def _captured(body: Body, allocates: bool) -> Capture:
-    try:
-        return Capture(body.system.function, body.free, allocates)
-    except DefinitionError as error:
-        body.fail(body.function, str(error))
 
 
 def _names(body: Body, capture: Capture) -> dict[str, Any]:

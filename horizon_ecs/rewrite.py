@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import ast
 import math
+import types
 from typing import Any
 
+import numpy as np
+
 from horizon_ecs import asks
+from horizon_ecs.advice import refused_call
 from horizon_ecs.asks import call, name
-from horizon_ecs.capture import lookup
-from horizon_ecs.components import Component, fields_of
+from horizon_ecs.capture import MISSING
+from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.declare import System
 from horizon_ecs.fields import Field
 from horizon_ecs.hoist import Hoist, as_list
 from horizon_ecs.parameters import Parameter
 from horizon_ecs.places import Place, place_of
 from horizon_ecs.sites import Site
-from horizon_ecs.syntax import REFUSED
 
 # What may be computed for a row that isn't wanted, and thrown away: it neither loops over nor indexes by what it finds
 # there.
@@ -90,21 +93,20 @@ class Body(Hoist):
         """A field's default, in its column's dtype."""
         self.dtypes[field.dtype.name] = field.dtype.type
         default = field.default
-        odd = isinstance(default, float) and not math.isfinite(default)
-        value: ast.expr = name(self.ours("nan" if default != default else "inf")) if odd else ast.Constant(abs(default))
-        if not odd or default == default:
-            negative = ast.UnaryOp(ast.USub(), value)
-            value = negative if not isinstance(default, bool) and default < 0 else value
+        if field.dtype.kind in "cmM":
+            self.fail(self.function, f"{field.name} is {field.dtype.name}, for which jitted systems have no default")
+        if isinstance(default, float) and not math.isfinite(default):
+            value: ast.expr = name(self.ours("nan" if default != default else "inf"))
+        else:
+            value = ast.Constant(abs(default))
+        if default < 0:
+            value = ast.UnaryOp(ast.USub(), value)
         return call(self.ours(field.dtype.name), value)
 
     # -- nodes -------------------------------------------------------------------------------------------------
 
     def visit(self, node: ast.AST) -> Any:
-        """Transform one node, if a jitted system can have it."""
-        if type(node) in REFUSED:
-            self.fail(
-                node, f"{REFUSED[type(node)]} can't be used in a jitted system; use form='columns' for plain NumPy"
-            )
+        """Transform one node, and note what it means for the loop."""
         if isinstance(node, _UNSAFE):
             self.speculative = False
         if isinstance(node, _RAISES):
@@ -121,6 +123,9 @@ class Body(Hoist):
             self.fail(node, f"{parameter.name}.{node.attr} can't be used here; call it, {self._example(parameter)}")
         if parameter is not None and parameter.use == "entity":
             self.fail(node, f"{parameter.name} is a handle, a number; it has no {node.attr!r}")
+        owner = self.static(node.value)
+        if isinstance(owner, types.ModuleType) and not hasattr(owner, node.attr):
+            self.fail(node, f"there is no {owner.__name__}.{node.attr}{nearest(node.attr, dir(owner))}")
         return self.constant(node) or self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
@@ -132,6 +137,13 @@ class Body(Hoist):
         return self.generic_visit(node)
 
     def _at(self, node: ast.Attribute | ast.Subscript, place: Place) -> ast.AST:
+        owner, field = place.parameter.type.__name__, place.fields[0]
+        if field.dtype == np.float16:
+            self.fail(
+                node,
+                f"{owner}.{field.name} is float16, which compiled code can't compute with; make it f4, or use "
+                "form='columns'",
+            )
         if place.parameter.use == "lookup":
             if not isinstance(node.ctx, ast.Load):
                 self.fail(node, f"{place.text} can't be written: a lookup reads; ask for a command or emit an event")
@@ -251,8 +263,11 @@ class Body(Hoist):
             return asks.draw(self, node, parameter)
         if not self._is_harmless(node.func):
             self.speculative, self.may_raise = False, True
-        if isinstance(node.func, ast.Name) and isinstance(lookup(self.system.function, node.func.id), System):
-            self.fail(node, f"a system can't call the system {node.func.id!r}; put what they share in a plain function")
+        called = self.static(node.func)
+        if isinstance(called, System):
+            self.fail(node, f"a system can't call the system {called.name!r}; put what they share in a plain function")
+        if called is not MISSING and (said := refused_call(called)):
+            self.fail(node, said)
         return self.generic_visit(node)
 
     @staticmethod

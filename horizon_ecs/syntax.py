@@ -10,20 +10,14 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from horizon_ecs.advice import REFUSED
+from horizon_ecs.assigned import check_assigned
 from horizon_ecs.capture import MISSING, lookup
 from horizon_ecs.declare import System
 from horizon_ecs.errors import DefinitionError
 from horizon_ecs.parameters import Parameter
 
 SEPARATOR = "__"
-
-REFUSED: dict[type[ast.AST], str] = {
-    ast.Yield: "yield", ast.YieldFrom: "yield", ast.Await: "await", ast.AsyncFor: "async for", ast.Lambda: "a lambda",
-    ast.FunctionDef: "a nested function", ast.AsyncFunctionDef: "a nested function", ast.ClassDef: "a class",
-    ast.Try: "try", ast.TryStar: "try", ast.With: "with", ast.AsyncWith: "with", ast.Global: "global",
-    ast.Nonlocal: "nonlocal", ast.Import: "import", ast.ImportFrom: "import", ast.Delete: "del",
-    ast.GeneratorExp: "a generator", ast.Match: "match",
-}  # fmt: skip
 
 
 class Syntax(ast.NodeTransformer):
@@ -36,6 +30,7 @@ class Syntax(ast.NodeTransformer):
         self.function, self._first_line = _parse(system)
         names = {n.id for n in ast.walk(self.function) if isinstance(n, ast.Name)}
         names |= {n.attr for n in ast.walk(self.function) if isinstance(n, ast.Attribute)}
+        check_assigned(self.plain_statements, self._fail_unassigned)
         self.separator = SEPARATOR
         while any(self.separator in n for n in names):
             self.separator += "_"
@@ -59,9 +54,25 @@ class Syntax(ast.NodeTransformer):
         """Refuse a node."""
         raise self.refusal(node, text) from None
 
+    def fail_name(self, name: str, text: str) -> NoReturn:
+        """Refuse a name where it is first used."""
+        uses = (n for n in ast.walk(self.function) if isinstance(n, ast.Name) and n.id == name)
+        self.fail(next(uses, self.function), text)
+
     def refusal(self, node: Any, text: str) -> DefinitionError:
         """What `fail` raises."""
         return DefinitionError(f"{self.file}:{self.line_of(node)}: system {self.system.name!r}: {text}")
+
+    def _fail_unassigned(self, node: ast.Name) -> None:
+        if node.id not in self.parameters:
+            self.fail(node, f"{node.id!r} may have no value here: not every path assigns it; give it one before")
+
+    def visit(self, node: ast.AST) -> Any:
+        """Transform one node, if a jitted system can have it."""
+        if type(node) in REFUSED:
+            what, instead = REFUSED[type(node)]
+            self.fail(node, f"{what} can't be used in a jitted system; {instead}")
+        return super().visit(node)
 
     def parameter(self, node: ast.AST) -> Parameter | None:
         """The parameter that a name is."""

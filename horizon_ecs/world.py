@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
-from horizon_ecs.errors import ArgumentError
+from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
@@ -212,7 +212,10 @@ class World(Saving, Tracking, RelatedEntities):
         DefinitionError
             One can't run here, or the order is circular or contradicts that of the phases. None was added.
         """
-        self._schedule.add(*systems)
+        try:
+            self._schedule.add(*systems)
+        except DefinitionError as error:
+            raise error.with_traceback(None) from None  # how it was found out says nothing about the system
 
     def remove_system(self, *systems: System[..., Any] | str) -> None:
         """Take systems out of the schedule, themselves or all of a name; in a tick, from the next one on.

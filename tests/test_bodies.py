@@ -320,6 +320,10 @@ def test_a_failure_tells_the_entity():
         world.set(handles, State, {"level": 0}) if system is calls else None
     runner.run()
     assert runner.failed_entity() is None
+    world.set(handles[5], State, {"level": 9})
+    with pytest.raises(hz.SystemFailure, match=rf"for entity {int(handles[5]):#x} at .*test_bodies.py") as info:
+        world.tick()
+    assert info.value.entity == handles[5]
 
 
 def checked(level):

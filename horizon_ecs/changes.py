@@ -8,7 +8,7 @@ and goes again, or changes and changes back, isn't seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -320,12 +320,16 @@ class Changes:
         self._subscriptions.append(subscription)
         return subscription
 
-    def watch(self, event: str, what: Component) -> Watch:
+    def watch(self, event: str, what: Component, owner: Any) -> Watch:
         """Gather in which rows something happens, for who takes them now and then; `event` is "add" or "change"."""
         tracked = self.track(what)
-        watch = Watch(self._world, self._rows, event, tracked)
+        watch = Watch(self._world, self._rows, event, tracked, owner)
         self._watches.append(watch)
         return watch
+
+    def unwatch(self, owners: Collection[Any]) -> None:
+        """Gather nothing any more for some owners."""
+        self._watches = [watch for watch in self._watches if watch.owner not in owners]
 
 
 def _together(tracked: Tracked, first: News, second: News | None) -> News:

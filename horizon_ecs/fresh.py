@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from horizon_ecs.components import Component
 from horizon_ecs.query import Query
 
 if TYPE_CHECKING:
+    from horizon_ecs.declare import System
     from horizon_ecs.world import World
 
 
@@ -22,20 +23,13 @@ class Fresh(Query):
     other rows, so that kernels that test rows by it pass over them.
     """
 
-    def __init__(
-        self,
-        world: World,
-        components: tuple[Component, ...],
-        without: tuple[Component, ...],
-        optional: tuple[Component, ...],
-        any_of: tuple[Component, ...],
-        changed: tuple[Component, ...],
-        added: tuple[Component, ...],
-    ) -> None:
-        super().__init__(world, components, without, optional, any_of)
-        self._every = world.query(*components, without=without, optional=optional, any_of=any_of)
-        changes = world.changes
-        self._watches = [changes.watch("change", c) for c in changed] + [changes.watch("add", c) for c in added]
+    def __init__(self, world: World, system: System[..., Any], components: tuple[Component, ...]) -> None:
+        super().__init__(world, components, system.without, system.optional, system.any_of)
+        self._every = world.query(
+            *components, without=system.without, optional=system.optional, any_of=system.any_of
+        )  # fmt: skip
+        wanted = [("change", c) for c in system.changed] + [("add", c) for c in system.added]
+        self._watches = [world.changes.watch(event, c, system) for event, c in wanted]
         self._shown: NDArray[np.uint64] = reserve((world.n_slots,), np.uint64)
         self._find(np.zeros(0, np.uint32))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from horizon_ecs.batches import Batch
 from horizon_ecs.components import Component, component_type, fields_of
-from horizon_ecs.query import Batch
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World

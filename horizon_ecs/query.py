@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs import tables
-from horizon_ecs.columns import PAGE, VectorColumns, reserve, vectors_of
+from horizon_ecs.batches import Batch, OptionalBatch
+from horizon_ecs.columns import PAGE, reserve
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.fields import Field
 from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage
 
@@ -32,58 +32,6 @@ def _cut(
     low, high = np.maximum(first[mine], a), np.minimum(last[mine], b)
     begin = start[mine] + (low - first[mine]) * PAGE
     return begin, begin + (high - low) * PAGE, full[mine]
-
-
-class Batch:
-    """Some rows of one component: an array a field, by name. Assigning to a field writes into its array."""
-
-    __slots__ = ("_arrays", "_name", "_vectors")
-
-    def __init__(self, name: str, fields: Sequence[Field], arrays: dict[str, NDArray[Any]]) -> None:
-        self._name: str
-        self._arrays: dict[str, NDArray[Any]]
-        self._vectors: dict[str, VectorColumns]
-        object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_arrays", arrays)
-        object.__setattr__(self, "_vectors", vectors_of(fields, arrays))
-
-    def __getattr__(self, name: str) -> Any:
-        found = self._arrays.get(name)
-        if found is not None:
-            return found
-        if name in self._vectors:
-            return self._vectors[name]
-        raise AttributeError(f"{self._name} has no field {name!r}; it has {[*self._arrays, *self._vectors]}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        place = self.__getattr__(name)
-        if value is place:  # what `batch.x += 1` ends with
-            return
-        if not self._arrays.get(name, [*self._arrays.values()][-1]).flags.writeable:
-            raise ArgumentError(
-                f"{self._name}.{name} can't be written: it was declared Read, or is the target of a relation, which "
-                "cmd.add and world.relate write"
-            )
-        place[...] = value
-
-    def __len__(self) -> int:
-        return len(next(iter(self._arrays.values()), ()))
-
-    def __repr__(self) -> str:
-        return f"{self._name}({len(self)} rows: {', '.join(self._arrays)})"
-
-
-class OptionalBatch(Batch):
-    """Some rows of an optional component: `present` bool[n] says who has it; other rows hold nothing of meaning."""
-
-    __slots__ = ("present",)
-    present: NDArray[np.bool_]
-
-    def __init__(
-        self, name: str, fields: Sequence[Field], arrays: dict[str, NDArray[Any]], present: NDArray[np.bool_]
-    ) -> None:
-        super().__init__(name, fields, arrays)
-        object.__setattr__(self, "present", present)
 
 
 def listed(what: str, components: Iterable[Component]) -> tuple[Component, ...]:

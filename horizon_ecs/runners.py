@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.batches import Batch, OptionalBatch
 from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
@@ -20,7 +21,7 @@ from horizon_ecs.kernel import unchecked
 from horizon_ecs.lookup import WorldLookup
 from horizon_ecs.parameters import Parameter
 from horizon_ecs.program import Program, compile_columns, compile_entity
-from horizon_ecs.query import Batch, OptionalBatch, Query
+from horizon_ecs.query import Query
 from horizon_ecs.random import Random, key_of
 from horizon_ecs.sites import SPAWN
 
@@ -98,7 +99,7 @@ def _program(system: System[..., Any]) -> Program:
 def _query(world: World, system: System[..., Any]) -> Query:
     components = tuple(dict.fromkeys([*system.components, *system.with_]))
     if system.changed or system.added:
-        return Fresh(world, components, system.without, system.optional, system.any_of, system.changed, system.added)
+        return Fresh(world, system, components)
     return world.query(*components, without=system.without, optional=system.optional, any_of=system.any_of)
 
 

@@ -78,6 +78,7 @@ class Schedule:
         """Take systems out; from the next tick on."""
         gone = {b.system for system in systems for b in self._find(system)}
         kept = {system: b for system, b in self._bound.items() if system not in gone}
+        self._world.changes.unwatch(gone)
         self._set_plan(make_plan(tuple(kept), (*TRANSITIONS, *self.phases)), kept)
 
     def enable(self, *systems: AnySystem | str, on: bool = True) -> None:

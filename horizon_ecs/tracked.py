@@ -122,11 +122,13 @@ class Watch:
     ----------
     event : "add" or "change"
     tracked : Tracked
+    owner : any
+        Who takes them.
     """
 
-    def __init__(self, world: Entities, rows: Rows, event: str, tracked: Tracked) -> None:
+    def __init__(self, world: Entities, rows: Rows, event: str, tracked: Tracked, owner: Any) -> None:
         self._world = world
-        self.event, self.tracked = event, tracked
+        self.event, self.tracked, self.owner = event, tracked, owner
         self.begin(rows)
 
     def begin(self, rows: Rows) -> None:

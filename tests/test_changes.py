@@ -364,6 +364,36 @@ def test_a_reset_forgets_everything():
     assert which(world, world.changed(Position)) == [1]
 
 
+def test_a_copy_knows_what_the_original_knows():
+    world = hz.World()
+    world.track(Position, Ship, max_history=5)
+    ships = world.spawn(Ship, 6)
+    world.run(3)
+    world.set(ships[0], Position, (1, 0, 0))
+    world.despawn(ships[5])
+    world.tick()
+    world.set(ships[1], Position, (1, 0, 0))
+    world.despawn(ships[4])
+    copied, other = world.clone(), hz.World(track=[Position, Ship])
+    told: list[Any] = []
+    other.on_remove(Position, lambda handles: told.append(handles.tolist()))
+    other.spawn(Ship, 20)
+    other.copy_from(world)
+    for n_ticks in (0, 1, 2):
+        for one in (world, copied, other):
+            one.run(n_ticks)
+        for made in (copied, other):
+            for since in (2, 4, 5, None):
+                assert which(made, made.changed(Position, since)) == which(world, world.changed(Position, since))
+                assert which(made, made.added(Ship, since)) == which(world, world.added(Ship, since))
+            for since in (4, None):
+                assert made.removed(Ship, since).tolist() == world.removed(Ship, since).tolist()
+    assert told == [[ships[4]]]
+    for made in (copied, other):
+        with pytest.raises(hz.ArgumentError, match="the 5 ticks that are kept"):
+            made.removed(Ship, since=3)
+
+
 # -- observers ---------------------------------------------------------------------------------------------------
 
 

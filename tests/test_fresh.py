@@ -198,6 +198,20 @@ def test_nor_is_one_that_takes_its_slot_just_before():
     assert times(world, world.query(Seen).handles) == [0, 1]
 
 
+def test_nothing_is_gathered_for_systems_that_were_removed():
+    world = hz.World()
+    things = world.spawn(Thing, 2)
+    count, other = counting("entity", changed=[Health]), counting("columns", added=[Health])
+    world.add_system(count, other)
+    world.schedule.remove(count)
+    assert [watch.owner for watch in world.changes._watches] == [other]
+    world.set(things[0], Health, 1)
+    world.tick()
+    world.add_system(count)
+    world.run(2)
+    assert times(world, things) == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
@@ -226,6 +240,7 @@ STEP = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 99)),
     st.tuples(st.just("remove"), st.integers(0, 99)),
     st.tuples(st.just("tick")),
+    st.tuples(st.sampled_from(["clone", "copy"])),
 )
 
 
@@ -252,6 +267,12 @@ def test_fresh_rows_equal_a_comparison_of_two_states(steps):
                 for handle in (changed | added) & rows.keys():
                     expected[handle] += 1
                 changed, added = set(), set()
+        elif name in ("clone", "copy"):
+            copied = world.clone() if name == "clone" else hz.World()
+            if name == "copy":
+                copied.add_system(*world.schedule.systems)
+                copied.copy_from(world)
+            world = copied
         elif name == "spawn":
             for handle in world.spawn(Thing, rest[0]).tolist():
                 rows[handle], expected[handle] = (100, False), 0

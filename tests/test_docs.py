@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import subprocess
 import sys
@@ -54,6 +55,12 @@ def _anchors(page: Path) -> set[str]:
     """Of the headings, as forges make them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_guide_leads_from_page_to_page():
+    for before, after in itertools.pairwise(GUIDE):
+        assert f"→]({after.name})" in before.read_text().splitlines()[-1]
+        assert f"]({before.name})" in after.read_text().splitlines()[-1]
 
 
 def test_the_guide_is_numbered_and_listed():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.relations import is_acyclic
@@ -42,6 +43,8 @@ class Hierarchy:
     depth: NDArray[np.int32]
     level_starts: NDArray[np.int64]
     _world: Entities = field(repr=False)
+    _handles: NDArray[np.uint64] = field(repr=False)
+    _is_source: NDArray[np.bool_] = field(repr=False)
 
     @property
     def parent_slot(self) -> NDArray[np.int64]:
@@ -91,6 +94,17 @@ def build(world: Entities, links: Links, relation: Component) -> Hierarchy:
         raise ArgumentError(f"{relation.__name__} has a cycle: its target column was written directly")
     order, parent, depth = order[:n], parent[:n], depth[:n]
     starts = np.concatenate([np.zeros(min(n, 1), np.int64), np.flatnonzero(np.diff(depth)) + 1, [n]])
+    bit = np.uint64(world.bit(relation))
     for array in (order, parent, depth, starts):
         array.flags.writeable = False
-    return Hierarchy(order, parent, depth, starts, world)
+    return Hierarchy(order, parent, depth, starts, world, world.handles_of(order), world.signature[order] & bit != 0)
+
+
+def is_current(found: Hierarchy, world: Entities, relation: Component) -> bool:
+    """Whether a hierarchy holds still after a change of structure: the same entities have the relation, and its targets
+    live."""
+    bit = np.uint64(world.bit(relation))
+    now = world.signature[found.order]
+    n = np.count_nonzero(world.signature[: world.n_pages_used * PAGE] & bit)
+    same = n == np.count_nonzero(found._is_source) and (now & bit != 0) == found._is_source
+    return bool(np.all(same) and (now != 0).all() and (world.handles_of(found.order) == found._handles).all())

@@ -129,7 +129,20 @@ class Links:
         made = self._indexes[relation] = Index(self.version, world.structure_version, start, source[:n])
         return made
 
-    def sources_of(self, relation: Component, slots: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    def sources_of(
+        self, relation: Component, slots: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """As `Index.of`, as things stand."""
+        offsets, sources = self.index(relation).of(slots)
+        bit, target, signature, _ = self.columns(relation)
+        whose = np.repeat(self._world.handles_of(slots), np.diff(offsets))
+        still = (target[sources] == whose) & (signature[sources] & bit != 0)
+        if not still.all():
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(still)])[offsets]
+            sources = sources[still]
+        return offsets, sources
+
+    def bereaved_by(self, slots: NDArray[np.uint32], relation: Component) -> NDArray[np.uint32]:
         """uint32[n]: rows that may be tied to some rows that are about to end; all that have the relation where there
         is no index of them: to make one takes longer than to look at them all."""
         known = self._indexes.get(relation)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import write_rows
 from horizon_ecs.components import Component, fields_of
-from horizon_ecs.entities import Handles, _as_handles
-from horizon_ecs.hierarchy import Hierarchy, build
+from horizon_ecs.entities import Handles, Write, _as_handles
+from horizon_ecs.hierarchy import Hierarchy, build, is_current
 from horizon_ecs.links import Links, distinct
 from horizon_ecs.relations import ON_TARGET_DEATH, Parent, is_relation, on_target_death, relation_type
 from horizon_ecs.structure import Structure
@@ -74,6 +74,13 @@ class RelatedEntities(Structure):
         elif on_target_death(relation) == "remove":
             self._lose(relation, self.slots_of(handles[dead]))
 
+    def _writes(
+        self, component: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None
+    ) -> list[Write]:
+        if is_relation(component) and slots is not None:
+            self.links.outdate()  # a target that isn't given becomes 0
+        return super()._writes(component, value, n, default, slots)
+
     def _given(
         self, component: Component, value: Any, n: int, slots: NDArray[np.uint32] | None = None
     ) -> dict[str, Any]:
@@ -109,10 +116,9 @@ class RelatedEntities(Structure):
         (int64[n + 1], uint64[m])
             For an array: the sources of targets[i] are handles[offsets[i]:offsets[i + 1]].
 
-        Cost: O(rows) after a change of structure or of a target, else O(m). Raises StaleHandleError, ArgumentError.
+        Cost: O(rows) after a target was given, else O(m). Raises StaleHandleError, ArgumentError.
         """
-        index = self.links.index(relation_type(relation), exact=True)
-        offsets, sources = index.of(self.slots_of(targets))
+        offsets, sources = self.links.sources_of(relation_type(relation), self.slots_of(targets))
         given: Any = getattr(targets, "handles", targets)
         return self.handles_of(sources) if np.ndim(given) == 0 else (offsets, self.handles_of(sources))
 
@@ -125,13 +131,18 @@ class RelatedEntities(Structure):
     def hierarchy(self, relation: type = Parent) -> Hierarchy:
         """An acyclic relation in depth order; kept until structure or targets change. Raises ArgumentError.
 
-        Cost: O(rows) after a change.
+        Cost: O(rows) after a change; a tenth of it where only others came and went.
         """
         version = (self.structure_version, self.links.version)
         known = self._hierarchies.get(relation_type(relation))
-        if known is None or known[0] != version:
-            known = self._hierarchies[relation] = version, build(self, self.links, relation)
-        return known[1]
+        if known is not None and known[0] == version:
+            return known[1]
+        if known is not None and known[0][1] == version[1] and is_current(known[1], self, relation):
+            found = known[1]  # others came and went
+        else:
+            found = build(self, self.links, relation)
+        self._hierarchies[relation] = version, found
+        return found
 
     # -- the built-in hierarchy --------------------------------------------------------------------------------
 
@@ -178,7 +189,7 @@ class RelatedEntities(Structure):
             slots = self.links.closure(slots, self.links.relations("despawn"))
             # Sources by relations that cascade end too; except for those there are others to be seen to.
             self.links.bereaved += [
-                (r, self.links.sources_of(r, slots)) for r in self.links.relations("clear", "remove")
+                (r, self.links.bereaved_by(slots, r)) for r in self.links.relations("clear", "remove")
             ]
             given = self.handles_of(slots)
         return super().despawn(given, missing=missing)

@@ -133,6 +133,15 @@ def test_a_hierarchy_is_kept_until_something_changes(world):
     world.relate(crates[3], hz.Parent, crates[2])
     second = world.hierarchy()
     assert second.n_levels == 3
+    others = world.spawn(Part, 2)
+    assert world.hierarchy() is second
+    world.despawn(others)
+    assert world.hierarchy() is second
+    world.add(crates[3], hz.Parent)  # as for every component, what isn't given takes its default
+    assert world.hierarchy().n_levels == 2
+    assert world.parent_of(crates[3]) == 0
+    world.relate(crates[3], hz.Parent, crates[2])
+    assert world.hierarchy().n_levels == 3
     world.remove(crates[3], hz.Parent)
     assert world.hierarchy().n_levels == 2
     world.despawn(crates[0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of
+from horizon_ecs.entities import _as_handles
 from horizon_ecs.errors import CapacityError
 from horizon_ecs.kinds import Kind
 from horizon_ecs.relations import is_relation
@@ -210,11 +211,6 @@ def _spawn(world: World, kind: Kind, n: int, values: dict[Component, tuple[Any, 
             world.add(handles[who], component, some)
 
 
-def as_handles(given: Any) -> NDArray[np.uint64]:
-    """Handles of a plain command as uint64[n]."""
-    return np.atleast_1d(np.asarray(given)).astype(np.uint64)
-
-
 def take_recorded(wanted: Wanted, recorded: Sequence[tuple[Any, ...]]) -> None:
     """What a plain system asked for, as `Commands` recorded it."""
     for name, *rest in recorded:
@@ -224,7 +220,7 @@ def take_recorded(wanted: Wanted, recorded: Sequence[tuple[Any, ...]]) -> None:
             by_component = {named[c]: (..., v) for c, v in values.items()}
             wanted.spawns.append((kind, n, by_component))
             continue
-        handles, what = as_handles(rest[0]), rest[1] if len(rest) > 1 else None
+        handles, what = _as_handles(rest[0]), rest[1] if len(rest) > 1 else None
         component = what if isinstance(what, type) or what is None else type(what)
         values = None if component is what else what
         wanted.changes.append((COMMANDS[name], component, values, handles))

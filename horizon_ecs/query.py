@@ -380,27 +380,55 @@ class Query:
 
         Optional components come after the others, and their batches have `present`, bool[n]. Runs of whole pages come
         without a copy. The rest comes gathered in one batch, which is written back after it was used. Only the
-        components in `write` can be written.
+        components in `write` can be written. Who ends while one batch is used is in none that follows.
         """
+        for _, batch in self._with_rows(write):
+            yield batch
+
+    def _with_rows(
+        self, write: Sequence[Component], *, guarded: bool = True
+    ) -> Iterator[tuple[slice | NDArray[np.intp], tuple[Batch, ...]]]:
+        """Each of `batches` with its rows; not `guarded` where nobody can change the structure meanwhile."""
         wanted = [c for c in self.components + self.optional if fields_of(c)]
         strangers = [c.__name__ for c in write if c not in wanted]
         if strangers:
             raise ArgumentError(f"write lists {strangers}, which the query doesn't read")
-        # Both are taken now: who uses the batches may change the structure.
-        runs, rest = self.runs(), self.rest()
+        turns = self._in_turn(guarded)
         self.world.changes.stamp_pages(write, self)
-        for rows in runs:
-            yield tuple(self._batch(c, rows, c in write) for c in wanted)
-        if len(rest):
-            yield from self._gathered(wanted, rest, write)
+        for rows in turns:
+            if not isinstance(rows, slice):
+                yield from self._gathered(wanted, rows, write)
+            else:
+                yield rows, tuple(self._batch(c, rows, c in write) for c in wanted)
+
+    def _in_turn(self, guarded: bool) -> Iterator[slice | NDArray[np.intp]]:
+        """The rows of each batch, as they are when the first is asked for.
+
+        Who uses the batches may change the structure: rows whose entity has ended by a later batch's turn are left out
+        of it, whoever lives there then.
+
+        Cost where it is `guarded`: a copy of the generations of all but the first batch's rows.
+        """
+        world = self.world
+        every: list[slice | NDArray[np.intp]] = [*self.runs(), self.rest()]
+        generations = [world.generation[rows].copy() if guarded else None for rows in every[1:]]
+        version = world.structure_version
+        for rows, generation in zip(every, [None, *generations], strict=True):
+            if generation is not None and world.structure_version != version:
+                same = world.generation[rows] == generation
+                if not same.all():
+                    rows = (np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)[same]
+            yield rows
 
     def _gathered(
         self, wanted: Sequence[Component], rest: NDArray[np.intp], write: Sequence[Component]
-    ) -> Iterator[tuple[Batch, ...]]:
+    ) -> Iterator[tuple[NDArray[np.intp], tuple[Batch, ...]]]:
+        if not len(rest):
+            return
         world = self.world
         version, generation = world.structure_version, world.generation[rest]
         batches = tuple(self._batch(c, rest, c in write) for c in wanted)
-        yield batches
+        yield rest, batches
         same = slice(None) if world.structure_version == version else world.generation[rest] == generation
         for c, batch in zip(wanted, batches, strict=True):
             if c in write:

@@ -264,6 +264,7 @@ class _Columns(_Plain):
         super().__init__(world, system, commands)
         self._query = _query(world, system)
         self._takes_rows = any(p.use in ("entity", "random") for p in system.parameters)
+        self._takes_world = any(p.use == "world" for p in system.parameters)
 
     def _of_batch(self, parameter: Parameter, batch: dict[type, Batch], handles: NDArray[np.uint64] | None) -> Any:
         use, kind = parameter.use, parameter.type
@@ -283,9 +284,8 @@ class _Columns(_Plain):
     def part(self, part: int, n_parts: int) -> None:
         query, parameters, function = self._query, self.system.parameters, self.system.function
         components = [c for c in query.components + query.optional if fields_of(c)]
-        rows: list[Any] = [*query.runs(), query.rest()] if self._takes_rows else []
-        for number, batch in enumerate(query.batches(self.system.writes)):
-            handles = self.world.handles_of(_as_slots(rows[number])) if self._takes_rows else None
+        for rows, batch in query._with_rows(self.system.writes, guarded=self._takes_world):
+            handles = self.world.handles_of(_as_slots(rows)) if self._takes_rows else None
             by_component = dict(zip(components, batch, strict=True))
             function(*(self._of_batch(p, by_component, handles) for p in parameters))
 

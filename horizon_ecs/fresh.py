@@ -25,9 +25,6 @@ class Fresh(Query):
 
     def __init__(self, world: World, system: System[..., Any], components: tuple[Component, ...]) -> None:
         super().__init__(world, components, system.without, system.optional, system.any_of)
-        self._every = world.query(
-            *components, without=system.without, optional=system.optional, any_of=system.any_of
-        )  # fmt: skip
         wanted = [("change", c) for c in system.changed] + [("add", c) for c in system.added]
         self._watches = [world.changes.watch(event, c, system) for event, c in wanted]
         self._shown: NDArray[np.uint64] = reserve((world.n_slots,), np.uint64)
@@ -40,12 +37,14 @@ class Fresh(Query):
 
     def take(self) -> None:
         """Find what became fresh since the last time."""
-        every = self._every.slots
-        fresh = np.zeros(len(every), np.bool_)
-        for watch in self._watches:
-            fresh |= watch.take(every)
+        found = [watch.take() for watch in self._watches if watch.has_any]
+        if not found and not len(self.slots):
+            return
+        slots = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint32)
+        signature, (need, lack, either) = self.world.signature[slots], self._masks
+        fits = ((signature & need) == need) & ((signature & lack) == 0) & ((signature & either) != 0)
         self._shown[self.slots] = 0
-        self._find(every[fresh])
+        self._find(slots[fits])
         self._shown[self.slots] = self.world.signature[self.slots]
 
     def _find(self, slots: NDArray[np.uint32]) -> None:

@@ -154,7 +154,8 @@ def sort_by(query: Query, keys: Sequence[str], descending: bool | Sequence[bool]
     for key, falling in reversed(list(zip(keys, ways, strict=True))):
         values = _key(query, key)[order]
         again = np.argsort(_ranks(np.ma.getdata(values), falling), kind="stable")
-        again = again[np.argsort(np.ma.getmaskarray(values)[again], kind="stable")]
+        if np.ma.isMaskedArray(values):
+            again = again[np.argsort(np.ma.getmaskarray(values)[again], kind="stable")]
         order = order[again]
     return query.handles[order]
 

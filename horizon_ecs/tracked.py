@@ -124,6 +124,8 @@ class Watch:
     tracked : Tracked
     owner : any
         Who takes them.
+    has_any : bool
+        False where there is nothing to take.
     """
 
     def __init__(self, world: Entities, rows: Rows, event: str, tracked: Tracked, owner: Any) -> None:
@@ -138,10 +140,12 @@ class Watch:
         n = self._world.n_pages_used * PAGE
         if self.event == "add":
             self._mask[:n] = (self._world.signature[:n] & self.tracked.bit) != 0
+        self.has_any = self.event == "add"
 
     def follow(self, other: Watch, n_rows: int) -> None:
         """Be as another world's."""
         _copy(self._mask, other._mask, n_rows)
+        self.has_any = other.has_any
 
     def note(self, delta: Delta) -> None:
         """Take in what a sync found."""
@@ -149,13 +153,16 @@ class Watch:
         self._mask[delta.gained] = self.event == "add"
         if self.event == "change":
             self._mask[delta.changed] = True
+        self.has_any |= len(delta.gained) + len(delta.changed) > 0
 
-    def take(self, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """bool[n]: in which of these rows it happened; no row has any more."""
-        same = self._rows.generation[slots] == self._world.generation[slots]
-        found: NDArray[np.bool_] = self._mask[slots] & same
-        self._mask[: self._world.n_pages_used * PAGE] = False
-        return found
+    def take(self) -> NDArray[np.uint32]:
+        """uint32[n]: the rows in which it happened, ascending; none has any more."""
+        mask = self._mask[: self._world.n_pages_used * PAGE]
+        slots: NDArray[np.uint32] = np.flatnonzero(mask).astype(np.uint32)
+        mask[slots] = False
+        self.has_any = False
+        same: NDArray[np.bool_] = self._rows.generation[slots] == self._world.generation[slots]
+        return slots[same]
 
     def move(self, rows: Rows, old: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
         """Follow rows that were moved."""

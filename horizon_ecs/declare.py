@@ -225,17 +225,37 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     jit : bool
         Compile a columns system with Numba.
 
-    The parameters' annotations say what it works on: `Read[Position]`, `Write[Position]`, `Res[Time]`, `Entity` (the
-    handle), `Commands` (changes of structure), and for columns systems `World`; there `Entity` is an array uint64[n]. A
-    columns system without components runs once a tick.
+    The parameters' annotations say what it works on:
 
-    What a columns system does to a `World` that it takes happens at once; what it asks of `Commands`, at the end of the
-    phase.
+    `Read[C]`, `Write[C]`
+        The fields of a component: numbers, or in columns systems arrays. `t.pos.x` and `t.pos[0]` are a vector's.
+    `Read[C] | None`, `Write[C] | None`
+        Entities without it are worked on too: `if shield is not None:`. In a columns system it is None where no row of
+        the batch has it, and otherwise has `present`, a mask. What it has not reads as its default in a per-entity
+        system, and means nothing in a columns system; what is written to it is lost.
+    `Res[R]`
+        A resource of the world.
+    `Entity`
+        The handle; in columns systems uint64[n].
+    `Commands`
+        Spawn, despawn, add and remove, at the end of the phase.
+    `Random`
+        Random numbers that depend on the entity, the tick, the world's seed and the system's name only.
+    `Lookup[C]`
+        Other entities' components by handle: `others[target].x`, `target in others`.
+    `Emit[E]`, and in columns systems `Events[E]`
+        Events to come, and this tick's.
+    `World`
+        In columns systems; what they do to it happens at once.
+
+    A columns system gets its rows in batches, whose sizes mean nothing; one without components runs once a tick. A
+    jitted columns system takes components and resources only.
 
     A jitted body sees the numbers and helper functions around it as they are when it is first added to a world. It
     computes as NumPy does, without checks: a field wraps where a number doesn't fit, a float divided by zero is
     infinite, an integer divided by zero is 0, and an index into an array from around it isn't checked
-    (NUMBA_BOUNDSCHECK=1 does).
+    (NUMBA_BOUNDSCHECK=1 does). Members of enums with whole numbers are these numbers; handles are whole numbers of 64
+    bits. A body that takes memory, for a list or an array, is slower than one that doesn't.
 
     Raises
     ------

@@ -7,7 +7,9 @@ Only the tree is transformed here; what surrounds it is written by `program`.
 from __future__ import annotations
 
 import ast
+import functools
 import math
+import operator
 import types
 from typing import Any
 
@@ -299,23 +301,27 @@ class Body(Hoist):
     visit_Assert = visit_If  # type: ignore[assignment]
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        """`not shield`."""
+        """`not shield`, and `~Flag.A`, which is all other flags: a column may not hold the negative number."""
+        flags = self.flags(node.operand) if isinstance(node.op, ast.Invert) else None
+        if flags is not None:
+            known = functools.reduce(operator.or_, (member.value for member in type(flags)))
+            return ast.copy_location(ast.Constant(known & ~flags.value), node)
         node.operand = self.operand(node.operand) if isinstance(node.op, ast.Not) else self.visit(node.operand)
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """`shield is not None`, `target in others`, or any other comparison."""
-        operator, right = node.ops[0], node.comparators[0]
-        if len(node.ops) == 1 and isinstance(operator, ast.Is | ast.IsNot):
+        how, right = node.ops[0], node.comparators[0]
+        if len(node.ops) == 1 and isinstance(how, ast.Is | ast.IsNot):
             has = self._has(node.left)
             if has is not None and isinstance(right, ast.Constant) and right.value is None:
-                is_not = isinstance(operator, ast.IsNot)
+                is_not = isinstance(how, ast.IsNot)
                 return ast.copy_location(has if is_not else ast.UnaryOp(ast.Not(), has), node)
         parameter = self.parameter(right)
         is_lookup = parameter is not None and parameter.use == "lookup"
-        if len(node.ops) == 1 and is_lookup and isinstance(operator, ast.In | ast.NotIn):
+        if len(node.ops) == 1 and is_lookup and isinstance(how, ast.In | ast.NotIn):
             found = asks.found(self, parameter, node.left)  # type: ignore[arg-type]
-            test = ast.GtE() if isinstance(operator, ast.In) else ast.Lt()
+            test = ast.GtE() if isinstance(how, ast.In) else ast.Lt()
             return ast.copy_location(ast.Compare(found, [test], [ast.Constant(0)]), node)
         return super().visit_Compare(node)
 

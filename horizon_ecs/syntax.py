@@ -98,6 +98,14 @@ class Syntax(ast.NodeTransformer):
             return None
         return ast.copy_location(ast.Constant(int(number)), node)
 
+    def flags(self, node: ast.AST) -> enum.Flag | None:
+        """Flags of an enumeration that are named in the source, alone or joined by |."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            left, right = self.flags(node.left), self.flags(node.right)
+            return left | right if left is not None and type(left) is type(right) else None
+        value = self.static(node)
+        return value if isinstance(value, enum.Flag) else None
+
 
 def _parse(system: System[..., Any]) -> tuple[ast.FunctionDef, int]:
     """The function's tree, and the line at which its source begins."""

@@ -108,6 +108,7 @@ def modes(s: Write[State], n: Write[Note]):
         s.mode = Mode.BACK
         s.bits |= Flag.B
     elif s.mode == Mode.BACK:
+        s.bits &= ~(Flag.B | Flag.B)
         s.bits &= ~Flag.B
         n.a = Mode.RUN.value
     n.b = s.mode + (Flag.A | Flag.B)

@@ -51,12 +51,13 @@ class Wanted:
             site = sites[number[mine[0]]]
             values = site.decode(records[mine]).get(site.target) if site.values else None
             self.changes.append((site.operation, site.target, values, handle[mine]))
+        used = np.flatnonzero(np.bincount(number, minlength=len(sites))).tolist()
+        used.sort(key=lambda i: int(np.argmax(number == i)))  # by who asked first
         for what, take in ((SPAWN, self._take_spawns), (EMIT, self._take_events)):
-            rows = np.flatnonzero(operation == what)
-            targets = dict.fromkeys(sites[i].target for i in dict.fromkeys(number[rows].tolist()))
-            for target in targets:
-                known = [i for i, site in enumerate(sites) if site.operation == what and site.target is target]
-                take(target, {i: sites[i] for i in known}, records[rows[np.isin(number[rows], known)]])
+            for target in dict.fromkeys(sites[i].target for i in used if sites[i].operation == what):
+                known = {i: site for i, site in enumerate(sites) if site.operation == what and site.target is target}
+                wanted = np.array([i in known for i in range(len(sites))])
+                take(target, known, records[wanted[number]])
 
     def _take_spawns(self, kind: Kind, sites: dict[int, Site], records: NDArray[np.int64]) -> None:
         """All sites' spawns of a kind, in the order of their records."""

@@ -34,7 +34,8 @@ class Random:
     What is drawn depends on the world's seed, the system's name, the tick, the entity, and on how many draws it made
     before in the same run of the system; not on threads, on order, or on whether the system is jitted. The method is
     Philox4x32-10 (see `horizon_ecs.systems.random`), good for simulations and useless for secrets. In a columns system
-    each draw is an array, equal to what the entities of the batch would have drawn in a per-entity one.
+    each draw is an array, equal to what the entities of the batch would have drawn in a per-entity one; one without
+    components draws single numbers.
 
     Parameters
     ----------

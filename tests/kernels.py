@@ -215,6 +215,16 @@ def compose(order: list[int], parent: list[int], local: Any) -> Any:
     return np.stack(out, axis=1)
 
 
+def looked_up(rows: dict[int, tuple[int, int, float]], n_slots: int, handle: int, bit: int, default: float) -> float:
+    """A number of one entity by handle; rows by slot as (generation, component bits, value)."""
+    generation, signature = np.zeros(n_slots, np.uint32), np.zeros(n_slots, np.uint64)
+    column = np.full(n_slots, 77.0)
+    for slot, (count, components, value) in rows.items():
+        generation[slot], signature[slot], column[slot] = count, components | 1 << 63, value
+    slot = storage.slot_with(np.uint64(handle), generation, signature, np.uint64(bit))
+    return float(storage.pick(column, slot, default))
+
+
 # -- random ------------------------------------------------------------------------------------------------------
 
 

@@ -200,6 +200,12 @@ def world_transform_2d(local: Mapping[int, Sequence[float]], targets: Mapping[in
     return [moved.real, moved.imag, up[2] + angle, up[3] * scale]
 
 
+def looked_up(rows: dict[int, tuple[int, int, float]], handle: int, bit: int, default: float) -> float:
+    """Twin of `storage.slot_with` and `storage.pick`: rows by slot as (generation, component bits, value)."""
+    generation, bits, value = rows.get(handle % 2**32, (-1, 0, default))
+    return value if generation == handle >> 32 and bits & bit else default
+
+
 # -- random ------------------------------------------------------------------------------------------------------
 
 

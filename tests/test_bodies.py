@@ -6,6 +6,8 @@ import enum
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4, f8, i4, kernel, u2, vec2, vec3
@@ -14,6 +16,7 @@ from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
 from horizon_ecs.program import compile_entity
 from horizon_ecs.runners import make_runner
+from tests import kernels, naive
 
 
 class Mode(enum.IntEnum):
@@ -151,6 +154,16 @@ def test_other_entities_are_looked_up_by_handle():
     world.tick()
     assert world[Note].a[:4].tolist() == [7.0] * 4
     assert world[Note].b[:4].tolist() == [7.0] * 4
+
+
+@given(
+    st.dictionaries(st.integers(0, 7), st.tuples(st.integers(1, 2), st.integers(0, 3), st.floats(-9, 9)), max_size=6),
+    st.integers(0, 9), st.integers(0, 3), st.sampled_from([1, 2]),
+)  # fmt: skip
+@settings(deadline=None, derandomize=True)
+def test_lookups_equal_their_plain_twin(rows, slot, generation, bit):
+    handle = generation << 32 | slot
+    assert kernels.looked_up(rows, 8, handle, bit, 5.0) == naive.looked_up(rows, handle, bit, 5.0)
 
 
 def test_a_tag_can_be_looked_up():

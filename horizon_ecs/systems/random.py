@@ -79,20 +79,20 @@ def integers(key, tick, handle, draw, low, high):
 
 @kernel("void(uint64, int64, int64, uint64[::1], float64[::1], float64[::1], float64[::1])")
 def fill_uniform(key, tick, draw, handles, low, high, out):
-    """One `uniform` for each handle."""
+    """One `uniform` for each handle. Oracle: tests/naive.py::uniform."""
     for i in range(len(handles)):
         out[i] = uniform(key, tick, handles[i], draw, low[i], high[i])
 
 
 @kernel("void(uint64, int64, int64, uint64[::1], float64[::1])")
 def fill_normal(key, tick, draw, handles, out):
-    """One `normal` for each handle."""
+    """One `normal` for each handle. Oracle: tests/naive.py::normal."""
     for i in range(len(handles)):
         out[i] = normal(key, tick, handles[i], draw)
 
 
 @kernel("void(uint64, int64, int64, uint64[::1], int64[::1], int64[::1], int64[::1])")
 def fill_integers(key, tick, draw, handles, low, high, out):
-    """One `integers` for each handle."""
+    """One `integers` for each handle. Oracle: tests/naive.py::integers."""
     for i in range(len(handles)):
         out[i] = integers(key, tick, handles[i], draw, low[i], high[i])

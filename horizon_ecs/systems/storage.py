@@ -281,7 +281,7 @@ def append_record(out_word, out_n, stride, site, handle):
 @helper
 def slot_with(handle, generation, signature, bit):
     """The slot that a handle names, or -1 where its entity no longer lives or lacks a component. Without branches, as
-    `slot_of`."""
+    `slot_of`. Oracle: tests/naive.py::looked_up."""
     slot = slot_of(np.uint64(handle), generation, signature)
     row = slot if slot >= 0 else 0
     return slot if (signature[row] & bit) != np.uint64(0) else np.int64(-1)
@@ -289,7 +289,7 @@ def slot_with(handle, generation, signature, bit):
 
 @helper
 def pick(column, slot, default):
-    """A column's number at a slot, or the default where that is -1; without branches."""
+    """A column's number at a slot, or the default where that is -1; branch-free. Oracle: tests/naive.py::looked_up."""
     value = column[slot if slot >= 0 else 0]
     return value if slot >= 0 else default
 

@@ -59,7 +59,7 @@ TOPICS = [
     ),
     Topic(
         "systems", "Systems", "Systems, what their parameters ask for, and the schedule that runs them.",
-        "declare access commands parameters events lookup random checking", "schedule.Schedule",
+        "declare groups when access commands parameters events lookup random checking", "schedule.Schedule",
     ),
     Topic(
         "relations", "Relations", "What ties one entity to another, and hierarchies.",

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from horizon_ecs.fields import vec2 as vec2
     from horizon_ecs.fields import vec3 as vec3
     from horizon_ecs.fields import vec4 as vec4
+    from horizon_ecs.groups import Group as Group
     from horizon_ecs.hierarchy import Hierarchy as Hierarchy
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from horizon_ecs.vectors import Vector2 as Vector2
     from horizon_ecs.vectors import Vector3 as Vector3
     from horizon_ecs.vectors import Vector4 as Vector4
+    from horizon_ecs.when import seconds as seconds
     from horizon_ecs.world import World as World
 
 _PLACES = {
@@ -103,6 +105,7 @@ _PLACES = {
     ),
     "events": "Emit Events",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
+    "groups": "Group",
     "hierarchy": "Hierarchy",
     "kinds": "Kind Layer",
     "lookup": "Lookup",
@@ -118,6 +121,7 @@ _PLACES = {
     "snapshot": "Snapshot",
     "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
+    "when": "seconds",
     "world": "World",
 }
 _MODULE_OF = {name: f"horizon_ecs.{module}" for module, names in _PLACES.items() for name in names.split()}

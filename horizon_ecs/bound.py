@@ -5,17 +5,18 @@ from __future__ import annotations
 import dis
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.capture import lookup
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.declare import System
 from horizon_ecs.errors import SystemFailure
+from horizon_ecs.groups import Gate
 from horizon_ecs.runners import make_runner
 from horizon_ecs.states import State
 from horizon_ecs.stats import Timing
-from horizon_ecs.when import OnError
+from horizon_ecs.when import OnError, Seconds
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -36,9 +37,11 @@ class Bound:
         Whether threads may share its rows: not those of one that may raise, for what it has written by then would
         depend on how many there are.
     timing : Timing
+    gates : sequence of Gate
+        Those of its groups that have conditions.
     """
 
-    def __init__(self, world: World, declared: System[..., Any], on_error: OnError) -> None:
+    def __init__(self, world: World, declared: System[..., Any], on_error: OnError, gates: Sequence[Gate] = ()) -> None:
         self.system, self.name = declared, declared.name
         self.on_error = declared.when.on_error if declared.when.on_error is not None else on_error
         self.enabled = True
@@ -49,22 +52,28 @@ class Bound:
         self.runner = make_runner(world, declared, self.commands)
         self.splits = self.runner.parallel and not _may_raise(declared.function)
         self._world = world
-        self._every = declared.every
+        self.gates = gates
+        self._every, self._offset = declared.every, declared.when.offset
         self._in_state = declared.when.in_state
         self._run_if = declared.when.run_if
         self._entity: int | None = None
-        self._always = self._every == 1 and not self._in_state and not self._run_if
+        self._always = self._every == 1 and not self._in_state and not self._run_if and not gates
 
     def due(self, tick: int, current: Mapping[type[State], State]) -> bool:
         """Whether it runs in a tick; asks its conditions, which may raise."""
         if self._always or not self.enabled:
             return self.enabled
-        if tick % self._every:
+        if tick % self.every_ticks != self._offset:
             return False
         for kind, members in self._in_state:
             if current[kind] not in members:
                 return False
-        return all(condition(self._world) for condition in self._run_if)
+        return all(gate.is_open() for gate in self.gates) and all(ask(self._world) for ask in self._run_if)
+
+    @property
+    def every_ticks(self) -> int:
+        """Ticks from one in which it may run to the next; by the rate that the world has, which a copy may change."""
+        return self._every.ticks(self._world.tick_rate) if isinstance(self._every, Seconds) else self._every
 
     def enable(self, on: bool) -> None:
         """Let it run again, with all its failures forgiven; or not any more."""

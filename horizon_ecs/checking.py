@@ -105,7 +105,7 @@ def check_system(
         raise ArgumentError(f"check_system() takes a function decorated with @system, not {system!r}")
     if not isinstance(n_entities, int) or n_entities < 1:
         raise ArgumentError(f"n_entities must be a whole number from 1, not {n_entities!r}")
-    scratch = World(capacity=1, n_threads=1, phases=(system.phase,)) if world is None else world.clone()
+    scratch = World(capacity=1, n_threads=1) if world is None else world.clone()
     for kind in system.when.states:
         if scratch.schedule.states.missing(kind):
             scratch.add_state(next(iter(kind)))

@@ -14,16 +14,13 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from horizon_ecs.components import Component, component_type, fields_of, nearest
 from horizon_ecs.errors import DefinitionError
+from horizon_ecs.groups import Group, groups_of, references, within
 from horizon_ecs.parameters import read_parameters
 from horizon_ecs.random import Random
-from horizon_ecs.when import Condition, OnError, declared_when
+from horizon_ecs.when import Condition, OnError, Seconds, declared_when
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _listed(others: Any) -> tuple[Any, ...]:
-    return (others,) if isinstance(others, System | str) else tuple(others)
 
 
 class System(Generic[P, R]):
@@ -34,6 +31,7 @@ class System(Generic[P, R]):
     name : str
     function : the plain function
     phase, every, form, jit
+    groups : tuple of Group
     when : When
         When it runs: phase, conditions, states, and what becomes of the world when it fails.
     before, after : tuple of System and names
@@ -46,6 +44,7 @@ class System(Generic[P, R]):
         function: Callable[P, R],
         *,
         phase: str | None,
+        group: Any,
         before: Any,
         after: Any,
         with_: Iterable[Component],
@@ -53,7 +52,8 @@ class System(Generic[P, R]):
         any_of: Iterable[Component],
         changed: Iterable[Component],
         added: Iterable[Component],
-        every: int,
+        every: int | Seconds,
+        offset: int,
         run_if: Any,
         in_state: Any,
         on_enter: Any,
@@ -69,15 +69,14 @@ class System(Generic[P, R]):
         if form not in ("entity", "columns"):
             raise DefinitionError(f"{self.where}: form must be 'entity' or 'columns', not {form!r}")
         self.form, self.jit = form, jit
-        self.when = declared_when(
-            self.where, phase=phase, every=every, run_if=run_if, in_state=in_state, on_enter=on_enter, on_exit=on_exit,
-            on_error=on_error
-        )  # fmt: skip
+        self.groups = groups_of(self.where, group)
+        self.when = within(declared_when(
+            self.where, phase=phase, every=every, offset=offset, run_if=run_if, in_state=in_state, on_enter=on_enter,
+            on_exit=on_exit, on_error=on_error
+        ), self.groups)  # fmt: skip
         self.phase, self.every = self.when.phase, self.when.every
-        self.before, self.after = _listed(before), _listed(after)
-        for other in self.before + self.after:
-            if not isinstance(other, System | str):
-                raise DefinitionError(f"{self.where}: before and after list systems or their names, not {other!r}")
+        self.before = references(self.where, before) + tuple(other for g in self.groups for other in g.before)
+        self.after = references(self.where, after) + tuple(other for g in self.groups for other in g.after)
         self.with_ = tuple(component_type(c) for c in with_)
         self.without = tuple(component_type(c) for c in without)
         self.any_of = tuple(component_type(c) for c in any_of)
@@ -89,6 +88,11 @@ class System(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__wrapped__ = function
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it goes by: its own name and those of its groups."""
+        return (self.name, *(g.name for g in self.groups))
 
     def _check_form(self) -> None:
         uses = {p.use for p in self.parameters}
@@ -172,14 +176,16 @@ def system(function: Callable[P, R]) -> System[P, R]: ...
 def system(
     *,
     phase: str | None = None,
-    before: System[..., Any] | str | Iterable[Any] = (),
-    after: System[..., Any] | str | Iterable[Any] = (),
+    group: Group | str | Iterable[Group | str] = (),
+    before: System[..., Any] | Group | str | Iterable[Any] = (),
+    after: System[..., Any] | Group | str | Iterable[Any] = (),
     with_: Iterable[Component] = (),
     without: Iterable[Component] = (),
     any_of: Iterable[Component] = (),
     changed: Iterable[Component] = (),
     added: Iterable[Component] = (),
-    every: int = 1,
+    every: int | Seconds = 1,
+    offset: int = 0,
     run_if: Condition | Sequence[Condition] = (),
     in_state: enum.Enum | Sequence[enum.Enum] = (),
     on_enter: enum.Enum | Sequence[enum.Enum] = (),
@@ -195,10 +201,14 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     ----------
     phase : str
         One of the world's, by default "simulate"; they run in the order of `World(phases=...)`, which by default is
-        "input", "simulate", "react". Structural changes take effect at the end of each.
-    before, after : sequence of systems or their names
+        "input", "simulate", "react". Structural changes take effect at the end of each. "startup", which every world
+        has, comes before all else in a world's first tick, and never again: not in a world that was loaded or copied
+        later on, and not for systems that are added later.
+    group : name or Group, or a sequence of them
+        What the system also goes by, together with others; a Group has options that hold for all of them.
+    before, after : sequence of systems, groups, or their names
         Order within the phase; otherwise the result is as if systems ran in the order in which they were added. A name
-        stands for every system that has it.
+        stands for every system that has it, and for every system of the group that has it.
     with_, without : sequence of components
         Only entities that have, or lack, these.
     any_of : sequence of components
@@ -207,8 +217,10 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         Only entities of which a value of any of `changed` has changed, or that have gained any of `added`, since the
         system last ran; before its first run all that have one count as added, and none as changed. By what was noticed
         at the end of the last phase (see `World.track`), so the system's own writes count for its next run.
-    every : int
-        Only in ticks that it divides.
+    every : int, or seconds(...)
+        Only in ticks that it divides; `hz.seconds(0.5)` stands for the number of ticks that comes nearest, at least 1.
+    offset : int
+        So many ticks later than others with the same `every`, to spread their load; less than it.
     run_if : function of the world, or a sequence of them
         Only where all of them say so. They are asked just before the system would run, at most once a tick.
     in_state : member of an enumeration, or a sequence of them
@@ -265,8 +277,8 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     frame = sys._getframe(1)
     localns = dict(frame.f_locals)
     defaults: dict[str, Any] = {
-        "phase": None, "before": (), "after": (), "with_": (), "without": (), "any_of": (),
-        "changed": (), "added": (), "every": 1, "run_if": (), "in_state": (),
+        "phase": None, "group": (), "before": (), "after": (), "with_": (), "without": (), "any_of": (),
+        "changed": (), "added": (), "every": 1, "offset": 0, "run_if": (), "in_state": (),
         "on_enter": (), "on_exit": (), "on_error": None, "form": "entity", "jit": False,
     }  # fmt: skip
 

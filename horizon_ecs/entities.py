@@ -93,7 +93,7 @@ class Entities:
         self.tick_count = 0
         self.structure_tick = 0
         self.structure_version = 0
-        self._ticking = False
+        self._ticking = self._by_hand = False
         self._n_live = 0
         self._frozen: str | None = None
         self._bits: dict[Component, int] = {}
@@ -188,13 +188,13 @@ class Entities:
 
     @property
     def is_ticking(self) -> bool:
-        """Whether a tick is under way."""
+        """Whether a tick is under way, or a system that is run by itself."""
         return self._ticking
 
     @property
     def tick_now(self) -> int:
         """The tick for which a change counts: the running one, or between ticks the next."""
-        return self.tick_count + (0 if self._ticking else 1)
+        return self.tick_count + (0 if self._ticking and not self._by_hand else 1)
 
     def _changed(self) -> int:
         """Note a change of structure; the tick it counts for."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from horizon_ecs.bound import Bound
 from horizon_ecs.plan import AnySystem, reasons
 from horizon_ecs.stage import Stage, Steps
-from horizon_ecs.when import OnError
+from horizon_ecs.when import OnError, condition_name
 
 _VERBS = {"write": "writes", "read": "reads", "resource": "takes"}
 
@@ -23,6 +23,12 @@ def uses(system: AnySystem) -> list[str]:
     for name, some in (("any of", system.any_of), ("changed", system.changed), ("added", system.added)):
         words += [f"{name} {', '.join(c.__name__ for c in some)}"] if some else []
     return [*words, *(["plain Python"] if system.is_plain else ())]
+
+
+def _when(system: AnySystem) -> list[str]:
+    """When it runs, in words; what its groups say too."""
+    words = [f"group {', '.join(g.name for g in system.groups)}"] if system.groups else []
+    return words + system.when.describe() + [f"if {condition_name(c)}" for g in system.groups for c in g.run_if]
 
 
 def _state(bound: Bound, usual: OnError) -> list[str]:
@@ -47,7 +53,7 @@ def plan_text(heading: str, phases: Sequence[Steps], usual: OnError) -> str:
         for number, stage in enumerate(steps.stages, 1):
             for bound in stage.systems:
                 mark = f"{number}{'=' if stage.shared else ''}" if bound is stage.systems[0] else ""
-                words = [*uses(bound.system), *bound.system.when.describe(), *_state(bound, usual)]
+                words = [*uses(bound.system), *_when(bound.system), *_state(bound, usual)]
                 lines.append(f"  {mark:>3}  {bound.system.name:<{width}}  {_time(bound):>20}  {'; '.join(words)}")
     if any(stage.shared for steps in phases for stage in steps.stages):
         lines.append("=: threads share the work of this stage")
@@ -89,7 +95,7 @@ def _phase(identity: str, steps: Steps, names: dict[AnySystem, str]) -> Iterator
 
 def _box(bound: Bound) -> str:
     system = bound.system
-    lines = [system.name, *uses(system), *system.when.describe()]
+    lines = [system.name, *uses(system), *_when(system)]
     return f'["{"<br>".join(map(_escaped, lines))}"]'
 
 

@@ -70,7 +70,7 @@ def make_plan(systems: Sequence[AnySystem], phases: Sequence[str]) -> Plan:
 
 def _targets(system: AnySystem, reference: AnySystem | str, systems: Sequence[AnySystem]) -> list[AnySystem]:
     if isinstance(reference, str):
-        return [s for s in systems if s.name == reference and s is not system]
+        return [s for s in systems if reference in s.names and s is not system]
     return [reference] if reference in systems else []
 
 
@@ -128,7 +128,7 @@ def _apart(earlier: AnySystem, later: AnySystem, waits: dict[AnySystem, set[AnyS
 
 def reasons(earlier: AnySystem, later: AnySystem) -> list[str]:
     """Why one of two systems of a phase waits for the other: components' names, "order" where that was asked for."""
-    asked = {earlier, earlier.name} & {*later.after} or {later, later.name} & {*earlier.before}
+    asked = {earlier, *earlier.names} & {*later.after} or {later, *later.names} & {*earlier.before}
     return [c.__name__ for c in conflicts(earlier, later)] + ["order"] * bool(asked)
 
 
@@ -156,7 +156,7 @@ def check_resolved(plan: Plan, names: Iterable[str]) -> list[str]:
     for system, reference in plan.unresolved:
         if isinstance(reference, str):
             raise DefinitionError(
-                f"{system.where}: before or after names {reference!r}, but no system of this world is called so"
+                f"{system.where}: before or after names {reference!r}, but no system or group of this world has it"
                 f"{nearest(reference, known)}"
             )
         warnings.append(

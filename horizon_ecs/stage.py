@@ -114,12 +114,15 @@ class Steps:
     stages : list of Stage
     commanders : list of Bound
         Those that may ask for something that is done at the end of the phase, in their order.
+    gated : list of Bound
+        Those of a group that has conditions.
     """
 
     def __init__(self, phase: Phase, bound: Mapping[AnySystem, Bound], crew: Crew) -> None:
         self.phase = phase
         self.stages = [Stage([bound[s] for s in stage], crew) for stage in phase.stages]
         self.commanders = [b for b in (bound[s] for s in phase.order) if b.takes_commands]
+        self.gated = [b for b in (bound[s] for s in phase.order) if b.gates]
 
 
 class _Run:

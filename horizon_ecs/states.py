@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from horizon_ecs.components import nearest
 from horizon_ecs.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from horizon_ecs.compaction import SlotMap
 
 State: TypeAlias = enum.Enum
 Transition: TypeAlias = tuple[State | None, State]
@@ -25,12 +31,15 @@ class States:
     asked : dict of enumeration to the member that the next tick begins with
     entered : set of enumerations
         Those whose first tick has begun.
+    tied : dict of member to uint64[n]
+        The entities that end with it.
     """
 
     def __init__(self) -> None:
         self.current: dict[type[State], State] = {}
         self.asked: dict[type[State], State] = {}
         self.entered: set[type[State]] = set()
+        self.tied: dict[State, NDArray[np.uint64]] = {}
 
     def add(self, initial: Any) -> None:
         """Have a further state, which is entered when the next tick begins. Raises ArgumentError."""
@@ -70,6 +79,28 @@ class States:
             self.current[type(new)] = new
             self.entered.add(type(new))
 
+    # -- entities that end with a state ------------------------------------------------------------------------
+
+    def tie(
+        self, handles: NDArray[np.uint64], member: Any, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]
+    ) -> None:
+        """Let entities end when a state does; of those before, the dead are forgotten. Raises ArgumentError."""
+        if problem := self.missing(_kind_of(member)):
+            raise ArgumentError(problem)
+        held = self.tied.get(member, handles[:0])
+        self.tied[member] = np.concatenate([held[alive(held)], handles])
+
+    def untie(self, members: Iterable[State | None]) -> NDArray[np.uint64]:
+        """uint64[n]: who was tied to states, and is no more."""
+        tied = [self.tied.pop(member) for member in members if member is not None and member in self.tied]
+        return np.concatenate([np.zeros(0, np.uint64), *tied])
+
+    def follow(self, moved: SlotMap) -> None:
+        """Let those be tied that entities have become by being moved."""
+        self.tied = {member: moved.translate(handles) for member, handles in self.tied.items()}
+
+    # -- copies ------------------------------------------------------------------------------------------------
+
     def restore(self, kind: Any, current: str, asked: str | None, entered: bool) -> None:
         """Let one of the states that there are be as it was, by its members' names."""
         self.current[kind] = kind[current]
@@ -83,6 +114,7 @@ class States:
     def replace(self, other: States) -> None:
         """Be in the states that another world is in."""
         self.current, self.asked, self.entered = other.current.copy(), other.asked.copy(), other.entered.copy()
+        self.tied = other.tied.copy()
 
     def missing(self, kind: Any) -> str:
         """What is wrong about a state that the world doesn't have; nothing where it has it."""

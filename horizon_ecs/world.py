@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
+from horizon_ecs.entities import Handles
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.events import EventBatch, EventQueue
+from horizon_ecs.groups import Group
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query, listed
 from horizon_ecs.random import check_seed
@@ -95,6 +97,7 @@ class World(Saving, Tracking, RelatedEntities):
         self._states = States()
         for state in states:
             self._states.add(state)
+        self.when_moved(self._states.follow)
         self._schedule = Schedule(self, phases, self._states, on_error, n_threads)
         self.changes.on_error = on_error
         self._owed_s = 0.0
@@ -217,18 +220,42 @@ class World(Saving, Tracking, RelatedEntities):
         except DefinitionError as error:
             raise error.with_traceback(None) from None  # how it was found out says nothing about the system
 
-    def remove_system(self, *systems: System[..., Any] | str) -> None:
-        """Take systems out of the schedule, themselves or all of a name; in a tick, from the next one on.
+    def run_system(self, system: System[..., Any]) -> None:
+        """Run a system once, now, between two ticks, whether it was added or not and whatever its conditions say.
+
+        What it asks for is done before the call returns, and observers are told. Time stands still: it sees the last
+        tick's number and events, and draws from `hz.Random` what it draws in that tick; what it changes counts for the
+        next one. A system is compiled and bound to the world when it is first run, and then kept.
+
+        Raises
+        ------
+        SystemFailure
+            It raised, whatever on_error says; what it asked for is forgotten.
+        DefinitionError
+            It can't run here.
+        ArgumentError
+            It was called by a system.
+        """
+        if self._ticking:
+            raise ArgumentError("run_system() was called by a system; systems run by themselves between ticks only")
+        self._ticking = self._by_hand = True
+        try:
+            self._schedule.run_now(system)
+        finally:
+            self._ticking = self._by_hand = False
+
+    def remove_system(self, *systems: System[..., Any] | Group | str) -> None:
+        """Take systems out of the schedule, themselves or all of a name or group; in a tick, from the next one on.
 
         Raises ArgumentError where one isn't there; then none is taken out.
         """
         self._schedule.remove(*systems)
 
-    def disable(self, *systems: System[..., Any] | str) -> None:
+    def disable(self, *systems: System[..., Any] | Group | str) -> None:
         """Let systems no longer run, from now on. Raises as `remove_system`."""
         self._schedule.enable(*systems, on=False)
 
-    def enable(self, *systems: System[..., Any] | str) -> None:
+    def enable(self, *systems: System[..., Any] | Group | str) -> None:
         """Let systems run again that were disabled, also by their failures, which are forgiven. Raises as
         `remove_system`."""
         self._schedule.enable(*systems)
@@ -261,6 +288,27 @@ class World(Saving, Tracking, RelatedEntities):
             The world has no such state.
         """
         self._states.set(member)
+
+    def despawn_on_exit(self, handles: Handles, member: enum.Enum) -> None:
+        """Let entities end when a state does: after the systems on_exit, which still find them, before those on_enter.
+
+        It needs not be the state that holds. Those that have ended by then are passed over. Copies and clones know of
+        it; files don't: say it again for a world that was loaded.
+
+        Parameters
+        ----------
+        handles : uint64[n], or a Query
+        member : member of an enumeration
+            At whose end they end.
+
+        Raises
+        ------
+        ArgumentError
+            The world has no such state.
+        StaleHandleError
+            One no longer lives; none of them was tied.
+        """
+        self._states.tie(self.handles_of(self.slots_of(handles)), member, self.alive)
 
     @property
     def schedule(self) -> Schedule:

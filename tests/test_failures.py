@@ -207,9 +207,9 @@ def test_disabled_and_removed_systems_do_not_run():
     assert log == ["look"]
     world.add_system(late)
     for call in (world.remove_system, world.enable, world.disable):
-        with pytest.raises(hz.ArgumentError, match="no system 'laet'; it has .*; did you mean 'late'?"):
+        with pytest.raises(hz.ArgumentError, match="no system or group 'laet'; it has .*; did you mean 'late'?"):
             call("late", "laet")
-    with pytest.raises(hz.ArgumentError, match="no system 'tinker'"):
+    with pytest.raises(hz.ArgumentError, match="no system or group 'tinker'"):
         world.disable(tinker)
     log.clear()
     world.tick()
@@ -224,3 +224,49 @@ def test_commands_of_a_failed_tick_are_forgotten_by_all_systems_of_the_phase():
             world.tick()
         world.tick_count = 1
     np.testing.assert_array_equal(world.alive(world.query(Health).handles), [True] * 4)
+
+
+def test_a_failure_that_repeats_is_logged_once_a_second_of_world_time(caplog):
+    @hz.system(form="columns")
+    def fail(world: hz.World):
+        if world.tick_count == 15:
+            raise KeyError("another")
+        raise ValueError("the same")
+
+    @hz.system(form="columns")
+    def fail_too(world: hz.World):
+        raise ValueError("of another system")
+
+    world = crowd(fail, on_error="skip", tick_rate=10)
+    before = world.clone()
+    world.run(25)
+    told = [(m.partition(" failed in tick ")[2].split()[0], m.partition("is dropped")[2]) for m in caplog.messages]
+    assert told == [
+        ("1", ""),
+        ("11", " (9 more like it since tick 1)"),
+        ("15", ""),  # of another type
+        ("21", " (8 more like it since tick 11)"),
+    ]
+    assert world.stats().systems["fail"].failures == 25
+    caplog.clear()
+    world.add_system(fail_too)
+    world.tick()
+    assert [m.split()[1] for m in caplog.messages] == ["'fail_too'"]
+    caplog.clear()
+    world.copy_from(before)  # back in time, everything is new
+    world.run(3)
+    assert [m.split()[1] for m in caplog.messages] == ["'fail'", "'fail_too'"]
+
+
+def test_repeated_failures_of_observers_are_logged_once_a_second_too(caplog):
+    def refuse(handles):
+        raise ValueError("no")
+
+    world = crowd(on_error="skip", tick_rate=2, track=[Health])
+    world.on_change(Health, refuse)
+    world.tick()
+    for _ in range(3):
+        world[Health].hp[0] += 1
+        world.touch(Health)
+        world.tick()
+    assert [m.partition("is dropped")[2] for m in caplog.messages] == ["", " (1 more like it since tick 2)"]

@@ -84,7 +84,7 @@ def test_the_plan_tells_what_ran_and_what_does_not(caplog):
 def test_the_plan_marks_what_threads_share():
     world = scheduled()
     assert "=" not in world.schedule.plan().replace("on_error=", "")
-    world.schedule._steps[1].stages[0].shared = True
+    world.schedule._steps[-2].stages[0].shared = True
     lines = world.schedule.plan().splitlines()
     assert lines[5].startswith("   1=  move")
     assert lines[-1] == "=: threads share the work of this stage"

@@ -220,6 +220,41 @@ def test_phases_then_constraints_then_the_order_of_adding():
     assert "simulate: b, c, a, d" in repr(world.schedule)
 
 
+def test_seconds_become_whole_ticks_of_each_world():
+    log: list[str] = []
+    systems = [recorder(log, name, every=hz.seconds(s)) for name, s in (("some", 0.14), ("half", 0.5), ("least", 1e-9))]
+    for tick_rate, expected in ((10, [30, 6, 30]), (60, [3, 1, 30]), (5, [30, 15, 30])):
+        log.clear()
+        world = hz.World(tick_rate=tick_rate)
+        world.add_system(*systems)
+        world.run(30)
+        assert [log.count(name) for name in ("some", "half", "least")] == expected
+    assert "every 0.5 s" in world.schedule.plan()
+
+
+def test_an_offset_spreads_load():
+    log: list[str] = []
+    world = hz.World(tick_rate=10)
+    options = {"a": {"every": 3}, "b": {"every": 3, "offset": 1}, "c": {"every": hz.seconds(0.3), "offset": 2}}
+    world.add_system(*(recorder(log, name, **said) for name, said in options.items()))
+    world.run(6)
+    assert log == ["b", "c", "a", "b", "c", "a"]
+    assert "every 3 ticks from 1" in world.schedule.plan()
+    late = recorder(log, "late", every=hz.seconds(0.3), offset=3)
+    with pytest.raises(hz.DefinitionError, match="'late': offset must be less than every, which is 3 ticks, not 3"):
+        world.add_system(late)
+    quick = hz.World(tick_rate=60)
+    quick.add_system(late)
+    quick.run(20)
+    assert log[6:] == ["late"]
+
+
+@pytest.mark.parametrize("s", [0, -1, math.inf, math.nan, "1", True, None])
+def test_seconds_are_a_finite_number_above_zero(s):
+    with pytest.raises(hz.ArgumentError, match="seconds\\(\\) takes a finite number above 0, not "):
+        hz.seconds(s)
+
+
 def test_a_circular_order_is_refused_and_nothing_is_added():
     log: list[str] = []
     a = recorder(log, "a")
@@ -398,7 +433,11 @@ def declare(**options):
         ({"phase": 3}, "phase must be the name of a phase, not 3"),
         ({"form": "rows"}, "form must be"),
         ({"every": 0}, "every must be"),
-        ({"before": [3]}, "before and after list systems or their names, not 3"),
+        ({"every": 0.5}, r"every must be a whole number of ticks from 1 or hz.seconds\(...\), not 0.5"),
+        ({"every": 4, "offset": 4}, "offset must be less than every, which is 4 ticks, not 4"),
+        ({"offset": 1}, "offset must be less than every, which is 1 ticks, not 1"),
+        ({"every": 4, "offset": -1}, "offset must be a whole number of ticks from 0, not -1"),
+        ({"before": [3]}, "before and after list systems, groups or their names, not 3"),
         ({"with_": [int]}, "expected a component class"),
     ],
 )

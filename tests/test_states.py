@@ -283,3 +283,124 @@ def test_a_condition_holds_for_a_transition_too():
     world = recording(log, never={"on_enter": Mode.MENU, "run_if": lambda world: False}, always={"on_enter": Mode.MENU})
     world.tick()
     assert log == [(1, "always")]
+
+
+# -- entities that end with a state ------------------------------------------------------------------------------
+
+
+def test_entities_end_with_their_state_between_exit_and_enter():
+    seen: list = []
+
+    @hz.system(form="columns", on_exit=Mode.RUNNING)
+    def leave(world: hz.World):
+        seen.append(("exit", len(world)))
+
+    @hz.system(form="columns", on_enter=Mode.MENU)
+    def enter(world: hz.World):
+        seen.append(("enter", len(world)))
+
+    world = hz.World(capacity=10, states=[Mode.RUNNING, Link.ONLINE])
+    world.add_system(leave, enter)
+    ships = world.spawn(Ship, 5)
+    world.despawn_on_exit(ships[:3], Mode.RUNNING)
+    world.despawn_on_exit(ships[2:4], Mode.RUNNING)  # one of them again
+    world.despawn_on_exit(ships[4:], Link.ONLINE)
+    world.despawn(ships[0])
+    world.run(2)
+    assert len(world) == 4
+    world.set_state(Mode.MENU)
+    world.tick()
+    assert seen == [("exit", 4), ("enter", 1)]
+    assert world.alive(ships).tolist() == [False] * 4 + [True]
+    world.set_state(Mode.RUNNING)
+    world.tick()
+    ships = world.spawn(Ship, 2)  # in slots that were left
+    world.set_state(Mode.MENU)
+    world.tick()
+    assert world.alive(ships).all()
+
+
+def test_it_needs_not_be_the_state_that_holds():
+    world = hz.World(capacity=10, states=[Mode.MENU])
+    world.spawn(Ship, 2)
+    world.despawn_on_exit(world.query(Health), Mode.RUNNING)
+    for mode, expected in ((Mode.PAUSED, 2), (Mode.RUNNING, 2), (Mode.RUNNING, 2), (Mode.MENU, 0)):
+        world.set_state(mode)
+        world.tick()
+        assert len(world) == expected
+
+
+def test_observers_are_told_of_them_before_the_next_state_is_entered():
+    told: list = []
+
+    @hz.system(form="columns", on_enter=Mode.MENU)
+    def enter(world: hz.World):
+        told.append("entered")
+
+    world = hz.World(capacity=10, states=[Mode.RUNNING])
+    world.add_system(enter)
+    world.on_remove(Ship, lambda handles: told.append(handles.tolist()))
+    ships = world.spawn(Ship, 2)
+    world.despawn_on_exit(ships, Mode.RUNNING)
+    world.tick()
+    world.set_state(Mode.MENU)
+    world.tick()
+    assert told == [ships.tolist(), "entered"]
+
+
+def test_entities_that_were_moved_end_with_their_state_and_in_copies_too():
+    world = hz.World(capacity=5000, states=[Mode.RUNNING])
+    ships = world.spawn(Ship, 3000)
+    world.despawn(ships[:2000])
+    world.despawn_on_exit(ships[2500:], Mode.RUNNING)
+    moved = world.compact()
+    assert len(moved)
+    copy, other = world.clone(), hz.World(capacity=5000, states=[Mode.PAUSED])
+    other.copy_from(world)
+    for each in (world, copy, other):
+        each.tick()
+        each.set_state(Mode.MENU)
+        each.tick()
+        assert each.alive(moved.translate(ships[2000:])).tolist() == [True] * 500 + [False] * 500
+
+
+def test_the_dead_are_not_kept_in_mind():
+    world = hz.World(capacity=10, states=[Mode.RUNNING])
+    for _ in range(5):
+        world.despawn_on_exit(world.spawn(Ship, 2), Mode.RUNNING)
+        world.despawn(world.query(Health))
+    assert len(world._states.tied[Mode.RUNNING]) == 2
+
+
+def test_whoever_cannot_be_tied_is_refused_and_nobody_is():
+    world = hz.World(capacity=10, states=[Mode.RUNNING])
+    ships = world.spawn(Ship, 2)
+    with pytest.raises(hz.ArgumentError, match="no state Link"):
+        world.despawn_on_exit(ships, Link.ONLINE)
+    with pytest.raises(hz.ArgumentError, match="a state is a member of an enum.Enum, not 'RUNNING'"):
+        world.despawn_on_exit(ships, "RUNNING")  # type: ignore[arg-type]
+    world.despawn(ships[1])
+    with pytest.raises(hz.StaleHandleError):
+        world.despawn_on_exit(ships, Mode.RUNNING)
+    world.tick()
+    world.set_state(Mode.MENU)
+    world.tick()
+    assert world.alive(ships).tolist() == [True, False]
+
+
+def test_if_an_exit_fails_they_live_until_it_does_not():
+    @hz.system(form="columns", on_exit=Mode.RUNNING)
+    def leave(world: hz.World):
+        if world.tick_count == 2:
+            raise ValueError("not yet")
+
+    world = hz.World(capacity=10, states=[Mode.RUNNING])
+    world.add_system(leave)
+    world.despawn_on_exit(world.spawn(Ship, 2), Mode.RUNNING)
+    world.tick()
+    world.set_state(Mode.MENU)
+    with pytest.raises(hz.SystemFailure):
+        world.tick()
+    assert len(world) == 2
+    world.tick()
+    assert (len(world), world.state(Mode)) == (0, Mode.MENU)

@@ -41,8 +41,7 @@ class Fresh(Query):
         if not found and not len(self.slots):
             return
         slots = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint32)
-        signature, (need, lack, either) = self.world.signature[slots], self._masks
-        fits = ((signature & need) == need) & ((signature & lack) == 0) & ((signature & either) != 0)
+        fits = self.fits(self.world.signature[slots])
         self._shown[self.slots] = 0
         self._find(slots[fits])
         self._shown[self.slots] = self.world.signature[self.slots]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs import turns
 from horizon_ecs.batches import Batch, OptionalBatch
 from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
@@ -284,7 +285,7 @@ class _Columns(_Plain):
     def part(self, part: int, n_parts: int) -> None:
         query, parameters, function = self._query, self.system.parameters, self.system.function
         components = [c for c in query.components + query.optional if fields_of(c)]
-        for rows, batch in query._with_rows(self.system.writes, guarded=self._takes_world):
+        for rows, batch in turns.with_rows(query, self.system.writes, guarded=self._takes_world):
             handles = self.world.handles_of(_as_slots(rows)) if self._takes_rows else None
             by_component = dict(zip(components, batch, strict=True))
             function(*(self._of_batch(p, by_component, handles) for p in parameters))

@@ -77,6 +77,22 @@ def _nothing(field: Field) -> Any:
     return np.nan if field.dtype.kind in "fc" else field.default
 
 
+def named(query: Query, name: str) -> NDArray[Any]:
+    """See `Query.__getitem__`."""
+    every = query.components + query.optional
+    vectors = {f"{c.__name__}.{f.vector}": c for c in every for f in fields_of(c) if f.vector}
+    if name in vectors:
+        component = vectors[name]
+        fields = (f for f in fields_of(component) if f"{component.__name__}.{f.vector}" == name)
+        parts = [values_of(query, component, f) for f in fields]
+        stacked: NDArray[Any] = (np.ma if component in query.optional else np).stack(parts, axis=1)
+        return stacked
+    present = {c.__name__: c for c in query.optional}
+    if name in present:
+        return query.present(present[name])
+    return query.handles if name == "handle" else _key(query, name)
+
+
 def to_dict(query: Query) -> dict[str, NDArray[Any]]:
     """See `Query.to_dict`."""
     out: dict[str, NDArray[Any]] = {"handle": query.handles}

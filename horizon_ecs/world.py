@@ -17,7 +17,8 @@ from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.groups import Group
 from horizon_ecs.kinds import Kind
-from horizon_ecs.query import Query, listed
+from horizon_ecs.matching import listed
+from horizon_ecs.query import Query
 from horizon_ecs.random import check_seed
 from horizon_ecs.related import RelatedEntities
 from horizon_ecs.saving import Saving

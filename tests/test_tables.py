@@ -26,6 +26,17 @@ class Rank:
     level: i2 = 7
 
 
+@hz.component
+class Body:
+    pos: hz.vec2
+
+
+@hz.component
+class Aim:
+    at: hz.vec2
+
+
+Moving = hz.Kind("Moving", Body, optional=[Aim])
 Soldier = hz.Kind("Soldier", Team, optional=[Rank, Frozen])
 
 
@@ -62,6 +73,37 @@ def test_everything_as_arrays(world):
     assert found["Team.weight"].dtype == np.float32
     found["Team.id"][:] = 9
     assert world[Team].id[:6].tolist() == [2, 0, 2, 1, 0, 2]
+
+
+def test_one_column_by_its_name(world):
+    query = world.query(Team, optional=[Rank, Frozen])
+    table = query.to_dict()
+    for name, column in table.items():
+        np.testing.assert_array_equal(query[name], column)
+        assert np.ma.isMaskedArray(query[name]) == np.ma.isMaskedArray(column)
+    query["Team.id"][:] = 9
+    assert world[Team].id[:6].tolist() == [2, 0, 2, 1, 0, 2]
+    with pytest.raises(hz.ArgumentError, match=r"no field 'Team.idd'; it has .*; did you mean 'Team.id'"):
+        query["Team.idd"]
+
+
+def test_a_vector_by_its_name_is_stacked():
+    world = hz.World()
+    bodies = world.spawn(Moving, 3, Body={"pos": [[1, 2], [3, 4], [5, 6]]})
+    assert world.query(Body)["Body.pos"].tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert world.query(Body)["Body.pos.y"].tolist() == [2, 4, 6]
+    world.add(bodies[1], Aim, {"at": (7, 8)})
+    assert world.query(Body, optional=[Aim])["Aim.at"].tolist() == [[None] * 2, [7, 8], [None] * 2]
+
+
+def test_a_choice_by_values(world):
+    query = world.query(Team, optional=[Rank])
+    assert slots(query.select(query["Team.id"] == 2)) == [0, 2, 5]
+    assert slots(query.select([True] + [False] * 5)) == [0]
+    assert slots(query.select(query["Rank.level"] > -9)) == [1, 4]  # who has none isn't chosen
+    for mask in (query["Team.id"], query["Team.id"][:2] == 2, world.query(Team).mask):
+        with pytest.raises(hz.ArgumentError, match=r"mask must be bool\[6\], a truth value for each entity .* not "):
+            query.select(mask)
 
 
 def test_an_array_of_fields(world):

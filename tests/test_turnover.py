@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import horizon_ecs as hz
-from horizon_ecs import Write, f4, i2, u8
+from horizon_ecs import Read, Res, Write, f4, i2, u8
 from horizon_ecs.columns import PAGE
 
 N = 1_000_000
@@ -122,6 +122,21 @@ class Turnover:
         assert len(world) == sum(len(handles) for handles in self.living.values())
 
 
+@hz.resource
+class Share:
+    """Which tenth of the numbers ends in a tick."""
+
+    tenth: u8
+
+
+@hz.system
+def renew(entity: hz.Entity, one: Read[Id], share: Res[Share], cmd: hz.Commands):
+    """Who is of that tenth ends, and leaves one with a new number of the same tenth."""
+    if one.number % 10 == share.tenth:
+        cmd.despawn(entity)
+        cmd.spawn(Plant, Id(one.number + 10 * N), Place(1.0, 2.0))
+
+
 def slots_in(handles: np.ndarray) -> np.ndarray:
     """The slot that each handle names, whoever lives there."""
     return (handles & np.uint64(0xFFFFFFFF)).astype(np.intp)
@@ -145,13 +160,42 @@ def run(n: int, n_ticks: int, measure: Callable[[], int] = lambda: 0) -> list[in
     return memory
 
 
+def renew_all(n: int, n_ticks: int, measure: Callable[[], int] = lambda: 0) -> list[int]:
+    """The same by a jitted system's commands; what was measured after every twentieth tick."""
+    world = hz.World(capacity=n + n // 4)
+    world.insert(Share(0))
+    sample = Reservoir(n, np.random.default_rng(11))
+    sample.take(world.spawn(Plant, n, Id=np.arange(n)), np.arange(n, dtype=np.uint64))
+    world.tick()
+    world.add_system(renew)
+    memory = []
+    for number in range(n_ticks):
+        world.resource(Share).tenth = number % 10
+        world.tick()
+        handles = world.query().handles
+        numbers = world[Id].number[world.slots_of(handles)]
+        assert len(numbers) == len(world) == n
+        assert np.diff(np.sort(numbers)).all()
+        fresh = world.born[world.slots_of(handles)] == world.tick_count
+        assert n // 10 <= fresh.sum() <= n // 10 + 1
+        sample.take(handles[fresh], numbers[fresh])
+        lives = np.isin(sample.numbers, numbers, assume_unique=True)
+        np.testing.assert_array_equal(world.alive(sample.handles), lives)
+        np.testing.assert_array_equal(world[Id].number[slots_in(sample.handles[lives])], sample.numbers[lives])
+        if number % 20 == 19:
+            memory.append(measure())
+    return memory
+
+
 def test_no_handle_names_a_stranger():
     run(12 * PAGE, 20)
+    renew_all(3 * PAGE, 20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc, and trims glibc's heap")
-def test_a_million_in_turnover_take_no_more_memory():
-    memory = run(N, N_TICKS, resident_bytes)[SETTLED // 20 - 1 :]
+@pytest.mark.parametrize(("turnover", "n"), [(run, N), (renew_all, N // 10)], ids=["by arrays", "by commands"])
+def test_turnover_takes_no_more_memory(turnover, n):
+    memory = turnover(n, N_TICKS, resident_bytes)[SETTLED // 20 - 1 :]
     assert max(memory) - memory[0] < GROWTH_BYTES

@@ -117,6 +117,7 @@ def test_tables_are_written_between_the_markers_only(tmp_path):
         report.write(page, RESULT)
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_fails_where_a_limit_is_not_held(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(measure, "LIMITS", (Limit("x", "a limit", 2.0, "µs", lambda: 2.5),))
     monkeypatch.setattr(measure, "TURN_S", 0.0)

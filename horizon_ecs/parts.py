@@ -7,6 +7,7 @@ the state is.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,8 @@ def _meanings(components: Iterable[Component]) -> dict[str, Any]:
 
 
 def _states(world: World) -> dict[str, dict[str, Any]]:
-    found, states = {}, world._states
+    states = world._states
+    found: dict[str, dict[str, Any]] = {}
     for kind, member in states.current.items():
         if kind.__name__ in found:
             raise SnapshotError(f"two states are called {kind.__name__}; a file tells them apart by name only")
@@ -109,7 +111,19 @@ def _states(world: World) -> dict[str, dict[str, Any]]:
             "asked": asked.name if asked is not None else None,
             "entered": kind in states.entered,
         }
+        if tied := _tied(world, kind):
+            found[kind.__name__]["tied"] = tied
     return dict(sorted(found.items()))
+
+
+def _tied(world: World, kind: type[enum.Enum]) -> dict[str, NDArray[np.uint64]]:
+    """The handles of the living that end with a state, ascending, by the names of its members."""
+    found = {
+        member.name: np.unique(handles[world.alive(handles)])
+        for member, handles in world._states.tied.items()
+        if type(member) is kind
+    }
+    return {name: found[name] for name in sorted(found) if len(found[name])}
 
 
 def _state(world: World) -> dict[str, Any]:

@@ -172,9 +172,9 @@ def _state_differences(s: Snapshot, classes: Mapping[str, type[enum.Enum]]) -> I
             yield f"state {name} is not among those of states={list(classes)}{nearest(name, classes)}"
             continue
         members = classes[name].__members__
-        for member in (held["current"], held["asked"]):
+        for member in (held["current"], held["asked"], *held.get("tied", ())):
             if member is not None and member not in members:
-                yield f"state {name} was {member}, which is none of its members{nearest(member, members)}"
+                yield f"state {name} knew {member}, which is none of its members{nearest(member, members)}"
 
 
 def _resource_differences(s: Snapshot, classes: Mapping[str, type]) -> Iterator[str]:
@@ -238,7 +238,9 @@ def _fill(world: World, s: Snapshot, classes: Classes) -> None:
     for name, values in s.resources.items():
         world.insert(_resource(classes.resources[name], values))
     for name, held in s.states.items():
-        world._states.restore(classes.states[name], held["current"], held["asked"], held["entered"])
+        world._states.restore(
+            classes.states[name], held["current"], held["asked"], held["entered"], held.get("tied", {})
+        )
     world.references.outdate()
     written_from_outside(world)
     world.changes.reset()

@@ -48,7 +48,8 @@ class Snapshot:
     objects : {"Component": list of {"field": value}}
         Of object components, one for each entity that has it.
     resources : {"Resource": {"field": number}}
-    states : {"State": {"current": name, "asked": name or None, "entered": bool}}
+    states : {"State": {"current": name, "asked": name or None, "entered": bool, "tied": {name: handles}}}
+        The last only where entities end with one of its members (see `World.despawn_on_exit`).
     events : {"Event": {"waiting" or "current": {"sender" or field: array}}}
     object_fields : {"Component": [names]}
     units : {"Component.field": text};  enums : {"Component.field": {member: number}}

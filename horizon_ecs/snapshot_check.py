@@ -69,7 +69,8 @@ def _check_header(s: Snapshot) -> None:
         sound = isinstance(members, dict) and all(type(number) is int for number in members.values())
         demand(sound, f"the members of {name} are malformed")
     for name, held in s.states.items():
-        sound = isinstance(held, dict) and held.keys() == {"current", "asked", "entered"}
+        sound = isinstance(held, dict) and held.keys() - {"tied"} == {"current", "asked", "entered"}
+        sound = sound and _are_handles(held.get("tied", {}))
         sound = sound and isinstance(held["current"], str) and isinstance(held["asked"], str | None)
         demand(sound and isinstance(held["entered"], bool), f"state {name!r} is malformed")
     for name, values in s.resources.items():
@@ -77,6 +78,14 @@ def _check_header(s: Snapshot) -> None:
             isinstance(v, bool | int | float | complex | np.generic) for v in values.values()
         )
         demand(numbers, f"resource {name!r} holds what is no number")
+
+
+def _are_handles(tied: Any) -> bool:
+    """Whether it is a map of texts to handles."""
+    return isinstance(tied, dict) and all(
+        isinstance(name, str) and isinstance(handles, np.ndarray) and handles.ndim == 1 and handles.dtype == np.uint64
+        for name, handles in tied.items()
+    )
 
 
 def column_check(name: str, array: Any, dtype: Any, rows: int) -> None:

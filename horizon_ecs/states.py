@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -101,8 +101,11 @@ class States:
 
     # -- copies ------------------------------------------------------------------------------------------------
 
-    def restore(self, kind: Any, current: str, asked: str | None, entered: bool) -> None:
+    def restore(
+        self, kind: Any, current: str, asked: str | None, entered: bool, tied: Mapping[str, NDArray[np.uint64]]
+    ) -> None:
         """Let one of the states that there are be as it was, by its members' names."""
+        self.tied |= {kind[name]: handles for name, handles in tied.items()}
         self.current[kind] = kind[current]
         self.asked.pop(kind, None)
         self.entered.discard(kind)

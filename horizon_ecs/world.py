@@ -293,8 +293,8 @@ class World(Saving, Tracking, RelatedEntities):
     def despawn_on_exit(self, handles: Handles, member: enum.Enum) -> None:
         """Let entities end when a state does: after the systems on_exit, which still find them, before those on_enter.
 
-        It needs not be the state that holds. Those that have ended by then are passed over. Copies and clones know of
-        it; files don't: say it again for a world that was loaded.
+        It needs not be the state that holds. Those that have ended by then are passed over. Copies, clones and files
+        know of it.
 
         Parameters
         ----------

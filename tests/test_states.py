@@ -364,6 +364,49 @@ def test_entities_that_were_moved_end_with_their_state_and_in_copies_too():
         assert each.alive(moved.translate(ships[2000:])).tolist() == [True] * 500 + [False] * 500
 
 
+def tied_world() -> hz.World:
+    world = hz.World(capacity=10, states=[Mode.RUNNING, Link.ONLINE])
+    ships = world.spawn(Ship, 6)
+    world.despawn_on_exit(ships[3:], Mode.RUNNING)
+    world.despawn_on_exit(ships[1:4], Mode.RUNNING)
+    world.despawn_on_exit(ships[:1], Link.OFFLINE)
+    world.despawn(ships[4])
+    world.tick()
+    return world
+
+
+def test_files_know_who_ends_with_which_state(tmp_path):
+    world = tied_world()
+    world.save(tmp_path / "a.world")
+    given = {"kinds": [Ship], "states": [Mode.MENU, Link.OFFLINE]}
+    loaded = hz.World.load(tmp_path / "a.world", **given)
+    assert loaded.digest() == world.digest()
+    tied = hz.Snapshot.read(tmp_path / "a.world").states["Mode"]["tied"]
+    assert list(tied) == ["RUNNING"]
+    assert tied["RUNNING"].tolist() == world.query(Health).handles[1:].tolist()
+    for each in (world, loaded):
+        each.set_state(Mode.MENU)
+        each.set_state(Link.OFFLINE)
+        each.tick()
+        assert len(each) == 1
+        each.set_state(Link.ONLINE)
+        each.tick()
+        assert len(each) == 0
+    assert loaded.digest() == world.digest()
+    assert "tied" not in hz.Snapshot.of(loaded).states["Mode"]
+
+
+def test_a_file_that_ties_what_it_cannot_is_refused(tmp_path):
+    snapshot = hz.Snapshot.of(tied_world())
+    snapshot.states["Mode"]["tied"] = {"GONE": snapshot.states["Mode"]["tied"]["RUNNING"]}
+    with pytest.raises(hz.SnapshotError, match="state Mode knew GONE, which is none of its members"):
+        snapshot.to_world([Ship], states=[Mode.MENU, Link.OFFLINE])
+    for wrong in ([1], {"RUNNING": [1]}, {"RUNNING": np.zeros(2, np.int64)}, {"RUNNING": np.zeros((1, 2), np.uint64)}):
+        snapshot.states["Mode"]["tied"] = wrong
+        with pytest.raises(hz.SnapshotError, match="state 'Mode' is malformed"):
+            snapshot.save(tmp_path / "b.world")
+
+
 def test_the_dead_are_not_kept_in_mind():
     world = hz.World(capacity=10, states=[Mode.RUNNING])
     for _ in range(5):

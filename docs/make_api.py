@@ -55,7 +55,7 @@ TOPICS = [
     ),
     Topic(
         "queries", "Queries", "Which entities have what, and their values as tables.",
-        "query tables", "batches.Batch tables.Groups",
+        "query tables", "batches.Batch tables.Groups neighbours.Near",
     ),
     Topic(
         "systems", "Systems", "Systems, what their parameters ask for, and the schedule that runs them.",

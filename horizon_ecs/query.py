@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from horizon_ecs import tables, turns
+from horizon_ecs import neighbours, tables, turns
 from horizon_ecs.batches import Batch
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.kinds import Kind
 from horizon_ecs.matching import Matching
+
+if TYPE_CHECKING:
+    from horizon_ecs.entities import Handles
 
 
 class Query(Matching):
@@ -131,6 +134,54 @@ class Query(Matching):
         `for team, members in query.group_by("Team.id")` goes through them. Raises ArgumentError as `sort_by`.
         """
         return tables.group_by(self, key)
+
+    def pairs_within(
+        self, radius: float, position: Component | str | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Rows i and j, uint32[n] each, of all pairs of entities no further than a radius from each other.
+
+        Each pair comes once, with i < j, in ascending order. Rows are slots: `world[Position].x[i]` and
+        `world.handles_of(i)`. A tick's systems can use it as well: columns systems that take the World.
+
+        Parameters
+        ----------
+        radius : float
+            In the units of positions.
+        position : component class or "Component.vector", optional
+            Of the query's, with two or three numbers: x, y and maybe z. By default the one called Position. Entities
+            of which one isn't finite, or that lack the component, are near nobody. There are no bounds.
+
+        Raises
+        ------
+        ArgumentError
+
+        Cost: O(n + pairs), also where the world is mostly empty or flat; 100,000 entities with ten neighbours each take
+        about 35 ms of a core.
+        """
+        return neighbours.pairs_within(self, radius, position)
+
+    def near(
+        self, points: ArrayLike | Handles, radius: float, position: Component | str | None = None
+    ) -> neighbours.Near:
+        """Handles of the query's entities no further than a radius from each of some points, or of some entities.
+
+        `near[k]` are those near the k-th, by slot; `near.start` and `near.handles` have them all.
+
+        Parameters
+        ----------
+        points : float[m, 2] or float[m, 3], or handles
+            As many numbers as positions have. An entity that is given by its handle isn't near itself; it needn't be
+            one of the query's.
+        radius, position
+            As for `pairs_within`.
+
+        Raises
+        ------
+        ArgumentError, StaleHandleError
+
+        Cost: O(n + m + found); 100,000 points among 100,000 entities, ten near each, about 70 ms of a core.
+        """
+        return neighbours.near(self, points, radius, position)
 
     def changed(self, component: Component, since: int | None = None) -> NDArray[np.uint64]:
         """uint64[n]: the handles of those whose values of a component changed in tick `since` or later.

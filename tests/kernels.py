@@ -16,6 +16,7 @@ from horizon_ecs.systems import (  # fmt: skip
     grid,
     hierarchy,
     interest,
+    neighbours,
     observers,
     quantise,
     random,
@@ -26,7 +27,7 @@ from horizon_ecs.systems import (  # fmt: skip
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
-kernel.warm_up("changes", "delta", "grid", "hierarchy", "observers", "quantise", "rice", "storage")
+kernel.warm_up("changes", "delta", "grid", "hierarchy", "neighbours", "observers", "quantise", "rice", "storage")
 
 
 def every_stage_parallel(monkeypatch: Any) -> None:
@@ -297,6 +298,37 @@ def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: l
                       np.array(shape, np.int64), start, np.append(slot, np.uint32(0)),
                       *np.pad(position, ((0, 0), (0, 1))), out_slot, out_sq, 0)  # fmt: skip
     return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
+
+
+def cells(points: Any, inverse_size: float, n_cells: int) -> tuple[Any, Any, Any]:
+    """Where each cell begins, the numbers of the points in the order of cells, and where these are, float64[3, n]."""
+    x, y, z = np.array(points, np.float64).reshape(-1, 3).T.copy()
+    start, item, where = np.zeros(n_cells + 1, np.int64), np.zeros(len(x), np.uint32), np.zeros((3, len(x)))
+    neighbours.sort_by_cell(x, y, z, inverse_size, start, np.zeros(len(x), np.int64), item, *where)
+    return start, item[: start[-1]], where[:, : start[-1]].copy()
+
+
+def near(points: Any, items: Any, radius: float, own: Any, *, once: bool, depth: int, n_cells: int, room: int
+         ) -> list[tuple[int, int]]:  # fmt: skip
+    """(point, item) of what is near each other, in order, found in blocks of `room` that grow where one is too small."""
+    inverse_size = 1 / (radius * 1.001)
+    start, item, where = cells(items, inverse_size, n_cells)
+    _, point, at = cells(points, inverse_size, n_cells)
+    mine, done, found = np.array(own, np.int64)[point], 0, []
+    while done < len(point):
+        out = np.zeros((2, room), np.uint32)
+        done, n = neighbours.find(point, *at, mine, once, done, depth, radius * radius, inverse_size, start, item, *where,
+                                  *out)  # fmt: skip
+        found += list(zip(*out[:, :n].tolist(), strict=True))
+        room += 1
+    return sorted(found)
+
+
+def sort_by_key(key: list[int], value: list[int], n_keys: int) -> tuple[list[int], list[int]]:
+    """Where each key's values begin, and the values."""
+    start, out = np.zeros(n_keys + 1, np.int64), np.zeros(len(key), np.uint32)
+    neighbours.sort_by_key(np.array(key, np.uint32), np.array(value, np.uint32), start, out)
+    return start.tolist(), out.tolist()
 
 
 def follow_entities(entity: list[int], generation: Any, born: Any, axes: Any, position: Any) -> None:

@@ -295,6 +295,25 @@ def build_grid(
     return cells
 
 
+# -- neighbours ---------------------------------------------------------------------------------------------------
+
+
+def near(points: Sequence[Sequence[float]], items: Sequence[Sequence[float]], radius: float, own: Sequence[int]
+         ) -> list[tuple[int, int]]:  # fmt: skip
+    """Twin of `neighbours.find`: (point, item) of all that are no further apart than the radius, in order."""
+
+    def is_near(a: Sequence[float], b: Sequence[float]) -> bool:
+        dx, dy, dz = (float(q) - float(p) for p, q in zip(a, b, strict=True))
+        return math.isfinite(sum(map(abs, [*a, *b]))) and (dx * dx + dy * dy) + dz * dz <= radius * radius
+
+    return [(p, i) for p, a in enumerate(points) for i, b in enumerate(items) if i != own[p] and is_near(a, b)]
+
+
+def sort_by_key(key: Sequence[int], value: Sequence[int]) -> list[int]:
+    """Twin of `neighbours.sort_by_key`."""
+    return [v for _, v in sorted(zip(key, value, strict=True), key=lambda pair: pair[0])]
+
+
 # -- interest ----------------------------------------------------------------------------------------------------
 
 

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
-from horizon_ecs.components import Component, fields_of
+from horizon_ecs.components import Component, fields_of, is_object
 from horizon_ecs.entities import _as_handles
 from horizon_ecs.errors import CapacityError
+from horizon_ecs.fields import flatten
 from horizon_ecs.kinds import Kind
+from horizon_ecs.objects import as_instances
 from horizon_ecs.relations import is_relation
 from horizon_ecs.sites import ADD, COMMANDS, DESPAWN, EMIT, SPAWN, Site
 from horizon_ecs.values import as_columns
@@ -63,7 +65,7 @@ class Wanted:
         """All sites' spawns of a kind, in the order of their records."""
         values: dict[Component, tuple[Any, Any]] = {}
         for owner in dict.fromkeys(owner for site in sites.values() for owner, _ in site.values):
-            given, columns = _merged(owner, sites, records)
+            given, columns = _merged(owner, sites, records, kind.defaults.get(owner))
             values[owner] = (... if owner in kind.components else given, columns)
         self.spawns.append((kind, len(records), values))
 
@@ -94,15 +96,14 @@ class Wanted:
                 if operation == ADD and is_relation(component) and values is not None:
                     there = there[~world.has(there, component)]  # the others get another target
                 world._optional_rows(there, component)
-                if operation == ADD and values is not None and fields_of(component):
-                    as_columns(component, values, len(handles))
+                if operation == ADD:
+                    _check_values(component, values, len(handles))
         wanted: dict[Kind, int] = {}
         for kind, n, values in self.spawns:
             world.register(kind)
             wanted[kind] = wanted.get(kind, 0) + n
             for component, (_, given) in values.items():
-                if fields_of(component):
-                    as_columns(component, given, n)
+                _check_values(component, given, n)
         if wanted:
             ending = [handles for operation, _, _, handles in self.changes if operation == DESPAWN]
             check_room(world, wanted, np.concatenate(ending) if ending else np.zeros(0, np.uint64))
@@ -128,19 +129,32 @@ def rounds(handle: NDArray[Any], site: NDArray[Any]) -> list[NDArray[np.intp]]:
 
 
 def _merged(
-    owner: type, sites: dict[int, Site], records: NDArray[np.int64]
+    owner: type, sites: dict[int, Site], records: NDArray[np.int64], default: Any = None
 ) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
-    """Which records give an owner's values, and its columns over all of them, with defaults where nothing is given."""
-    n = len(records)
-    columns = {f.name: np.full(n, f.default, f.dtype) for f in fields_of(owner)}
+    """Which records give an owner's values, and its columns over all of them.
+
+    Where nothing is given they are those of the default instance; in what is constructed a field's own default counts.
+    """
+    n, fields = len(records), fields_of(owner)
+    else_ = {f.name: f.default for f in fields} if default is None else flatten(default, fields)
+    columns = {f.name: np.full(n, else_[f.name], f.dtype) for f in fields}
     given = np.zeros(n, np.bool_)
     for number, site in sites.items():
         rows = np.flatnonzero(records[:, 0] == number)
-        for name, values in site.decode(records[rows]).get(owner, {}).items():
-            columns[name][rows] = values
-        if any(owner is known for known, _ in site.values):
+        values = site.decode(records[rows]).get(owner)
+        if values is not None:
             given[rows] = True
+            for f in fields:
+                columns[f.name][rows] = values.get(f.name, f.default)
     return given, columns
+
+
+def _check_values(component: Component, values: Any, n: int) -> None:
+    """Refuse values that a component of `n` entities can't have. Raises ArgumentError."""
+    if is_object(component):
+        as_instances(component, values, n)
+    elif values is not None and fields_of(component):
+        as_columns(component, values, n)
 
 
 def check_room(world: World, wanted: dict[Kind, int], ending: NDArray[np.uint64]) -> None:
@@ -164,15 +178,12 @@ def check_room(world: World, wanted: dict[Kind, int], ending: NDArray[np.uint64]
             )
 
 
-def _without_dead(world: World, component: Component, values: Any) -> Any:
+def _without_dead(world: World, component: Component, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Values with 0 in place of references to entities that have gone since they were given."""
-    references = [f.name for f in fields_of(component) if f.is_entity]
-    if not references or not isinstance(values, dict):
-        return values
     out = dict(values)
-    for name in references:
-        if isinstance(out.get(name), np.ndarray):
-            out[name] = np.where(world.alive(out[name]), out[name], np.uint64(0))
+    for f in (f for f in fields_of(component) if f.is_entity and f.name in values):
+        given = values[f.name]
+        out[f.name] = np.where(world.alive(given).reshape(given.shape), given, np.uint64(0))
     return out
 
 
@@ -190,7 +201,7 @@ def _change(
     if operation != ADD:
         world.remove(handles[there], component)
     elif values is None or not fields_of(component):
-        world.add(handles[there], component)
+        world.add(handles[there], component, values if is_object(component) else None)
     else:
         columns = as_columns(component, values, len(handles))
         if is_relation(component):
@@ -200,11 +211,11 @@ def _change(
 
 
 def _spawn(world: World, kind: Kind, n: int, values: dict[Component, tuple[Any, Any]]) -> None:
-    of_all = {
-        c.__name__: _without_dead(world, c, given) if fields_of(c) else True
-        for c, (who, given) in values.items()
-        if who is ...
-    }
+    of_all: dict[str, Any] = {}
+    for c, (who, given) in values.items():
+        if who is ...:
+            plain = given if is_object(c) else True
+            of_all[c.__name__] = _without_dead(world, c, as_columns(c, given, n)) if fields_of(c) else plain
     handles = world.spawn(kind, n, **of_all)
     for component, (who, given) in values.items():
         if who is not ... and who.any():

@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
 
 class References:
-    """The reference columns of one world.
-
-    Attributes
-    ----------
-    lenient : bool
-        While True a reference to the dead is taken as 0 instead of refused: commands are carried out after others have
-        ended entities.
-    """
+    """The reference columns of one world."""
 
     def __init__(self, world: Entities) -> None:
         self._world = world
         self._columns: list[tuple[Component, NDArray[np.uint64]]] = []
         # A relation knows whose target ends, and needs no search.
         self._searched: list[tuple[Component, NDArray[np.uint64]]] = []
-        self.lenient = False
         self._outdated = False
 
     def note(self, component: Component) -> None:
@@ -55,11 +47,9 @@ class References:
     def _living(self, name: str, given: Any) -> NDArray[np.uint64]:
         handles = np.asarray(given, np.uint64)
         lives = (self._world.alive(handles.reshape(-1)) | (handles.reshape(-1) == 0)).reshape(handles.shape)
-        if lives.all():
-            return handles
-        if not self.lenient:
+        if not lives.all():
             raise StaleHandleError(f"{name}: handle {int(handles[~lives].flat[0]):#x} names no living entity")
-        return np.where(lives, handles, np.uint64(0))
+        return handles
 
     def outdate(self) -> None:
         """Note that entities have ended since references were last cleared."""

@@ -42,7 +42,10 @@ class Explosion:
     power: i2 = 3
 
 
-Unit = hz.Kind("Unit", Health, Position, optional=[Poison, Frozen])
+class AimedAt(hz.Relation): ...
+
+
+Unit = hz.Kind("Unit", Health, Position, optional=[Poison, Frozen, hz.Name, AimedAt])
 Bullet = hz.Kind("Bullet", Position, Shot, optional=[Poison, Frozen])
 
 
@@ -132,6 +135,70 @@ def test_a_reference_to_one_that_has_gone_becomes_none():
     world, handles = units(last_shot, n=2)
     world.tick()
     assert world[Shot].owner[world.query(Shot).slots].tolist() == [0, handles[1]]
+
+
+def test_plain_commands_name_who_has_gone_too():
+    world, handles = units(n=4)
+
+    @hz.system(form="columns")
+    def bury(cmd: hz.Commands):
+        cmd.despawn(handles[0])
+        cmd.spawn(Bullet, 2, Shot(owner=int(handles[0])))
+        cmd.spawn(Bullet, 2, Shot=[Shot(owner=int(handles[0])), Shot(owner=int(handles[1]))])
+        cmd.add(handles[1:], AimedAt(int(handles[0])))
+
+    world.add_system(bury)
+    world.tick()
+    assert world[Shot].owner[world.query(Shot).slots].tolist() == [0, 0, 0, handles[1]]
+    assert world.targets_of(handles[1:], AimedAt).tolist() == [0, 0, 0]
+
+
+def test_objects_are_asked_for_with_what_they_hold():
+    world, handles = units(n=3)
+
+    @hz.system(form="columns")
+    def christen(cmd: hz.Commands):
+        cmd.add(handles[:2], hz.Name("pair"))
+        cmd.add(handles[2], hz.Name)
+        cmd.spawn(Unit, 2, Name=["new", "born"])
+        cmd.spawn(Unit, hz.Name("third"))
+
+    world.add_system(christen)
+    world.tick()
+    assert [name.text for _, name in world[hz.Name]] == ["pair", "pair", "", "new", "born", "third"]
+    assert world.get(handles[0], hz.Name) is not world.get(handles[1], hz.Name)
+
+
+def test_an_object_that_a_component_can_not_hold_does_nothing():
+    world, handles = units(n=1)
+
+    @hz.system(form="columns")
+    def christen(cmd: hz.Commands):
+        cmd.despawn(handles)
+        cmd.spawn(Unit, 2, Name=["one", 2])
+
+    world.add_system(christen)
+    with pytest.raises(hz.SystemFailure, match="Name.text takes str, not 2"):
+        world.tick()
+    assert world.alive(handles).all()
+
+
+def test_what_a_spawn_is_not_given_is_the_kinds_own_default():
+    bomb = hz.Kind("Bomb", Position, Poison, defaults=[Poison(8.0, 1)])
+
+    @hz.system
+    def drop(health: Read[Health], cmd: hz.Commands):
+        if health.hp == 0:
+            cmd.spawn(bomb, Position(1.0))
+        elif health.hp == 1:
+            cmd.spawn(bomb, Poison(ticks=5))
+        else:
+            cmd.spawn(bomb, Poison())
+
+    world, _ = units(drop, n=3)
+    world.tick()
+    found = [world.get(h, Poison) for h in world.query(kind=bomb)]
+    assert found == [Poison(8.0, 1), Poison(ticks=5), Poison()]
 
 
 # -- capacity and what may be given ------------------------------------------------------------------------------

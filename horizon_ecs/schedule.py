@@ -69,7 +69,12 @@ class Schedule:
             raise DefinitionError("a system was added twice")
         check_groups(together)
         plan = make_plan(together, (*PRELUDE, *self.phases))
-        self._set_plan(plan, {**self._bound, **{s: self._by_hand.get(s) or self._bind(s) for s in systems}})
+        try:
+            bound = {s: self._by_hand.get(s) or self._bind(s) for s in systems}
+        except Exception:
+            self._world.changes.unwatch([s for s in systems if s not in self._by_hand])
+            raise
+        self._set_plan(plan, {**self._bound, **bound})
         self._by_hand = {s: bound for s, bound in self._by_hand.items() if s not in systems}
 
     def _bind(self, system: AnySystem) -> Bound:
@@ -236,6 +241,7 @@ class Schedule:
         if stopping is not None:
             for bound in self._bound.values():
                 bound.commands.clear()
+            self._world.settle()  # what ended before that stays ended
             raise stopping
 
     # -- by hand -----------------------------------------------------------------------------------------------

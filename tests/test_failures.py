@@ -270,3 +270,52 @@ def test_repeated_failures_of_observers_are_logged_once_a_second_too(caplog):
         world.touch(Health)
         world.tick()
     assert [m.partition("is dropped")[2] for m in caplog.messages] == ["", " (1 more like it since tick 2)"]
+
+
+class Near(hz.Relation): ...
+
+
+class Held(hz.Relation, on_target_death="remove"): ...
+
+
+@hz.component
+class Seen:
+    who: hz.Entity
+
+
+Watcher = hz.Kind("Watcher", Position, Seen, Near, optional=[Held])
+
+
+def test_nobody_refers_to_who_ended_before_the_tick_stopped():
+    world = hz.World(capacity=100)
+    one, two = world.spawn(Watcher, 2)
+    world.set(two, Seen, {"who": one})
+    world.relate(two, Near, one)
+    world.relate(two, Held, one)
+
+    @hz.system(form="columns")
+    def fail(world: hz.World):
+        world.despawn(one)
+        raise ValueError
+
+    world.add_system(fail)
+    with pytest.raises(hz.SystemFailure):
+        world.tick()
+    assert (world.get(two, Seen).who, world.get(two, Near).target) == (0, 0)
+    assert not world.has(two, Held)[0]
+
+
+def test_a_system_that_could_not_be_added_is_not_gathered_for():
+    world = hz.World(capacity=100)
+
+    @hz.system(changed=[Health])
+    def notice(pos: Write[Position]):
+        pos.x += 1
+
+    @hz.system
+    def broken(pos: Write[Position]):
+        pos.x = unknown  # noqa: F821
+
+    with pytest.raises(hz.DefinitionError, match="unknown"):
+        world.add_system(notice, broken)
+    assert not world.changes._watches

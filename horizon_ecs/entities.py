@@ -125,6 +125,7 @@ class Entities:
                     f"kind {kind.name!r} can't be registered any more: the kinds are fixed, since {self._frozen}; "
                     "name every kind when the world is made: World(kinds=[...])"
                 )
+            self._check_admits([c for c in kind.components + kind.optional if c not in self._bits])
             for c in kind.components + kind.optional:
                 self.bit(c)
             self.kinds.append(kind)
@@ -141,18 +142,25 @@ class Entities:
 
     def _admit(self, c: Component) -> int:
         """The bit of a component that is new to the world."""
-        if len(self._bits) >= MAX_COMPONENTS:
-            raise CapacityError(
-                f"{c.__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}"
-            )
-        if any(known.__name__ == c.__name__ for known in self._bits):
-            raise DefinitionError(f"this world has another component called {c.__name__}")
+        self._check_admits([c])
         self._bits[c] = 1 << len(self._bits)
         self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
         if is_object(c):
             self._objects[c] = ObjectColumn(c)
         self.references.note(c)
         return self._bits[c]
+
+    def _check_admits(self, fresh: Sequence[Component]) -> None:
+        """Refuse components of which one is too many, or called as another."""
+        room = MAX_COMPONENTS - len(self._bits)
+        if len(fresh) > room:
+            raise CapacityError(
+                f"{fresh[room].__name__} would be component {MAX_COMPONENTS + 1}; a world has at most {MAX_COMPONENTS}"
+            )
+        names = {known.__name__ for known in self._bits}
+        for c in fresh:
+            if c.__name__ in names:
+                raise DefinitionError(f"this world has another component called {c.__name__}")
 
     @property
     def components(self) -> list[Component]:

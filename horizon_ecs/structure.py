@@ -95,11 +95,13 @@ class Structure(Entities):
             has = source.signature[old] & np.uint64(source.bit(c)) != 0
             if is_object(c):
                 kept = [copy.deepcopy(source[c][slot]) for slot in old[has].tolist()]
+                self[c].drop(new[~has])
                 self[c].write(new[has], kept)
             for name, column in source.arrays_of(c).items():
                 self.column(c, name)[new[has]] = column[old[has]]
             if c in kind.optional:
                 self._flip(new[has], c, True)
+                self._flip(new[~has], c, False)  # what the kind's defaults gave
 
     def hide(self, handles: Handles) -> None:
         """Keep entities out of queries, systems and what clients see, with all that they have, until `show`.
@@ -119,6 +121,7 @@ class Structure(Entities):
 
     def _veil(self, handles: Handles, hidden: bool) -> None:
         slots = self.slots_of(handles)
+        slots = slots[(self.signature[slots] & storage.HIDDEN_BIT != 0) != hidden]
         if len(slots):
             storage.flip(slots, storage.HIDDEN_BIT, hidden, self.signature)
             tick = self._changed()
@@ -181,10 +184,11 @@ class Structure(Entities):
         """
         if self._ticking:
             raise ArgumentError("compact() was called by a system; entities can move between ticks only")
-        for kind in kinds:
+        chosen = dict.fromkeys(kinds or self.kinds)
+        for kind in chosen:
             if kind not in self.kinds:
                 raise ArgumentError(f"this world knows no kind {kind!r}")
-        plans = [plan_order(self, k, self._key(k, order)) if order else plan(self, k) for k in kinds or self.kinds]
+        plans = [plan_order(self, k, self._key(k, order)) if order else plan(self, k) for k in chosen]
         old, new = (np.concatenate([p[i] for p in plans] or [np.zeros(0, np.uint32)]) for i in (0, 1))
         if not len(old):
             return SlotMap(np.zeros(0, np.uint64), np.zeros(0, np.uint64))

@@ -47,6 +47,16 @@ def test_duplicates_have_everything_that_the_originals_have():
     assert world.get(copies[5], Fuel).amount == 3.0
 
 
+def test_duplicates_lack_what_the_originals_have_lost():
+    kind = hz.Kind("Iced", Position, optional=[Frozen, hz.Name], defaults=[Frozen, hz.Name("ice")])
+    world = hz.World(capacity=100)
+    kept, thawed = world.spawn(kind, 2)
+    world.remove(thawed, [Frozen, hz.Name])
+    copies = world.duplicate([kept, thawed])
+    assert world.has(copies, Frozen).tolist() == world.has(copies, hz.Name).tolist() == [True, False]
+    assert len(world[hz.Name]) == 2
+
+
 def test_too_many_copies_are_refused_whole():
     world = hz.World(capacity=10)
     mixed = np.concatenate([world.spawn(Ship, 3), world.spawn(Rock, 3)])
@@ -199,3 +209,23 @@ def test_components_are_made_at_run_time():
         hz.make_component("Mass", {"kg": "heavy"})
     with pytest.raises(hz.DefinitionError, match="name must be an identifier"):
         hz.make_component("Mass kg", {"kg": "f8"})
+
+
+def test_showing_what_is_not_hidden_does_nothing():
+    world = hz.World(capacity=100)
+    ship = world.spawn(Ship)
+    world.run(2)
+    born, version = world.born[0], world.structure_version
+    world.show(ship)
+    assert (world.born[0], world.structure_version) == (born, version)
+
+
+def test_a_kind_with_too_many_components_leaves_nothing_behind():
+    world = hz.World(capacity=100, kinds=[Node])
+    known = world.components
+    with pytest.raises(hz.CapacityError, match="C57 would be component 63; a world has at most 62"):
+        world.register(hz.Kind("Wide", *(hz.make_component(f"C{i}", {"x": "f4"}) for i in range(60))))
+    another = hz.make_component("Link", {"x": "f4"})
+    with pytest.raises(hz.DefinitionError, match="another component called Link"):
+        world.register(hz.Kind("Twice", Fuel, another))
+    assert world.components == known

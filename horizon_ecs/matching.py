@@ -63,8 +63,6 @@ class Matching:
         kind: Kind | None = None,
         hidden: bool = False,
     ) -> None:
-        if kind is not None and not isinstance(kind, Kind):
-            raise ArgumentError(f"kind must be a Kind, not {kind!r}")
         self.world = world
         self.components, self.without, self.optional, self.any_of = components, without, optional, any_of
         self.kind, self.hidden = kind, hidden

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,15 @@ def _gathered(
     version, generation = world.structure_version, world.generation[rest]
     batches = tuple(_batch(query, c, rest, c in write) for c in wanted)
     yield rest, batches
-    same = slice(None) if world.structure_version == version else world.generation[rest] == generation
+    changed = world.structure_version != version
+    same: Any = world.generation[rest] == generation if changed else slice(None)
     for c, batch in zip(wanted, batches, strict=True):
         if c in write:
+            # Who has gained it meanwhile has values that weren't there to be read.
+            kept = same & batch.present if changed and isinstance(batch, OptionalBatch) else same
             for name, values in batch._arrays.items():
                 if values.flags.writeable:
-                    world.column(c, name)[rest[same]] = values[same]
+                    world.column(c, name)[rest[kept]] = values[kept]
 
 
 def _batch(query: Query, component: Component, rows: Rows, writable: bool) -> Batch:

@@ -137,6 +137,8 @@ class World(Saving, Tracking, RelatedEntities):
         ------
         ArgumentError, DefinitionError
         """
+        if kind is not None and not isinstance(kind, Kind):
+            raise ArgumentError(f"kind must be a Kind, not {kind!r}")
         asked = (
             listed("query()", components), listed("without", without), listed("optional", optional),
             listed("any_of", any_of), kind, hidden,
@@ -376,7 +378,7 @@ class World(Saving, Tracking, RelatedEntities):
             raise ArgumentError(f"elapsed_s must be a number of seconds from 0, not {elapsed_s!r}")
         if not isinstance(max_catch_up, int) or max_catch_up < 1:
             raise ArgumentError(f"max_catch_up must be a whole number of ticks from 1, not {max_catch_up!r}")
-        self._owed_s += elapsed_s
+        self._owed_s += float(elapsed_s)
         # A hair's tolerance, so that sixty times a sixtieth is a second.
         due = int(self._owed_s * self.tick_rate + 1e-9)
         n = min(due, max_catch_up)

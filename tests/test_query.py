@@ -179,6 +179,16 @@ def test_only_what_is_declared_can_be_written(world):
         list(query.batches(write=[Health]))
 
 
+def test_what_was_added_under_a_batch_is_not_written_over():
+    world = hz.World(capacity=100)
+    ships = world.spawn(Ship, 3)
+    world.add(ships[2], Fuel, 1.0)
+    for _, fuel in world.query(Position, optional=[Fuel]).batches(write=[Fuel]):
+        world.add(ships[:2], Fuel, 7.0)
+        fuel.amount += 1
+    assert [world.get(ship, Fuel).amount for ship in ships] == [7.0, 7.0, 2.0]
+
+
 def test_rows_that_died_under_a_batch_are_not_written_back():
     world = hz.World()
     ships = world.spawn(Ship, 3)

@@ -120,7 +120,7 @@ class EventQueue:
             raise ArgumentError(
                 f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}"
             )
-        accepted = min(len(rows), self.limit - self._waiting)
+        accepted = max(0, min(len(rows), self.limit - self._waiting))
         if accepted:
             senders = np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted]
             self._senders.append(senders | (_EMITTED if emitted else np.uint64(0)))
@@ -130,9 +130,12 @@ class EventQueue:
         return accepted
 
     def follow(self, moved: SlotMap) -> None:
-        """Let senders be those that entities have become by being moved."""
+        """Let senders, and who is named in fields, be those that entities have become by being moved."""
         self._senders = [moved.translate(s & ~_EMITTED) | (s & _EMITTED) for s in self._senders]
         self.batch = EventBatch(moved.translate(self.batch.sender), self.batch.records)
+        for f in (f for f in fields_of(self.event) if f.is_entity):
+            for records in [*self._records, self.batch.records]:
+                records[f.name] = moved.translate(records[f.name])
 
     @property
     def waiting(self) -> EventBatch:

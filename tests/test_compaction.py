@@ -123,3 +123,28 @@ def test_the_plan_equals_its_twin(holes, many):
     signature[sorted(rows)] = 1 << 63
     old, new = kernels.plan_moves(pages, signature)
     assert list(zip(old, new, strict=True)) == naive.plan_moves(pages, rows)
+
+
+@hz.event
+class Hit:
+    by: hz.Entity
+
+
+def test_whom_events_name_follows_too():
+    world = hz.World(capacity=100)
+    first, second = world.spawn(Ship, 2)
+    world.push_events(Hit, second, np.array([(second,)], Hit.__hz_dtype__))
+    world.tick()
+    world.push_events(Hit, 0, np.array([(second,), (0,)], Hit.__hz_dtype__))
+    world.despawn(first)
+    (now,) = world.compact().translate([second])
+    assert world.events(Hit).by.tolist() == [now]
+    world.tick()
+    assert world.events(Hit).by.tolist() == [now, 0]
+
+
+def test_a_kind_that_is_named_twice_moves_once():
+    world = hz.World(capacity=100)
+    first, _ = world.spawn(Ship, 2)
+    world.despawn(first)
+    assert len(world.compact(Ship, Ship)) == 1

@@ -264,13 +264,16 @@ def _fill_component(
 
 
 def _check_relations(world: World, s: Snapshot) -> None:
-    """What the arrays of `Links` rely on: nobody is its own target, over others neither where cycles are refused."""
+    """What the arrays of `Links` rely on: targets live, nobody is its own, over others neither where cycles are
+    refused."""
     for name in s.has:
         relation = next(c for c in world.components if c.__name__ == name)
         if is_relation(relation):
             slots = s.slots(name)
+            targets = world.column(relation, "target")[slots]
+            demand(((targets == 0) | world.alive(targets)).all(), f"{name}: a target doesn't live")
             try:
-                world.links.check(relation, slots, world.column(relation, "target")[slots])
+                world.links.check(relation, slots, targets)
             except ArgumentError as error:
                 raise SnapshotError(str(error)) from None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _STATES = ("waiting", "current")
 
 
-@dataclass(eq=False)
+@dataclasses.dataclass(eq=False)
 class Snapshot:
     """A world's state as plain data, to look at, to change and to make a world of.
 
@@ -67,14 +68,14 @@ class Snapshot:
     generation: NDArray[np.uint32]
     page_kind: NDArray[np.int16]
     born: NDArray[np.uint32]
-    objects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    object_fields: dict[str, list[str]] = field(default_factory=dict)
-    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    states: dict[str, dict[str, Any]] = field(default_factory=dict)
-    events: dict[str, dict[str, dict[str, NDArray[Any]]]] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
-    enums: dict[str, dict[str, int]] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+    objects: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    object_fields: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    resources: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    events: dict[str, dict[str, dict[str, NDArray[Any]]]] = dataclasses.field(default_factory=dict)
+    units: dict[str, str] = dataclasses.field(default_factory=dict)
+    enums: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, world: World, *, skip_resources: Iterable[type] = ()) -> Snapshot:
@@ -157,8 +158,10 @@ class Snapshot:
         from horizon_ecs.world import World  # which builds on this module
 
         check(self)
+        # Worlds share no objects with it, and a migration changes what it is given.
+        own = dataclasses.replace(self, objects=copy.deepcopy(self.objects)) if migrate is None else copy.deepcopy(self)
         classes = restore.Classes.of(kinds, resources, events, options.get("states", ()))
-        return restore.build(World, self, classes, migrate, options)
+        return restore.build(World, own, classes, migrate, options)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a component, "Health", or a field, "Health.hp" to "Health.points". Raises ArgumentError."""

@@ -53,10 +53,9 @@ def _check_header(s: Snapshot) -> None:
     demand(s.state.keys() == _STATE.keys() | {"seed"}, f"state has the keys {list(s.state)}")
     for name, kind in _STATE.items():
         demand(type(s.state[name]) is kind, f"state: {name} is {s.state[name]!r}")
-    seed = s.state["seed"] if isinstance(s.state["seed"], list) else [s.state["seed"]]
-    demand(all(n is None or (type(n) is int and n >= 0) for n in seed), f"state: seed is {s.state['seed']!r}")
+    demand(type(s.state["seed"]) is int and s.state["seed"] >= 0, f"state: seed is {s.state['seed']!r}")
     for name in ("tick", "structure_tick"):
-        demand(0 <= s.state[name] < 2**62, f"state: {name} is {s.state[name]}")
+        demand(0 <= s.state[name] < DEAD, f"state: {name} is {s.state[name]}")
     demand(math.isfinite(s.state["owed_s"]) and s.state["owed_s"] >= 0, "state: owed_s is no duration")
     demand(0.01 <= s.state["tick_rate"] <= 10_000, f"state: tick_rate is {s.state['tick_rate']}")
     for name, shape in s.kinds.items():

@@ -771,3 +771,57 @@ def test_saved_and_loaded_is_nothing_changed(tmp_path_factory, before, after):
 def test_a_diff_is_empty_exactly_where_digests_are_equal(left, right):
     a, b = (carry_out(hz.World(capacity=6000), steps) for steps in (left, right))
     assert a.diff(b).equal == (a.digest() == b.digest()) == b.diff(a).equal
+
+
+# -- what is shared with nobody ----------------------------------------------------------------------------------
+
+
+def test_worlds_of_one_snapshot_share_nothing():
+    kind = hz.Kind("Sack", Label)
+    world = hz.World(capacity=100)
+    sack = world.spawn(kind, Label=Label(notes={"seen": [1]}))[0]
+    snapshot = hz.Snapshot.of(world)
+    one, other = snapshot.to_world([kind]), snapshot.to_world([kind])
+    one.get(sack, Label).notes["seen"].append(2)
+    assert other.get(sack, Label).notes == {"seen": [1]}
+
+
+def test_a_migration_leaves_the_snapshot_as_it_is():
+    world = hz.World(capacity=100)
+    world.spawn(hz.Kind("Old", Body), Body={"mass": 2.0})
+    snapshot, new = hz.Snapshot.of(world), hz.Kind("New", Body)
+
+    def migrate(s: hz.Snapshot) -> hz.Snapshot:
+        s.rename_kind("Old", "New")
+        s.columns["Body.mass"] *= 2
+        return s
+
+    worlds = [snapshot.to_world([new], migrate=migrate) for _ in range(2)]
+    assert [float(w[Body].mass[0]) for w in worlds] == [4.0, 4.0]
+
+
+def test_seconds_of_any_kind_of_float_can_be_saved(tmp_path):
+    world = hz.World(capacity=100)
+    world.advance(np.float32(0.01))
+    world.save(tmp_path / "world")
+    assert hz.World.load(tmp_path / "world", kinds=[]).digest() == world.digest()
+
+
+def test_more_events_than_this_world_lets_wait_are_kept_and_none_added():
+    many, few = hz.World(capacity=100, max_events=10), hz.World(capacity=100, max_events=3)
+    records = np.zeros(10, Steer.__hz_dtype__)
+    many.push_events(Steer, 0, records)
+    few.copy_from(many)
+    assert few.push_events(Steer, 0, records[:5]) == 0
+    few.tick()
+    assert len(few.events(Steer)) == 10
+
+
+def test_a_snapshot_in_which_a_relation_leads_nowhere_makes_no_world():
+    world = hz.World(capacity=100)
+    one, two = world.spawn(Bird, 2)
+    world.relate(one, Follows, two)
+    snapshot = hz.Snapshot.of(world)
+    snapshot.columns["Follows.target"][:] += 1 << 32
+    with pytest.raises(hz.SnapshotError, match="Follows: a target doesn't live"):
+        snapshot.to_world([Bird])

@@ -156,7 +156,7 @@ class Schedule:
         for gate in self._gates.values():
             gate.forget()
         self._sync(tick)
-        if tick == 1:
+        if tick == 1 and startup.stages:
             self._run_phase(startup, tick)
         changes = self.states.take()
         if changes:

@@ -1,4 +1,4 @@
-"""Changes: what gained, lost or changed which component, tick by tick, and who is told.
+"""Changes: what gained, lost or changed which component or entered and left which query, and who is told.
 
 Declared writes stamp pages, values decide: at a sync the stamped pages of a tracked component are compared with a copy.
 A sync is made when a tick begins and at the end of each of its phases; what a world is asked between two ticks counts
@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs import kernel
-from horizon_ecs.columns import PAGE, reserve
-from horizon_ecs.components import Component, component_type
+from horizon_ecs.columns import reserve
+from horizon_ecs.components import Component
 from horizon_ecs.errors import ArgumentError, SystemFailure
 from horizon_ecs.kinds import Kind
-from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Tracked, Watch
+from horizon_ecs.query import Query
+from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Trackable, Tracked, Watch, follow_handles, key_of
 from horizon_ecs.when import OnError
 
 if TYPE_CHECKING:
     from horizon_ecs.entities import Entities
-    from horizon_ecs.query import Query
 
 Callback: TypeAlias = Callable[[NDArray[np.uint64]], Any]
 
@@ -40,8 +40,14 @@ class News(NamedTuple):
 _NO_NEWS = News(*[np.zeros(0, np.uint64)] * 3)
 
 
+def _method(event: str, what: Trackable) -> str:
+    """The method by which one is told."""
+    of_queries = {"add": "enter", "remove": "leave"}
+    return f"on_{of_queries[event] if isinstance(what, Query) else event}"
+
+
 class Subscription:
-    """A callback that is told of one component's or kind's changes until `cancel()`.
+    """A callback that is told of one component's, kind's or query's changes until `cancel()`.
 
     Attributes
     ----------
@@ -57,7 +63,8 @@ class Subscription:
 
     def __init__(self, event: str, tracked: Tracked, callback: Callback, on_error: OnError) -> None:
         self.event, self.tracked, self.callback, self.on_error = event, tracked, callback, on_error
-        self.name = f"on_{event}({tracked.name}, {getattr(callback, '__qualname__', repr(callback))})"
+        called = getattr(callback, "__qualname__", repr(callback))
+        self.name = f"{_method(event, tracked.what)}({tracked.name}, {called})"
         self.enabled = True
         self.strikes = 0
 
@@ -94,49 +101,49 @@ class Changes:
 
     def __init__(self, world: Entities) -> None:
         self._world = world
-        self._tracked: dict[Component | Kind, Tracked] = {}
+        self._tracked: dict[Any, Tracked] = {}
         self._subscriptions: list[Subscription] = []
         self._watches: list[Watch] = []
         self._owed: dict[Tracked, News] = {}
 
     # -- what is tracked ---------------------------------------------------------------------------------------
 
-    def track(self, what: Component | Kind, max_history: int | None = None) -> Tracked:
-        """Begin to track a component, or the entities of a kind; go on where it is tracked already."""
-        if not isinstance(what, Kind):
-            component_type(what)
-        known = self._tracked.get(what)
+    def track(self, what: Trackable, max_history: int | None = None) -> Tracked:
+        """Begin to track a component, the entities of a kind or of a query; go on where that is tracked already."""
+        known = self._tracked.get(key_of(what, self._world))
         if known is None:
             return self._begin(what, MAX_HISTORY if max_history is None else max_history)
         known.remember(max_history or 0, self._world.tick_now)
         return known
 
-    def _begin(self, what: Component | Kind, max_history: int) -> Tracked:
+    def _begin(self, what: Trackable, max_history: int) -> Tracked:
         if self._tracked:
             self.settle()
         else:
             kernel.warm_up("changes")
             self._rows = Rows(self._world)
             self._flag: NDArray[np.bool_] = reserve((self._world.n_slots,), np.bool_)
-        self._tracked[what] = Tracked(self._world, what, self._world.tick_now, max_history)
-        return self._tracked[what]
+        made = Tracked(self._world, what, self._world.tick_now, max_history)
+        self._tracked[made.key] = made
+        return made
 
-    def of(self, what: Component | Kind) -> Tracked:
+    def of(self, what: Trackable) -> Tracked:
         """What is known of something. Raises ArgumentError where it isn't tracked."""
-        found = self._tracked.get(what)
+        found = self._tracked.get(key_of(what, self._world))
         if found is None:
-            name = what.name if isinstance(what, Kind) else component_type(what).__name__
-            raise ArgumentError(f"{name} isn't tracked; call world.track({name}) before what is to be noticed happens")
+            name = what.name if isinstance(what, Kind) else repr(what) if isinstance(what, Query) else what.__name__
+            word = "query" if isinstance(what, Query) else name
+            raise ArgumentError(f"{name} isn't tracked; call world.track({word}) before what is to be noticed happens")
         return found
 
     @property
-    def tracked(self) -> list[Component | Kind]:
-        """The components and kinds that are tracked."""
-        return list(self._tracked)
+    def tracked(self) -> list[Trackable]:
+        """The components, kinds and queries that are tracked."""
+        return [tracked.what for tracked in self._tracked.values()]
 
-    def known(self) -> list[tuple[Component | Kind, Tracked]]:
-        """What is tracked, with what is known of it."""
-        return list(self._tracked.items())
+    def known(self) -> list[Tracked]:
+        """What is known of all that is tracked."""
+        return list(self._tracked.values())
 
     # -- writes ------------------------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ class Changes:
         """Note that a component of some rows may have been written."""
         tracked = self._tracked.get(component)
         if tracked is not None:
-            tracked.stamp(slots // np.uint32(PAGE))
+            tracked.wrote(slots)
 
     def stamp_all(self, components: Iterable[Component]) -> None:
         """Note that some components of any rows may have been written."""
@@ -214,15 +221,16 @@ class Changes:
         if not self._tracked:
             return
         world = self._world
+        was = self._rows.handles_of(old)
+        order = np.argsort(was)
+        was, is_now = was[order], world.handles_of(new[order])
         for tracked in self._tracked.values():
-            tracked.move(old, new)
+            tracked.move(old, new, was, is_now)
         self._rows = Rows(world)
         for watch in self._watches:
             watch.move(self._rows, old, new)
-        order = np.argsort(old)
         for tracked, news in self._owed.items():
-            add, change = (_follow(h, old[order], world.handles_of(new[order])) for h in (news.add, news.change))
-            self._owed[tracked] = News(add, news.remove, change)
+            self._owed[tracked] = News(*(follow_handles(handles, was, is_now) for handles in news))
 
     def reset(self) -> None:
         """Begin anew with the world as it stands: nothing is known of what happened before, and nobody is told."""
@@ -234,7 +242,9 @@ class Changes:
             for watch in self._watches:
                 watch.begin(self._rows)
 
-    def follow(self, other: Changes, n_rows: int) -> None:
+    def follow(
+        self, other: Changes, n_rows: int, translate: Callable[[NDArray[np.uint64]], NDArray[np.uint64]]
+    ) -> None:
         """Know what another world knows, whose state was copied; begin anew where it noticed other things than this.
 
         Parameters
@@ -242,20 +252,22 @@ class Changes:
         other : Changes
         n_rows : int
             The rows that one of both ever used.
+        translate : callable
+            From the other's signatures to this world's.
         """
         mine, theirs = self._world, other._world
         watched = [[(w.event, w.tracked.what) for w in changes._watches] for changes in (self, other)]
-        alike = mine.kinds == theirs.kinds and mine.components == theirs.components and watched[0] == watched[1]
+        alike = mine.kinds == theirs.kinds and watched[0] == watched[1]
         if not alike or not self._tracked.keys() <= other._tracked.keys():
             self.reset()
             return
         if self._tracked:
-            self._rows.follow(other._rows, n_rows)
-        for what, tracked in self._tracked.items():
-            tracked.follow(other._tracked[what], n_rows)
+            self._rows.follow(other._rows, n_rows, translate)
+        for key, tracked in self._tracked.items():
+            tracked.follow(other._tracked[key], n_rows)
         for watch, one in zip(self._watches, other._watches, strict=True):
             watch.follow(one, n_rows)
-        self._owed = {self._tracked[t.what]: news for t, news in other._owed.items() if t.what in self._tracked}
+        self._owed = {self._tracked[t.key]: news for t, news in other._owed.items() if t.key in self._tracked}
 
     # -- questions ---------------------------------------------------------------------------------------------
 
@@ -284,7 +296,7 @@ class Changes:
             out[delta.changed] = True
         return out
 
-    def added(self, what: Component | Kind, since: int | None = None) -> NDArray[np.bool_]:
+    def added(self, what: Trackable, since: int | None = None) -> NDArray[np.bool_]:
         """See `World.added`."""
         tracked, first = self.of(what), self._since(since)
         out = tracked.recent(self._rows, tracked.added, first)
@@ -293,7 +305,7 @@ class Changes:
             out[delta.gained] = True
         return out
 
-    def removed(self, what: Component | Kind, since: int | None = None) -> NDArray[np.uint64]:
+    def removed(self, what: Trackable, since: int | None = None) -> NDArray[np.uint64]:
         """See `World.removed`."""
         tracked, first = self.of(what), self._since(since)
         oldest = tracked.oldest(self._world.tick_now)
@@ -309,10 +321,10 @@ class Changes:
 
     # -- observers ---------------------------------------------------------------------------------------------
 
-    def subscribe(self, event: str, what: Component | Kind, callback: Callback) -> Subscription:
+    def subscribe(self, event: str, what: Trackable, callback: Callback) -> Subscription:
         """Call back at every sync in which something happened; `event` is "add", "remove" or "change"."""
         if not callable(callback):
-            raise ArgumentError(f"on_{event} takes a function of an array of handles, not {callback!r}")
+            raise ArgumentError(f"{_method(event, what)} takes a function of an array of handles, not {callback!r}")
         tracked = self.track(what)
         if event == "change" and not tracked.has_values:
             raise ArgumentError(f"{tracked.name} has no values that could change; use on_add and on_remove")
@@ -342,12 +354,3 @@ def _together(tracked: Tracked, first: News, second: News | None) -> News:
     change = np.union1d(np.union1d(first.change, second.change), back if tracked.has_values else gone[:0])
     change = np.setdiff1d(np.setdiff1d(change, add), second.remove)
     return News(*(handles[np.argsort(handles & np.uint64(0xFFFFFFFF))] for handles in (add, remove, change)))
-
-
-def _follow(handles: NDArray[np.uint64], old: NDArray[np.uint32], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Handles with those replaced whose rows were moved; `old` ascends."""
-    if not len(old):
-        return handles
-    slots = (handles & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    at = np.minimum(np.searchsorted(old, slots), len(old) - 1)
-    return np.where(old[at] == slots, new[at], handles)

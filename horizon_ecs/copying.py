@@ -14,6 +14,7 @@ from horizon_ecs.components import Component, fields_of, role_of
 from horizon_ecs.entities import DEAD
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.parts import n_pages_touched, rng_state
+from horizon_ecs.query import Query
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def copy_into(world: World, other: World) -> None:
     _copy_resources(world, resources)
     _copy_rest(world, other)
     written_from_outside(world)
-    world.changes.follow(other.changes, n_rows)
+    world.changes.follow(other.changes, n_rows, lambda signature: _in_bits_of(world, other, signature))
 
 
 def _check_idle(*worlds: World) -> None:
@@ -63,7 +64,7 @@ def _check_states(world: World, other: World) -> None:
 
 def _copy_tables(world: World, other: World, n_pages: int) -> None:
     n, before = n_pages * PAGE, n_pages_touched(world) * PAGE
-    world.signature[:n] = _signatures(world, other, n)
+    world.signature[:n] = _in_bits_of(world, other, other.signature[:n])
     world.generation[:n] = other.generation[:n]
     world.born[:n] = other.born[:n]
     world.page_kind[:n_pages] = _page_kinds(world, other, n_pages)
@@ -84,9 +85,8 @@ def _page_kinds(world: World, other: World, n_pages: int) -> NDArray[np.int16]:
     return np.array([*numbers, storage.FREE_PAGE], np.int16)[other.page_kind[:n_pages]]
 
 
-def _signatures(world: World, other: World, n: int) -> NDArray[np.uint64]:
+def _in_bits_of(world: World, other: World, theirs: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The other's signatures in this world's bits: the very same where both learnt of components in one order."""
-    theirs = other.signature[:n]
     if all(world._bits.get(c) == bit for c, bit in other._bits.items()):
         return theirs
     out = theirs & (storage.LIVE_BIT | storage.HIDDEN_BIT)
@@ -155,8 +155,9 @@ def clone(world: W) -> W:
     )  # fmt: skip
     for component in world.components:
         made.bit(component)
-    for what, tracked in world.changes.known():
-        made.changes.track(what, tracked.max_history)
+    for tracked in world.changes.known():
+        what = tracked.what
+        made.changes.track(what.asked_of(made) if isinstance(what, Query) else what, tracked.max_history)
     made.add_system(*world.schedule.systems)
     copy_into(made, world)
     made.schedule.follow(world.schedule)

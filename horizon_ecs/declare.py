@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from horizon_ecs.components import Component, component_type, fields_of, nearest
+from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
 from horizon_ecs.errors import DefinitionError
 from horizon_ecs.groups import Group, groups_of, references, within
 from horizon_ecs.parameters import read_parameters
@@ -102,7 +102,7 @@ class System(Generic[P, R]):
             raise DefinitionError(
                 f"{self.where}: two parameters are {twice[0]}; one system works on one entity at a time"
             )
-        valueless = [c.__name__ for c in self.changed if not fields_of(c)]
+        valueless = [c.__name__ for c in self.changed if not fields_of(c) and not is_object(c)]
         if valueless:
             raise DefinitionError(f"{self.where}: changed lists {valueless[0]}, which has no values; list it in added")
         narrowed = [*self.any_of, *self.changed, *self.added]

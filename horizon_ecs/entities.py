@@ -441,7 +441,7 @@ class Entities:
                 self._objects[c].write(slots, made)
             else:
                 self._write(slots, made)
-                self.changes.stamp_rows(c, slots)
+            self.changes.stamp_rows(c, slots)
             self._flip(slots, c, True)
 
     def remove(self, handles: Handles, component: Component | Sequence[Component]) -> None:
@@ -507,7 +507,7 @@ class Entities:
             columns = self._columns[component].arrays
             given = self._given(component, values, len(slots), slots)
             self._write(slots, [(columns[name], value) for name, value in given.items()])
-            self.changes.stamp_rows(component, slots)
+        self.changes.stamp_rows(component, slots)
 
     def count(self, kind: Kind | None = None) -> int:
         """How many entities live: all, or those of a kind and of kinds that extend it."""

@@ -123,6 +123,11 @@ class Matching:
         """`need`, `lack` and `either`, as kernels take them."""
         return np.uint64(self.need), np.uint64(self.lack), np.uint64(self.either)
 
+    @property
+    def question(self) -> tuple[Any, ...]:
+        """What decides who matches: the same for the same question to any world."""
+        return self.components, self.without, self.any_of, self.kind, self.hidden
+
     def fits(self, signature: Any) -> Any:
         """bool[n]: whether rows with these signatures, uint64[n], have and lack what they should; of any kind."""
         need, lack, either = self.masks

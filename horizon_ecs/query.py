@@ -17,6 +17,7 @@ from horizon_ecs.matching import Matching
 
 if TYPE_CHECKING:
     from horizon_ecs.entities import Handles
+    from horizon_ecs.world import World
 
 
 class Query(Matching):
@@ -34,12 +35,24 @@ class Query(Matching):
         Bits of a signature of which a matching row has all, none, and at least one.
     """
 
-    def __repr__(self) -> str:
+    def asked_of(self, world: World) -> Query:
+        """The same question to another world."""
+        return world.query(
+            *self.components, without=self.without, optional=self.optional, any_of=self.any_of, kind=self.kind,
+            hidden=self.hidden,
+        )  # fmt: skip
+
+    @property
+    def wording(self) -> str:
+        """What is asked, such as "Position; without Frozen"."""
         parts = [", ".join(c.__name__ for c in self.components)]
         for word, some in (("without", self.without), ("optional", self.optional), ("any of", self.any_of)):
             parts += [f"{word} {', '.join(c.__name__ for c in some)}"] if some else []
         parts += [f"kind {self.kind.name}"] if self.kind else []
-        return f"Query({'; '.join(p for p in parts if p)}: {len(self)} entities)"
+        return "; ".join(p for p in parts if p)
+
+    def __repr__(self) -> str:
+        return f"Query({self.wording}: {len(self)} entities)"
 
     # -- entities ----------------------------------------------------------------------------------------------
 
@@ -193,6 +206,26 @@ class Query(Matching):
     def added(self, component: Component | Kind, since: int | None = None) -> NDArray[np.uint64]:
         """uint64[n]: the handles of those that gained a component in tick `since` or later; see `World.added`."""
         return self._masked(self.world.added(component, since))
+
+    def entered(self, since: int | None = None) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of those that came to match in tick `since` or later, and match still.
+
+        By being spawned, gaining or losing a component, or being shown. Call `world.track(query)` before.
+
+        Raises
+        ------
+        ArgumentError
+            The query isn't tracked; or as for `World.changed`.
+        """
+        return self._masked(self.world.changes.added(self, since))
+
+    def left(self, since: int | None = None) -> NDArray[np.uint64]:
+        """uint64[n]: the handles of those that ceased to match in tick `since` or later, whether they live or not.
+
+        By ending, gaining or losing a component, or being hidden. Call `world.track(query)` before. Tick after tick,
+        by slot within a phase; one that left twice is named twice. Raises as `World.removed`.
+        """
+        return self.world.changes.removed(self, since)
 
     def _masked(self, mask: NDArray[np.bool_]) -> NDArray[np.uint64]:
         return self.world.handles_of(self.slots[mask[self.slots]])

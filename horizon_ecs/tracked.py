@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE, reserve
-from horizon_ecs.components import Component, fields_of
+from horizon_ecs.components import Component, component_type, fields_of, is_object
+from horizon_ecs.errors import ArgumentError
 from horizon_ecs.kinds import Kind
+from horizon_ecs.query import Query
 from horizon_ecs.systems import changes as kernels
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
     from horizon_ecs.entities import Entities
 
+Trackable: TypeAlias = Component | Kind | Query
+"""A component that entities have, a kind that they are of, or a query that they match."""
+
 MAX_HISTORY = 128
 """Ticks for which handles of what lost a component are kept, unless a world is told otherwise."""
 
 _NO_SLOTS = np.zeros(0, np.uint32)
 _NO_HANDLES = np.zeros(0, np.uint64)
+
+
+def key_of(what: Trackable, world: Entities) -> Any:
+    """What is the same for the same thing, in any world. Raises DefinitionError or ArgumentError where it is none."""
+    if isinstance(what, Query):
+        if what.world is not world:
+            raise ArgumentError(f"{what!r} is a query of another world")
+        return what.question
+    return what if isinstance(what, Kind) else component_type(what)
+
+
+def follow_handles(handles: NDArray[np.uint64], old: NDArray[np.uint64], new: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Handles with those replaced whose entities were moved; `old` ascends."""
+    if not len(old):
+        return handles
+    at = np.minimum(np.searchsorted(old, handles), len(old) - 1)
+    return np.where(old[at] == handles, new[at], handles)
 
 
 class Delta(NamedTuple):
@@ -57,9 +80,9 @@ class Rows:
         self._n_pages: int
         self.take(slice(0, world.n_pages_used * PAGE))
 
-    def follow(self, other: Rows, n_rows: int) -> None:
-        """Be as another world's, whose tables were copied."""
-        _copy(self.signature, other.signature, n_rows)
+    def follow(self, other: Rows, n_rows: int, translate: Callable[[NDArray[np.uint64]], NDArray[np.uint64]]) -> None:
+        """Be as another world's, whose tables were copied; its signatures are translated."""
+        _copy(self.signature, translate(other.signature[:n_rows]), n_rows)
         _copy(self.generation, other.generation, n_rows)
         n_pages = min(len(other.page_kind), len(self.page_kind))
         self.page_kind = np.full(len(self.page_kind), storage.FREE_PAGE, np.int16)
@@ -139,7 +162,7 @@ class Watch:
         self._mask: NDArray[np.bool_] = reserve((self._world.n_slots,), np.bool_)
         n = self._world.n_pages_used * PAGE
         if self.event == "add":
-            self._mask[:n] = (self._world.signature[:n] & self.tracked.bit) != 0
+            self._mask[:n] = (self._world.signature[:n] & self.tracked.need) != 0
         self.has_any = self.event == "add"
 
     def follow(self, other: Watch, n_rows: int) -> None:
@@ -173,11 +196,16 @@ class Watch:
 
 
 class Tracked:
-    """What is known of one component, or of the entities of one kind.
+    """What is known of one component, or of the entities of one kind, or of those that match one query.
 
     Attributes
     ----------
-    what : component class or Kind
+    what : component class, Kind or Query
+    key : hashable
+        The same in any world.
+    need, lack, either : uint64
+        Bits of a signature of which who has it has all, none, and at least one.
+    kind : Kind, or None for all
     added, changed : uint32[n_slots]
         The tick in which what lives in a row gained the component, and that in which a value last changed; 0 for never.
     is_stamped : bool
@@ -186,23 +214,38 @@ class Tracked:
         Ticks for which `removed` reaches back.
     """
 
-    def __init__(self, world: Entities, what: Component | Kind, tick: int, max_history: int) -> None:
-        self._world, self.what = world, what
-        self.bit = storage.LIVE_BIT if isinstance(what, Kind) else np.uint64(world.bit(what))
-        fields = () if isinstance(what, Kind) else fields_of(what)
-        self.refers = any(f.is_entity for f in fields)
-        self._columns = [] if isinstance(what, Kind) else [_Column(world.column(what, f.name)) for f in fields]
+    def __init__(self, world: Entities, what: Trackable, tick: int, max_history: int) -> None:
+        self._world, self.what, self.key = world, what, key_of(what, world)
+        self.kind = what if isinstance(what, Kind) else what.kind if isinstance(what, Query) else None
+        self.need, self.lack, self.either = self._masks()
+        self._columns: list[_Column] = []
+        self._writes: NDArray[np.uint32] | None = None
+        self.refers = False
+        if not isinstance(what, Kind | Query):
+            self._columns = [_Column(world.column(what, f.name)) for f in fields_of(what)]
+            self.refers = any(f.is_entity for f in fields_of(what))
+            if is_object(what):  # objects can't be compared with what they were: how often each was set is their value
+                self._writes = reserve((world.n_slots,), np.uint32)
+                self._columns = [_Column(self._writes)]
         self.max_history = max_history
         self.begin(tick)
 
+    def _masks(self) -> tuple[np.uint64, np.uint64, np.uint64]:
+        if isinstance(self.what, Query):
+            return self.what.masks
+        bit = storage.LIVE_BIT if isinstance(self.what, Kind) else np.uint64(self._world.bit(self.what))
+        return bit, np.uint64(0), bit
+
     @property
     def name(self) -> str:
-        """Of the component or kind."""
+        """Of the component or kind; the wording of a query."""
+        if isinstance(self.what, Query):
+            return f"Query({self.what.wording})"
         return self.what.name if isinstance(self.what, Kind) else self.what.__name__
 
     @property
     def has_values(self) -> bool:
-        """Whether there is anything that could change: tags, objects and kinds only come and go."""
+        """Whether there is anything that could change: tags, kinds and queries only have comings and goings."""
         return bool(self._columns)
 
     def begin(self, tick: int) -> None:
@@ -221,6 +264,8 @@ class Tracked:
         """Know what another world knows, whose columns were copied."""
         for mine, theirs in zip(self._columns, other._columns, strict=True):
             mine.follow(theirs, n_rows)
+        if self._writes is not None and other._writes is not None:
+            _copy(self._writes, other._writes, n_rows)
         _copy(self.added, other.added, n_rows)
         _copy(self.changed, other.changed, n_rows)
         _copy(self._dirty, other._dirty, len(self._dirty))
@@ -231,6 +276,13 @@ class Tracked:
         """Note that values in some pages may have been written."""
         self._dirty[pages] = True
         self.is_stamped = True
+
+    def wrote(self, slots: NDArray[np.uint32] | None) -> None:
+        """Note that values in some rows may have been written, or in any."""
+        n_pages = self._world.n_pages_used
+        if self._writes is not None:
+            self._writes[slice(0, n_pages * PAGE) if slots is None else slots] += np.uint32(1)
+        self.stamp(slice(0, n_pages) if slots is None else slots // np.uint32(PAGE))
 
     # -- between two syncs -------------------------------------------------------------------------------------
 
@@ -277,14 +329,15 @@ class Tracked:
         same = rows.generation[slots] == world.generation[slots]
         return slots[has & ~(had & same)], rows.handles_of(slots[had & ~(has & same)])
 
-    def _has(self, signature: NDArray[np.uint64], kind: NDArray[np.int16]) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = (signature & self.bit) != 0
-        return found & self._of_kind(kind) if isinstance(self.what, Kind) else found
+    def _has(self, signature: NDArray[np.uint64], page_kind: NDArray[np.int16]) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = ((signature & self.need) == self.need) & ((signature & self.either) != 0)
+        found &= (signature & self.lack) == 0
+        return found if self.kind is None else found & self._of_kind(page_kind)
 
     def _of_kind(self, number: NDArray[np.int16]) -> NDArray[np.bool_]:
         """Whether the world's kinds of some numbers are this one; -1 is the number of none."""
-        assert isinstance(self.what, Kind)
-        is_it: NDArray[np.bool_] = np.array([*(k.is_a(self.what) for k in self._world.kinds), False])[number]
+        assert self.kind is not None
+        is_it: NDArray[np.bool_] = np.array([*(k.is_a(self.kind) for k in self._world.kinds), False])[number]
         return is_it
 
     def _compare(
@@ -296,7 +349,7 @@ class Tracked:
             kernels.compare(pages, column.width, column.now, column.before, i == 0, commit, flag)
         flag[gained] = False
         out = np.empty(len(pages) * PAGE if listing else 0, np.uint32)
-        n = kernels.settle(pages, self._world.signature, self.bit, commit, np.uint32(tick), flag, self.changed, out)
+        n = kernels.settle(pages, self._world.signature, self.need, commit, np.uint32(tick), flag, self.changed, out)
         return out[:n]
 
     def _take(self, gained: NDArray[np.uint32], removed: NDArray[np.uint64], tick: int) -> None:
@@ -319,10 +372,10 @@ class Tracked:
         world, out = self._world, np.zeros(self._world.n_slots, np.bool_)
         n = world.n_pages_used * PAGE
         kernels.recent(
-            world.signature[:n], world.generation[:n], rows.signature[:n], rows.generation[:n], self.bit, stamps[:n],
-            np.uint32(max(since, 1)), out[:n],
+            world.signature[:n], world.generation[:n], rows.signature[:n], rows.generation[:n], self.need, self.lack,
+            self.either, stamps[:n], np.uint32(max(since, 1)), out[:n],
         )  # fmt: skip
-        if isinstance(self.what, Kind):
+        if self.kind is not None:
             out.reshape(-1, PAGE)[~self._of_kind(world.page_kind)] = False
         return out
 
@@ -340,8 +393,14 @@ class Tracked:
         """Handles of what lost it, by sync."""
         return [handles for tick, handles in self._log if tick >= since]
 
-    def move(self, old: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
-        """Follow rows that were moved, values and all; references by other handles are the same values."""
+    def move(
+        self, old: NDArray[np.uint32], new: NDArray[np.uint32], was: NDArray[np.uint64], is_now: NDArray[np.uint64]
+    ) -> None:
+        """Follow rows that were moved, values and all; references by other handles are the same values.
+
+        Handles that `was`, ascending, are what `is_now`.
+        """
         self.added[new], self.changed[new] = self.added[old], self.changed[old]
         for column in self._columns:
             column.take(slice(0, self._world.n_pages_used * PAGE) if self.refers else new)
+        self._log = collections.deque((tick, follow_handles(lost, was, is_now)) for tick, lost in self._log)

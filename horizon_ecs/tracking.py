@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component
 from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.kinds import Kind
+from horizon_ecs.query import Query
+from horizon_ecs.tracked import Trackable
 
 if TYPE_CHECKING:
     from horizon_ecs.changes import Callback, Subscription
@@ -23,12 +24,15 @@ class Tracking(Entities):
     What is tracked is compared with a copy when a tick begins and at the end of each of its phases. So only the
     difference counts: what changes and changes back in one phase didn't change. Values are compared bit by bit: NaN is
     the same as itself, and -0.0 another value than 0.0. What gains a component is *added*; it hasn't *changed* until
-    its values are others than those it had when that was noticed. While a tick runs the answers are those of the end of
-    the last phase. Between ticks they hold what was done since, which counts for the next tick.
+    its values are others than those it had when that was noticed. An object component changes when it is set, whatever
+    it is set to. Hiding takes nothing from an entity, which isn't removed; but it leaves queries. While a tick runs the
+    answers are those of the end of the last phase. Between ticks they hold what was done since, which counts for the
+    next tick.
     """
 
-    def track(self, *components: Component | Kind, max_history: int | None = None) -> None:
-        """Notice from now on who gains, loses or changes some components, or is spawned and despawned of some kinds.
+    def track(self, *components: Trackable, max_history: int | None = None) -> None:
+        """Notice from now on who gains, loses or changes some components, is spawned and despawned of some kinds, or
+        enters and leaves some queries.
 
         Written is what systems declare with `Write`, what `set` and `add` are given, what batches of a query were
         written, and what `touch` names. Costs nothing for components that aren't tracked; for others a copy of their
@@ -36,9 +40,9 @@ class Tracking(Entities):
 
         Parameters
         ----------
-        *components : component classes or kinds
+        *components : component classes, kinds or queries
         max_history : int, optional
-            Ticks for which `removed` reaches back; 128 unless given.
+            Ticks for which `removed` and `Query.left` reach back; 128 unless given.
 
         Raises
         ------
@@ -53,15 +57,15 @@ class Tracking(Entities):
     def touch(self, component: Component, handles: ArrayLike | None = None) -> None:
         """Say that columns were written directly, of some entities or of all; values decide what changed.
 
+        Of an object component: that instances were changed in place. These count as changed.
+
         Raises
         ------
         ArgumentError
             The component isn't tracked.
         StaleHandleError
         """
-        tracked = self.changes.of(component)
-        every = slice(0, self.n_pages_used)
-        tracked.stamp(every if handles is None else self.slots_of(handles) // np.uint32(PAGE))
+        self.changes.of(component).wrote(None if handles is None else self.slots_of(handles))
 
     def changed(self, component: Component, since: int | None = None) -> NDArray[np.bool_]:
         """bool[n_slots]: the entities whose values of a component changed in tick `since` or later.
@@ -129,3 +133,23 @@ class Tracking(Entities):
     def on_change(self, component: Component, callback: Callback) -> Subscription:
         """Call back with the handles of entities whose values of a component have changed. See `on_add`."""
         return self.changes.subscribe("change", component, callback)
+
+    def on_enter(self, query: Query, callback: Callback) -> Subscription:
+        """Call back with the handles of entities that have come to match a query; see `on_add`.
+
+        By being spawned, gaining or losing a component, or being shown. Tells nothing of those that match already.
+        """
+        return self.changes.subscribe("add", _query(query), callback)
+
+    def on_leave(self, query: Query, callback: Callback) -> Subscription:
+        """Call back with the handles of entities that have ceased to match a query, whether they live or not.
+
+        By ending, gaining or losing a component, or being hidden. See `on_add`.
+        """
+        return self.changes.subscribe("remove", _query(query), callback)
+
+
+def _query(query: Query) -> Query:
+    if not isinstance(query, Query):
+        raise ArgumentError(f"expected a query, such as world.query(Position), not {query!r}")
+    return query

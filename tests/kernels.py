@@ -419,8 +419,11 @@ def changed_rows(columns: list[tuple[Any, Any]], pages: list[int], signature: An
     return out[:n].tolist(), stamps
 
 
-def recent(signature: Any, generation: Any, old_signature: Any, old_generation: Any, bit: int, stamps: Any, since: int
-           ) -> list[bool]:  # fmt: skip
+def recent(signature: Any, generation: Any, old_signature: Any, old_generation: Any, masks: tuple[int, int, int], stamps: Any,
+           since: int) -> list[bool]:  # fmt: skip
     out = np.zeros(len(signature), np.bool_)
-    changes.recent(signature, generation, old_signature, old_generation, np.uint64(bit), stamps, np.uint32(since), out)
+    need, lack, either = (np.uint64(bits) for bits in masks)
+    changes.recent(
+        signature, generation, old_signature, old_generation, need, lack, either, stamps, np.uint32(since), out
+    )
     return out.tolist()

@@ -554,7 +554,7 @@ def changed_rows(columns: Sequence[tuple[Sequence[bytes], Sequence[bytes]]], has
 
 
 def recent(same: Sequence[bool], stamps: Sequence[int], since: int) -> list[bool]:
-    """Twin of `changes.recent`; `same` says where what has the component now had it then."""
+    """Twin of `changes.recent`; `same` says where what fits now fitted then."""
     return [here and stamp >= since for here, stamp in zip(same, stamps, strict=True)]
 
 

@@ -93,13 +93,17 @@ def test_changed_rows(dtype, words, commit):
         np.testing.assert_array_equal(copied, np.where((looked_at & commit)[:, None], new, old))
 
 
-def test_recent_rows():
+@pytest.mark.parametrize("masks", [(2, 0, 2), (2, 4, 2), (2, 0, 9), (0, 4, 9)])
+def test_recent_rows(masks):
+    need, lack, either = masks
     rng = np.random.default_rng(5)
-    signature, old_signature = (rng.integers(0, 4, PAGE, np.uint64) for _ in range(2))
+    signature, old_signature = (rng.integers(0, 16, PAGE, np.uint64) for _ in range(2))
     generation, old_generation = (rng.integers(1, 3, PAGE, np.uint32) for _ in range(2))
     stamps = rng.integers(0, 9, PAGE).astype(np.uint32)
-    same = ((signature & old_signature & 2) > 0) & (generation == old_generation)
-    got = kernels.recent(signature, generation, old_signature, old_generation, 2, stamps, 4)
+    same = generation == old_generation
+    for bits in (signature, old_signature):
+        same &= np.array([b & need == need and not b & lack and b & either > 0 for b in bits.tolist()])
+    got = kernels.recent(signature, generation, old_signature, old_generation, masks, stamps, 4)
     assert got == naive.recent(same.tolist(), stamps.tolist(), 4)
 
 
@@ -394,6 +398,204 @@ def test_a_copy_knows_what_the_original_knows():
             made.removed(Ship, since=3)
 
 
+# -- queries, hidden entities, objects ---------------------------------------------------------------------------
+
+
+def test_who_entered_a_query_and_who_left_it():
+    world = hz.World()
+    ships = world.spawn(Ship, 6)
+    query = world.query(Position, without=[Frozen], any_of=[Velocity, Fuel])
+    world.track(query)
+    assert query.entered(since=0).tolist() == []  # these matched before
+    world.add(ships[:2], Frozen)
+    assert query.left().tolist() == ships[:2].tolist()
+    world.tick()
+    world.remove(ships[0], Frozen)
+    world.despawn(ships[5])
+    newer = world.spawn(Ship, 1)[0]  # in the slot of who ended
+    assert query.entered().tolist() == [ships[0], newer]
+    assert query.left().tolist() == [*ships[:2].tolist(), ships[5]]
+    assert query.left(since=2).tolist() == [ships[5]]
+    world.tick()
+    world.add(newer, Frozen)
+    assert query.entered(since=1).tolist() == [ships[0]]  # who left again isn't named
+
+
+def test_a_query_of_a_kind_sees_that_kind_only():
+    world = hz.World(kinds=[Rock])
+    query = world.query(Position, kind=Ship)
+    world.track(query)
+    world.spawn(Rock, 2)
+    fast = world.spawn(FastShip, 2)
+    world.tick()
+    assert query.entered().tolist() == fast.tolist()
+    world.despawn(world.query(Position))
+    assert query.left().tolist() == fast.tolist()
+
+
+def test_a_query_that_is_not_tracked_is_refused_with_what_to_do():
+    world, other = hz.World(), hz.World()
+    query = world.query(Position, without=[Frozen])
+    for ask in (query.entered, query.left):
+        with pytest.raises(hz.ArgumentError, match=r"^Query\(Position; without Frozen: 0 entities\) isn't tracked; call "
+                           r"world.track\(query\)"):  # fmt: skip
+            ask()
+    with pytest.raises(hz.ArgumentError, match="is a query of another world"):
+        other.track(query)
+    with pytest.raises(hz.ArgumentError, match=r"expected a query, such as world.query\(Position\), not <class"):
+        world.on_enter(Position, print)  # type: ignore[arg-type]
+    with pytest.raises(hz.ArgumentError, match="on_leave takes a function of an array of handles, not 3"):
+        world.on_leave(query, 3)  # type: ignore[arg-type]
+    assert world.changes.tracked == []
+
+
+def test_observers_of_queries():
+    world = hz.World()
+    news: list[tuple[str, list[int]]] = []
+    query = world.query(Position, without=[Frozen])
+    told = world.on_enter(query, lambda handles: news.append(("enter", handles.tolist())))
+    world.on_leave(query, lambda handles: news.append(("leave", handles.tolist())))
+    ships = world.spawn(Ship, 3)
+    world.tick()
+    world.add(ships[:2], Frozen)
+    world.tick()
+    world.remove(ships[0], Frozen)
+    world.despawn(ships[2])
+    world.tick()
+    assert news == [
+        ("enter", ships.tolist()), ("leave", ships[:2].tolist()), ("enter", [ships[0]]), ("leave", [ships[2]])
+    ]  # fmt: skip
+    assert repr(told).startswith("Subscription(on_enter(Query(Position; without Frozen), test_observers_of_queries")
+    told.cancel()
+    world.add(ships[0], Frozen)
+    world.remove(ships[1], Frozen)
+    world.tick()
+    assert news[4:] == [("leave", [ships[0]])]
+
+
+def test_hiding_takes_nothing_but_who_is_hidden_leaves_queries():
+    world = hz.World(track=[Position, Ship])
+    query, every = world.query(Position), world.query(Position, hidden=True)
+    news: list[tuple[str, list[int]]] = []
+    for event in ("add", "remove", "change"):
+        getattr(world, f"on_{event}")(Position, lambda handles, event=event: news.append((event, handles.tolist())))
+    world.on_leave(query, lambda handles: news.append(("leave", handles.tolist())))
+    world.on_enter(query, lambda handles: news.append(("enter", handles.tolist())))
+    world.track(every)
+    ships = world.spawn(Ship, 4)
+    world.tick()
+    news.clear()
+    world.hide(ships[:2])
+    world.tick()
+    assert news == [("leave", ships[:2].tolist())]
+    world.set(ships[0], Position, (1, 1, 1))  # what is hidden can change
+    world.tick()
+    assert news[1:] == [("change", [ships[0]])]
+    assert which(world, world.changed(Position)) == [0]
+    assert query.changed(Position).tolist() == []
+    assert every.changed(Position).tolist() == [ships[0]]
+    world.despawn(ships[1])
+    world.show(ships[0])
+    world.tick()
+    assert news[2:] == [("remove", [ships[1]]), ("enter", [ships[0]])]
+    assert world.removed(Ship, since=0).tolist() == every.left(since=0).tolist() == [ships[1]]
+    assert query.left(since=0).tolist() == ships[:2].tolist()
+    assert query.entered().tolist() == [ships[0]]
+    assert not world.added(Position).any()
+
+
+@hz.object_component
+class Note:
+    text: str = ""
+
+
+Noted = hz.Kind("Noted", Position, optional=[Note])
+
+
+def test_an_object_changes_when_it_is_set():
+    world = hz.World(track=[Note])
+    told: list[list[int]] = []
+    world.on_change(Note, lambda handles: told.append(handles.tolist()))
+    some = world.spawn(Noted, 5, Note=[f"n{i}" for i in range(5)])
+    world.tick()
+    assert not world.changed(Note).any()  # they were added
+    world.set(some[1], Note, "new")
+    world.add(some[3], Note, Note("again"))
+    assert which(world, world.changed(Note)) == [1, 3]
+    world.tick()
+    world.get(some[0], Note).text = "in place"
+    world.tick()
+    assert not world.changed(Note).any()
+    world.touch(Note, some[0])
+    world.remove(some[2], Note)
+    world.add(some[2], Note)  # the phase only saw it set
+    copied = world.clone()
+    for made in (world, copied):
+        assert which(made, made.changed(Note)) == [0, 2]
+        made.tick()
+        assert which(made, made.changed(Note)) == [0, 2]
+        assert not made.removed(Note).any()
+    assert told == [some[[1, 3]].tolist(), some[[0, 2]].tolist()]
+    world.touch(Note)
+    assert which(world, world.changed(Note)) == [0, 1, 2, 3, 4]
+
+
+def test_a_system_for_objects_that_were_set():
+    seen: list[int] = []
+
+    @hz.system(changed=[Note], form="columns")
+    def read(ids: Entity, pos: Read[Position]) -> None:
+        seen.extend(ids.tolist())
+
+    world = hz.World()
+    world.add_system(read)
+    some = world.spawn(Noted, 3, Note=["a", "b", "c"])
+    world.run(2)
+    world.set(some[1], Note, "B")
+    world.run(2)
+    assert seen == [some[1]]
+
+
+def test_who_left_is_followed_by_compaction():
+    world = hz.World(track=[Fuel])
+    query = world.query(Position, without=[Frozen])
+    told: list[list[int]] = []
+    world.on_leave(query, lambda handles: told.append(handles.tolist()))
+    ships = world.spawn(Ship, 2 * PAGE, Fuel=1)
+    world.tick()
+    world.add(ships[-1], Frozen)
+    world.remove(ships[-2], Fuel)
+    world.tick()
+    told.clear()
+    world.add(ships[-3], Frozen)
+    world.despawn(ships[: PAGE + 5])
+    moved = world.compact()
+    frozen = moved.translate(ships[[-1, -3]]).tolist()
+    assert frozen != ships[[-1, -3]].tolist()
+    assert query.left(since=2).tolist()[:1] == frozen[:1]
+    assert world.removed(Fuel, since=2)[0] == moved.translate(ships[-2])
+    world.tick()
+    assert told == [[*ships[: PAGE + 5].tolist(), frozen[1]]]
+
+
+def test_a_copy_knows_who_entered():
+    world = hz.World()
+    query = world.query(Position, without=[Frozen], optional=[Fuel], kind=Ship)
+    world.track(query, max_history=7)
+    ships = world.spawn(Ship, 3)
+    world.tick()
+    world.add(ships[0], Frozen)
+    copied = world.clone()
+    for made in (world, copied):
+        mine = query.asked_of(made)
+        assert mine.world is made
+        assert mine.entered(since=1).tolist() == ships[1:].tolist()
+        assert mine.left().tolist() == [ships[0]]
+        made.run(8)
+        with pytest.raises(hz.ArgumentError, match="the 7 ticks that are kept"):
+            mine.left(since=2)
+
+
 # -- observers ---------------------------------------------------------------------------------------------------
 
 
@@ -444,10 +646,11 @@ def test_what_an_observer_does_is_noticed_a_phase_later():
             world.spawn(Ship, len(handles) + 1)
 
     world.on_add(Ship, spawn_another)
+    world.tick()  # the first has a phase more
     world.spawn(Ship, 1)
     world.tick()
     world.tick()
-    assert told == [(1, 1), (1, 2), (1, 3), (1, 4), (2, 5), (2, 6)]
+    assert told == [(2, 1), (2, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
 
 
 def test_an_observer_that_fails_stops_the_world_after_the_others_were_told():
@@ -505,10 +708,13 @@ DEED = st.one_of(
     st.tuples(st.just("set"), PICK, st.sampled_from(VALUES)),
     st.tuples(st.just("write"), PICK, st.sampled_from(VALUES)),
     st.tuples(st.just("batches"), st.sampled_from(VALUES)),
+    st.tuples(st.just("hide"), PICK),
+    st.tuples(st.just("show"), PICK),
     st.tuples(st.just("ask"), st.integers(0, 5)),
 )
 TICK = st.fixed_dictionaries({name: st.lists(DEED, max_size=3) for name in ("between", *PHASES)})
-WATCHED = {"Position": Position, "Fuel": Fuel, "Frozen": Frozen, "Ship": Ship}
+WATCHED: dict[str, Any] = {"Position": Position, "Fuel": Fuel, "Frozen": Frozen, "Ship": Ship}
+QUERIES = {"moving": ([Velocity], [Frozen]), "seen": ([Position], [])}
 
 
 def packed(value: float) -> bytes:
@@ -526,6 +732,11 @@ class Play:
         self.order = [pair for pair in self.order if pair[0] != "change" or pair[1] in ("Position", "Fuel")]
         for event, name in self.order:
             getattr(self.world, f"on_{event}")(WATCHED[name], self._note(event, name))
+        for name, (need, lack) in QUERIES.items():
+            query = self.world.query(*need, without=lack)
+            self.order += [("add", name), ("remove", name)]
+            self.world.on_enter(query, self._note("add", name))
+            self.world.on_leave(query, self._note("remove", name))
 
         @hz.system(phase="simulate")
         def drift(pos: Write[Position], fuel: Read[Fuel]) -> None:
@@ -538,13 +749,22 @@ class Play:
 
     def do_sync(self) -> None:
         """What the world did by itself before the first system of a phase ran, and after the last."""
+        self._match()
         news = self.twin.sync(self.world.tick_count)
         self.expected += [(*key, news[key]) for key in self.order if key in news]
+
+    def _match(self) -> None:
+        """Note in the twin's rows who matches the queries."""
+        for row in self.twin.rows.values():
+            for name in QUERIES:
+                row.pop(name, None)
+            fits = {"moving": "Ship" in row and "Frozen" not in row, "seen": True}
+            row |= {name: b"" for name in QUERIES if fits[name] and "Hidden" not in row}
 
     def do_drift(self) -> None:
         """What the system did, which was added first."""
         for row in self.twin.rows.values():
-            if "Fuel" in row:
+            if "Fuel" in row and "Hidden" not in row:
                 x, amount = (np.frombuffer(row[name], np.float32)[0] for name in ("Position", "Fuel"))
                 row["Position"] = packed(x + amount)
 
@@ -594,14 +814,31 @@ class Play:
         for position, _ in self.world.query(Position, Fuel).batches(write=[Position]):
             position.x = value
         for row in self.twin.rows.values():
-            if "Fuel" in row:
+            if "Fuel" in row and "Hidden" not in row:
                 row["Position"] = packed(value)
 
+    def do_hide(self, pick: tuple[int, float]) -> None:
+        handles = self.pick(pick)
+        self.world.hide(handles)
+        for handle in handles:
+            self.twin.rows[handle]["Hidden"] = b""
+
+    def do_show(self, pick: tuple[int, float]) -> None:
+        handles = self.pick(pick)
+        self.world.show(handles)
+        for handle in handles:
+            self.twin.rows[handle].pop("Hidden", None)
+
     def do_ask(self, since: int) -> None:
+        self._match()
         world, twin = self.world, copy.deepcopy(self.twin)
         if not world.is_ticking:
             twin.sync(world.tick_count + 1)
-        query = world.query()
+        query = world.query(hidden=True)
+        for name, (need, lack) in QUERIES.items():
+            asked = world.query(*need, without=lack)
+            assert sorted(asked.entered(since=since).tolist()) == twin.stamped("add", name, since)
+            assert asked.left(since=since).tolist() == twin.lost(name, since)
         for name, what in WATCHED.items():
             assert sorted(query.added(what, since=since).tolist()) == twin.stamped("add", name, since)
             assert world.removed(what, since=since).tolist() == twin.lost(name, since)

@@ -127,13 +127,18 @@ def settle(pages, signature, bit, commit, tick, flag, changed, out_slot):
     return n
 
 
-@kernel("void(uint64[::1], uint32[::1], uint64[::1], uint32[::1], uint64, uint32[::1], uint32, boolean[::1])")
-def recent(signature, generation, old_signature, old_generation, bit, stamp, since, out_recent):
-    """Say of each row whether it is stamped with `since` or a later tick, by what has the component now as it had then.
+@kernel(
+    "void(uint64[::1], uint32[::1], uint64[::1], uint32[::1], uint64, uint64, uint64, uint32[::1], uint32, "
+    "boolean[::1])"
+)
+def recent(signature, generation, old_signature, old_generation, need, lack, either, stamp, since, out_recent):
+    """Say of each row whether it is stamped with `since` or a later tick, by what fits now as it did then.
 
     Oracle: tests/naive.py::recent.
     """
     for i in range(len(signature)):
         same = generation[i] == old_generation[i]
-        has = (signature[i] & old_signature[i] & bit) != 0
-        out_recent[i] = same & has & (stamp[i] >= since)
+        both, some = signature[i] & old_signature[i], signature[i] | old_signature[i]
+        fits = ((both & need) == need) & ((some & lack) == 0)
+        fits &= ((signature[i] & either) != 0) & ((old_signature[i] & either) != 0)
+        out_recent[i] = same & fits & (stamp[i] >= since)

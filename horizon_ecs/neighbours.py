@@ -162,10 +162,11 @@ class _Cells:
         n = len(where[0])
         self._depth, self._radius_sq, self._inverse = n_axes - 2, radius * radius, 1.0 / (radius * _HAIR)
         self._start = np.empty(max(4, 1 << n.bit_length()) + 1, np.int64)
-        item, x, y, z = np.empty(n, np.uint32), np.empty(n), np.empty(n), np.empty(n)
-        kernels.sort_by_cell(*where, self._inverse, self._start, np.empty(n, np.int64), item, x, y, z)
+        item, row = np.empty(n, np.uint32), np.empty(n, np.int64)
+        x, y, z = np.empty(n), np.empty(n), np.empty(n)
+        kernels.sort_by_cell(*where, self._inverse, self._start, np.empty(n, np.int64), item, row, x, y, z)
         used = self._start[-1]
-        self.item, self.where = item[:used], (x[:used], y[:used], z[:used])
+        self.item, self._row, self.where = item[:used], row[:used], (x[:used], y[:used], z[:used])
 
     def pairs_with(
         self, points: _Cells, own: NDArray[np.int64], *, once: bool
@@ -180,7 +181,7 @@ class _Cells:
             block = np.empty(room, np.uint32), np.empty(room, np.uint32)
             done, n = kernels.find(
                 points.item, *points.where, own, once, done, self._depth, self._radius_sq, self._inverse, self._start,
-                self.item, *self.where, *block
+                self.item, self._row, *self.where, *block
             )  # fmt: skip
             found.append((block[0][:n], block[1][:n]))
             room *= 2

@@ -169,7 +169,7 @@ class Query(Matching):
         ArgumentError
 
         Cost: O(n + pairs), also where the world is mostly empty or flat; 100,000 entities with ten neighbours each take
-        about 35 ms of a core.
+        about 40 ms.
         """
         return neighbours.pairs_within(self, radius, position)
 
@@ -192,7 +192,7 @@ class Query(Matching):
         ------
         ArgumentError, StaleHandleError
 
-        Cost: O(n + m + found); 100,000 points among 100,000 entities, ten near each, about 70 ms of a core.
+        Cost: O(n + m + found); 100,000 points among 100,000 entities, ten near each, about 80 ms.
         """
         return neighbours.near(self, points, radius, position)
 

@@ -300,25 +300,26 @@ def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: l
     return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
 
 
-def cells(points: Any, inverse_size: float, n_cells: int) -> tuple[Any, Any, Any]:
-    """Where each cell begins, the numbers of the points in the order of cells, and where these are, float64[3, n]."""
+def cells(points: Any, inverse_size: float, n_cells: int) -> tuple[Any, Any, Any, Any]:
+    """Where each cell begins; in the order of cells the points' numbers, their rows, and where they are, float64[3, n]."""
     x, y, z = np.array(points, np.float64).reshape(-1, 3).T.copy()
     start, item, where = np.zeros(n_cells + 1, np.int64), np.zeros(len(x), np.uint32), np.zeros((3, len(x)))
-    neighbours.sort_by_cell(x, y, z, inverse_size, start, np.zeros(len(x), np.int64), item, *where)
-    return start, item[: start[-1]], where[:, : start[-1]].copy()
+    cell, row = np.zeros((2, len(x)), np.int64)
+    neighbours.sort_by_cell(x, y, z, inverse_size, start, cell, item, row, *where)
+    return start, item[: start[-1]], row[: start[-1]], where[:, : start[-1]].copy()
 
 
 def near(points: Any, items: Any, radius: float, own: Any, *, once: bool, depth: int, n_cells: int, room: int
          ) -> list[tuple[int, int]]:  # fmt: skip
     """(point, item) of what is near each other, in order, found in blocks of `room` that grow where one is too small."""
     inverse_size = 1 / (radius * 1.001)
-    start, item, where = cells(items, inverse_size, n_cells)
-    _, point, at = cells(points, inverse_size, n_cells)
+    start, item, row, where = cells(items, inverse_size, n_cells)
+    _, point, _, at = cells(points, inverse_size, n_cells)
     mine, done, found = np.array(own, np.int64)[point], 0, []
     while done < len(point):
         out = np.zeros((2, room), np.uint32)
-        done, n = neighbours.find(point, *at, mine, once, done, depth, radius * radius, inverse_size, start, item, *where,
-                                  *out)  # fmt: skip
+        done, n = neighbours.find(point, *at, mine, once, done, depth, radius * radius, inverse_size, start, item, row,
+                                  *where, *out)  # fmt: skip
         found += list(zip(*out[:, :n].tolist(), strict=True))
         room += 1
     return sorted(found)

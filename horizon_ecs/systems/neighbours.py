@@ -1,7 +1,7 @@
 """Neighbours: points sorted into the cells of a hashed grid, and who is near whom.
 
 A row of cells, neighbours in x, begins where a hash of y and z says, so that a world has no bounds and any shape, and a
-row is still read in one go. What the hash, or a short row, brings together by chance is told apart by its own cell.
+row is still read in one go. What the hash brings together by chance is told apart by its row and its distance.
 Source: Teschner et al., "Optimized Spatial Hashing for Collision Detection of Deformable Objects", 2003; the hash is
 multiplicative, Knuth, "The Art of Computer Programming", volume 3, 6.4.
 """
@@ -29,21 +29,27 @@ def _coordinate(value, inverse_size):
 
 @helper
 def _row(cy, cz):
-    """Where the row of a y and z begins, before it is wrapped."""
-    return ((cy & _LOW) * _HASH_Y + (cz & _LOW) * _HASH_Z) >> 16
+    """A number for the row of a y and z; rows that touch never share one."""
+    return (cy & _LOW) * _HASH_Y + (cz & _LOW) * _HASH_Z
+
+
+@helper
+def _cell(row, cx, n_cells):
+    """The cell of a row and x."""
+    return ((row >> 16) + cx) & (n_cells - 1)
 
 
 @helper
 def _is_somewhere(x, y, z):
     """Whether a point's coordinates are finite."""
-    return (x - x == 0.0) & (y - y == 0.0) & (z - z == 0.0)
+    return (abs(x) < np.inf) & (abs(y) < np.inf) & (abs(z) < np.inf)
 
 
 @kernel(
-    "void(float64[::1], float64[::1], float64[::1], float64, int64[::1], int64[::1], uint32[::1], float64[::1], "
-    "float64[::1], float64[::1])"
+    "void(float64[::1], float64[::1], float64[::1], float64, int64[::1], int64[::1], uint32[::1], int64[::1], "
+    "float64[::1], float64[::1], float64[::1])"
 )
-def sort_by_cell(x, y, z, inverse_size, out_start, out_cell, out_item, out_x, out_y, out_z):
+def sort_by_cell(x, y, z, inverse_size, out_start, out_cell, out_item, out_row, out_x, out_y, out_z):
     """Sort points by cell, by counting.
 
     Parameters
@@ -52,7 +58,9 @@ def sort_by_cell(x, y, z, inverse_size, out_start, out_cell, out_item, out_x, ou
     inverse_size : float64                in   1 / edge of a cell
     out_start : int64[n_cells + 1]        out  first item of each cell, then how many there are; n_cells a power of two
     out_cell : int64[n]                   out  -1 for none
-    out_item, out_x, out_y, out_z : [n]   out  the points' numbers, ascending in each cell, and where they are
+    out_item : uint32[n]                  out  the points' numbers, ascending in each cell
+    out_row : int64[n]                    out  what tells their rows from those around
+    out_x, out_y, out_z : float64[n]      out  where they are
 
     Cost: O(n + n_cells), allocates nothing. Oracle: tests/naive.py::near.
     """
@@ -62,7 +70,7 @@ def sort_by_cell(x, y, z, inverse_size, out_start, out_cell, out_item, out_x, ou
         out_cell[i] = NO_CELL
         if _is_somewhere(x[i], y[i], z[i]):
             row = _row(_coordinate(y[i], inverse_size), _coordinate(z[i], inverse_size))
-            out_cell[i] = (row + _coordinate(x[i], inverse_size)) & (n_cells - 1)
+            out_cell[i] = _cell(row, _coordinate(x[i], inverse_size), n_cells)
             out_start[out_cell[i]] += 1
     for cell in range(1, n_cells + 1):
         out_start[cell] += out_start[cell - 1]
@@ -71,58 +79,56 @@ def sort_by_cell(x, y, z, inverse_size, out_start, out_cell, out_item, out_x, ou
             out_start[out_cell[i]] -= 1
             at = out_start[out_cell[i]]
             out_item[at] = i
+            out_row[at] = _row(_coordinate(y[i], inverse_size), _coordinate(z[i], inverse_size))
             out_x[at], out_y[at], out_z[at] = x[i], y[i], z[i]
 
 
 @helper
-def _scan(first, last, px, py, pz, radius_sq, x, y, z, out, n):
-    """Append the places of those of a run that are near; without a branch, since most aren't. Unsigned, so that no
-    index might be negative."""
+def _scan(first, last, px, py, pz, mine, own, radius_sq, item, row, x, y, z, out, n):
+    """Append those of a run that are near; without a branch, since most aren't. Unsigned, so that no index might be
+    negative."""
     at = np.uint64(n)
     for a in range(np.uint64(first), np.uint64(last)):
         dx, dy, dz = x[a] - px, y[a] - py, z[a] - pz
-        out[at] = a
-        at += np.uint64((dx * dx + dy * dy) + dz * dz <= radius_sq)
+        is_near = (dx * dx + dy * dy) + dz * dz <= radius_sq
+        out[at] = item[a]
+        at += np.uint64(is_near & (row[a] == mine) & (item[a] != own))
     return np.int64(at)
 
 
 @helper
-def _scan_row(cx, cy, cz, px, py, pz, own, after, radius_sq, inverse_size, start, item, x, y, z, out, n):
-    """Append the items near a point in three cells of a row, for the new length; -1 where there might be no room."""
+def _scan_row(cx, mine, after, px, py, pz, own, radius_sq, start, item, row, x, y, z, out, n):
+    """Append the items near a point in three cells of a row, from the place `after` on, for the new length; -1 where
+    there might be no room."""
     n_cells = len(start) - 1
-    first = (_row(cy, cz) + cx - 1) & (n_cells - 1)
+    first = _cell(mine, cx - 1, n_cells)
     stop, wrapped = min(first + 3, n_cells), max(first + 3 - n_cells, 0)
-    if n + (start[stop] - start[first]) + start[wrapped] > len(out):
+    if n + (start[stop] - start[first]) + start[wrapped] >= len(out):
         return np.int64(-1)
-    found = _scan(start[first], start[stop], px, py, pz, radius_sq, x, y, z, out, n)
+    n = _scan(max(start[first], after), start[stop], px, py, pz, mine, own, radius_sq, item, row, x, y, z, out, n)
     if wrapped > 0:
-        found = _scan(np.int64(0), start[wrapped], px, py, pz, radius_sq, x, y, z, out, found)
-    for f in range(n, found):
-        a = out[f]
-        mine = (_coordinate(y[a], inverse_size) == cy) & (_coordinate(z[a], inverse_size) == cz)
-        wanted = item[a] > own if after else item[a] != own
-        out[n] = item[a]
-        n += np.int64(mine & wanted)
+        n = _scan(after, start[wrapped], px, py, pz, mine, own, radius_sq, item, row, x, y, z, out, n)
     return n
 
 
 @kernel(
     "UniTuple(int64, 2)(uint32[::1], float64[::1], float64[::1], float64[::1], int64[::1], boolean, int64, int64, "
-    "float64, float64, int64[::1], uint32[::1], float64[::1], float64[::1], float64[::1], uint32[::1], uint32[::1])"
+    "float64, float64, int64[::1], uint32[::1], int64[::1], float64[::1], float64[::1], float64[::1], uint32[::1], "
+    "uint32[::1])"
 )
-def find(point, px, py, pz, own, once, first, depth, radius_sq, inverse_size, start, item, x, y, z, out_point,
-         out_item):  # fmt: skip
+def find(point, px, py, pz, own, once, first, depth, radius_sq, inverse_size, start, item, row, x, y, z,
+         out_point, out_item):  # fmt: skip
     """Pair points with the items near them, from the point at `first` on, as long as there is room.
 
     Parameters
     ----------
     point : uint32[m];  px, py, pz : float64[m]   in   finite; quickest in the order of their cells
     own : int64[m]                                in   the item that is left out, such as the point itself; -1 for none
-    once : boolean                                in   whether points are the items, and pairs are wanted but one way
+    once : boolean                                in   whether points are the items, and each pair is wanted once
     first : int64                                 in
     depth : int64                                 in   0 where every z is the same, else 1
     radius_sq, inverse_size : float64             in   the radius is a hair less than the edge of a cell
-    start, item, x, y, z                          in   what `sort_by_cell` wrote
+    start, item, row, x, y, z                     in   what `sort_by_cell` wrote
     out_point, out_item : uint32[room]            out
 
     Returns
@@ -137,11 +143,11 @@ def find(point, px, py, pz, own, once, first, depth, radius_sq, inverse_size, st
         begin = n
         cx, cy = _coordinate(px[q], inverse_size), _coordinate(py[q], inverse_size)
         cz = _coordinate(pz[q], inverse_size)
-        for row in range(middle if once else 0, 2 * middle + 1):
-            dy, dz = row % 3 - 1, row // 3 - depth
-            after = once and row == middle
-            n = _scan_row(cx, cy + dy, cz + dz, px[q], py[q], pz[q], own[q], after, radius_sq, inverse_size, start,
-                          item, x, y, z, out_item, n)  # fmt: skip
+        for r in range(middle if once else 0, 2 * middle + 1):
+            mine = _row(cy + r % 3 - 1, cz + r // 3 - depth)
+            after = np.int64(q + 1 if once and r == middle else 0)
+            n = _scan_row(cx, mine, after, px[q], py[q], pz[q], own[q], radius_sq, start, item, row, x, y, z, out_item,
+                          n)  # fmt: skip
             if n < 0:
                 return np.int64(q), begin
         out_point[begin:n] = point[q]

@@ -20,7 +20,8 @@ from horizon_ecs.components import Component
 from horizon_ecs.errors import ArgumentError, SystemFailure
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query
-from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Trackable, Tracked, Watch, follow_handles, key_of
+from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Trackable, Tracked, follow_handles, key_of
+from horizon_ecs.watch import Watch
 from horizon_ecs.when import OnError
 
 if TYPE_CHECKING:

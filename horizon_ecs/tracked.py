@@ -56,7 +56,7 @@ class Delta(NamedTuple):
     changed: NDArray[np.uint32]
 
 
-def _copy(to: NDArray[Any], source: NDArray[Any], n_rows: int) -> None:
+def copy_rows(to: NDArray[Any], source: NDArray[Any], n_rows: int) -> None:
     """Copy rows, and clear those that the source is too short for."""
     n = min(n_rows, len(source))
     to[:n] = source[:n]
@@ -82,8 +82,8 @@ class Rows:
 
     def follow(self, other: Rows, n_rows: int, translate: Callable[[NDArray[np.uint64]], NDArray[np.uint64]]) -> None:
         """Be as another world's, whose tables were copied; its signatures are translated."""
-        _copy(self.signature, translate(other.signature[:n_rows]), n_rows)
-        _copy(self.generation, other.generation, n_rows)
+        copy_rows(self.signature, translate(other.signature[:n_rows]), n_rows)
+        copy_rows(self.generation, other.generation, n_rows)
         n_pages = min(len(other.page_kind), len(self.page_kind))
         self.page_kind = np.full(len(self.page_kind), storage.FREE_PAGE, np.int16)
         self.page_kind[:n_pages] = other.page_kind[:n_pages]
@@ -131,68 +131,11 @@ class _Column:
 
     def follow(self, other: _Column, n_rows: int) -> None:
         """Be as another world's."""
-        _copy(self.before, other.before, n_rows * self.width)
+        copy_rows(self.before, other.before, n_rows * self.width)
 
     def take(self, rows: slice | NDArray[np.uint32]) -> None:
         """Take some rows as they stand."""
         self.before.reshape(-1, self.width)[rows] = self.now.reshape(-1, self.width)[rows]
-
-
-class Watch:
-    """Rows in which one thing happened since they were last taken: who looks now and then what became of a component.
-
-    Attributes
-    ----------
-    event : "add" or "change"
-    tracked : Tracked
-    owner : any
-        Who takes them.
-    has_any : bool
-        False where there is nothing to take.
-    """
-
-    def __init__(self, world: Entities, rows: Rows, event: str, tracked: Tracked, owner: Any) -> None:
-        self._world = world
-        self.event, self.tracked, self.owner = event, tracked, owner
-        self.begin(rows)
-
-    def begin(self, rows: Rows) -> None:
-        """Begin anew: whatever has the component now counts as added, and nothing as changed."""
-        self._rows = rows
-        self._mask: NDArray[np.bool_] = reserve((self._world.n_slots,), np.bool_)
-        n = self._world.n_pages_used * PAGE
-        if self.event == "add":
-            self._mask[:n] = (self._world.signature[:n] & self.tracked.need) != 0
-        self.has_any = self.event == "add"
-
-    def follow(self, other: Watch, n_rows: int) -> None:
-        """Be as another world's."""
-        _copy(self._mask, other._mask, n_rows)
-        self.has_any = other.has_any
-
-    def note(self, delta: Delta) -> None:
-        """Take in what a sync found."""
-        self._mask[(delta.removed & np.uint64(0xFFFFFFFF)).astype(np.intp)] = False
-        self._mask[delta.gained] = self.event == "add"
-        if self.event == "change":
-            self._mask[delta.changed] = True
-        self.has_any |= len(delta.gained) + len(delta.changed) > 0
-
-    def take(self) -> NDArray[np.uint32]:
-        """uint32[n]: the rows in which it happened, ascending; none has any more."""
-        mask = self._mask[: self._world.n_pages_used * PAGE]
-        slots: NDArray[np.uint32] = np.flatnonzero(mask).astype(np.uint32)
-        mask[slots] = False
-        self.has_any = False
-        same: NDArray[np.bool_] = self._rows.generation[slots] == self._world.generation[slots]
-        return slots[same]
-
-    def move(self, rows: Rows, old: NDArray[np.uint32], new: NDArray[np.uint32]) -> None:
-        """Follow rows that were moved."""
-        self._rows = rows
-        moved = self._mask[old]
-        self._mask[old] = False
-        self._mask[new] = moved
 
 
 class Tracked:
@@ -265,10 +208,10 @@ class Tracked:
         for mine, theirs in zip(self._columns, other._columns, strict=True):
             mine.follow(theirs, n_rows)
         if self._writes is not None and other._writes is not None:
-            _copy(self._writes, other._writes, n_rows)
-        _copy(self.added, other.added, n_rows)
-        _copy(self.changed, other.changed, n_rows)
-        _copy(self._dirty, other._dirty, len(self._dirty))
+            copy_rows(self._writes, other._writes, n_rows)
+        copy_rows(self.added, other.added, n_rows)
+        copy_rows(self.changed, other.changed, n_rows)
+        copy_rows(self._dirty, other._dirty, len(self._dirty))
         self.is_stamped, self.max_history, self._log = other.is_stamped, other.max_history, other._log.copy()
         self._first_tick, self._known_from = other._first_tick, other._known_from
 

@@ -49,7 +49,9 @@ class _Worker:
         while True:
             try:
                 self._done.acquire()
-                return interrupt or self._error
+                error, self._error = interrupt or self._error, None
+                self._work = None  # a thread that sleeps would keep alive what it worked on, and with it the crew
+                return error
             except BaseException as error:
                 interrupt = error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 
 import pytest
 
@@ -71,6 +72,19 @@ def test_an_error_is_raised_once_all_threads_are_done(bad):
     assert done == [1 - bad]
     crew.run(lambda part, thread: done.append(part), 2)
     assert len(done) == 3
+    crew.close()
+
+
+def test_what_was_worked_on_is_not_kept_alive():
+    class Load:
+        def part(self, part: int, thread: int) -> None: ...
+
+    crew, load = Crew(2), Load()
+    crew.run(load.part, 4)
+    kept = weakref.ref(load)
+    del load
+    gc.collect()
+    assert kept() is None
     crew.close()
 
 

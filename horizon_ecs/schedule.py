@@ -152,7 +152,17 @@ class Schedule:
 
     def run(self) -> None:
         """Every phase of one tick."""
-        tick, (startup, on_exit, on_enter, *phases) = self._world.tick_count, self._steps
+        try:
+            self._run(self._world.tick_count)
+        except BaseException:
+            # Also where it is interrupted: what was asked for in one tick is not done in another.
+            for bound in self._bound.values():
+                bound.commands.clear()
+            self._world.settle()
+            raise
+
+    def _run(self, tick: int) -> None:
+        startup, on_exit, on_enter, *phases = self._steps
         for gate in self._gates.values():
             gate.forget()
         self._sync(tick)
@@ -169,7 +179,7 @@ class Schedule:
         try:
             self._run_phase(on_exit, tick, {old for old, _ in changes})
             self._end(self.states.untie(old for old, _ in changes), tick)
-        except SystemFailure:
+        except BaseException:
             self.states.put_back(changes)
             raise
         self.states.turn(changes)
@@ -227,7 +237,7 @@ class Schedule:
             self._settle(failures, tick)
 
     def _settle(self, failures: Sequence[tuple[Bound | Subscription, Exception]], tick: int) -> None:
-        """Log failures; raise the first of a system that stops the world, with all commands forgotten."""
+        """Log failures; raise the first of a system that stops the world."""
         stopping: SystemFailure | None = None
         for bound, error in failures:
             failure = bound.failed(tick, error)
@@ -239,9 +249,6 @@ class Schedule:
                 bound.enabled = False
                 _log.error("system %r is disabled: it failed %d times", bound.name, bound.strikes)
         if stopping is not None:
-            for bound in self._bound.values():
-                bound.commands.clear()
-            self._world.settle()  # what ended before that stays ended
             raise stopping
 
     # -- by hand -----------------------------------------------------------------------------------------------

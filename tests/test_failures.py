@@ -319,3 +319,23 @@ def test_a_system_that_could_not_be_added_is_not_gathered_for():
     with pytest.raises(hz.DefinitionError, match="unknown"):
         world.add_system(notice, broken)
     assert not world.changes._watches
+
+
+def test_what_an_interrupted_tick_asked_for_is_not_done_in_the_next():
+    world = crowd()
+
+    @hz.system(form="columns", every=3)
+    def bury(entity: hz.Entity, health: Read[Health], cmd: hz.Commands):
+        cmd.despawn(entity)
+
+    @hz.system(form="columns")
+    def interrupt(world: hz.World):
+        if world.tick_count == 3:
+            raise KeyboardInterrupt
+
+    world.add_system(bury, interrupt)
+    world.run(2)
+    with pytest.raises(KeyboardInterrupt):
+        world.tick()
+    world.tick()
+    assert len(world) == 4

@@ -19,6 +19,7 @@ from horizon_ecs.entities import _as_handles
 from horizon_ecs.errors import CapacityError
 from horizon_ecs.fields import flatten
 from horizon_ecs.kinds import Kind
+from horizon_ecs.links import check_others
 from horizon_ecs.objects import as_instances
 from horizon_ecs.relations import is_relation
 from horizon_ecs.sites import ADD, COMMANDS, DESPAWN, EMIT, SPAWN, Site
@@ -93,11 +94,12 @@ class Wanted:
         for operation, component, values, handles in self.changes:
             if component is not None:
                 there = handles[world.alive(handles)]
-                if operation == ADD and is_relation(component) and values is not None:
-                    there = there[~world.has(there, component)]  # the others get another target
-                world._optional_rows(there, component)
                 if operation == ADD:
                     _check_values(component, values, len(handles))
+                    if is_relation(component) and values is not None:
+                        there = there[~world.has(there, component)]  # the others get another target
+                        check_others(component, handles, as_columns(component, values, len(handles)).get("target", 0))
+                world._optional_rows(there, component)
         wanted: dict[Kind, int] = {}
         for kind, n, values in self.spawns:
             world.register(kind)

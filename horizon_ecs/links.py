@@ -100,10 +100,7 @@ class Links:
         if slots is None:
             return
         targets = np.broadcast_to(np.asarray(target, np.uint64), slots.shape).copy()
-        handles = self._world.handles_of(slots)
-        if (targets == handles).any():
-            handle = int(handles[targets == handles][0])
-            raise ArgumentError(f"{relation.__name__}: entity {handle:#x} can't be its own target")
+        check_others(relation, self._world.handles_of(slots), targets)
         if not is_acyclic(relation) or not len(slots):
             return
         kernel.warm_up("hierarchy")
@@ -170,6 +167,13 @@ class Links:
                 )
         self._reached[queue[:n]] = False
         return queue[:n]
+
+
+def check_others(relation: Component, handles: NDArray[np.uint64], targets: Any) -> None:
+    """Refuse entities as their own targets. Raises ArgumentError."""
+    own = handles[handles == targets]
+    if len(own):
+        raise ArgumentError(f"{relation.__name__}: entity {int(own[0]):#x} can't be its own target")
 
 
 def distinct(slots: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -183,6 +183,20 @@ def test_an_object_that_a_component_can_not_hold_does_nothing():
     assert world.alive(handles).all()
 
 
+def test_who_is_to_be_its_own_target_makes_nothing_happen():
+    world, handles = units(n=3)
+
+    @hz.system(form="columns")
+    def aim(cmd: hz.Commands):
+        cmd.despawn(handles[0])
+        cmd.add(handles[1:], AimedAt(int(handles[2])))
+
+    world.add_system(aim)
+    with pytest.raises(hz.SystemFailure, match="can't be its own target"):
+        world.tick()
+    assert len(world) == 3
+
+
 def test_what_a_spawn_is_not_given_is_the_kinds_own_default():
     bomb = hz.Kind("Bomb", Position, Poison, defaults=[Poison(8.0, 1)])
 

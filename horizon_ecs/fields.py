@@ -116,7 +116,7 @@ def field(
     Parameters
     ----------
     default : number, vector or member of the enum, optional
-        0 or the first member unless given.
+        0 or the first member unless given; within the range.
     unit : str
         For people and tools.
     range : (lowest, highest)
@@ -249,7 +249,18 @@ def _default(owner: str, of: Field, default: Any) -> Any:
     if not exact or (of.dtype.kind == "f" and isinstance(default, complex)):
         raise DefinitionError(f"{owner}.{of.name}: the default {default!r} is no {of.dtype.name}")
     assert value is not None
+    _check_range(f"{owner}.{of.name}", of, value)
     return value[()] if of.dtype.kind in "mM" else value.item()
+
+
+def _check_range(name: str, of: Field, default: NDArray[Any]) -> None:
+    """Refuse a default outside the range, and a range that the field's numbers can't be compared with."""
+    try:
+        low, high = of.low is None or bool(default >= of.low), of.high is None or bool(default <= of.high)
+    except TypeError:
+        raise DefinitionError(f"{name}: a {of.dtype.name} can't lie in the range {of.low!r} to {of.high!r}") from None
+    if not (low and high):
+        raise DefinitionError(f"{name}: the default {default} lies outside the range, {of.low} to {of.high}")
 
 
 def attributes(fields: Sequence[Field]) -> dict[str, tuple[Field, ...]]:

@@ -96,6 +96,9 @@ class Saving(Entities):
     def clone(self) -> Self:
         """An independent world in the same state, with the same systems; resources are copied.
 
+        Memory of a world that nobody holds any more is given back when Python's garbage collector next looks at it. To
+        roll back again and again, keep one clone and use `copy_from`.
+
         Raises ArgumentError within a tick.
         """
         return cast(Self, copying.clone(self._world))

@@ -150,6 +150,22 @@ def test_options_that_a_field_cannot_have(options):
         hz.field(**options)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "options", "message"),
+    [
+        (hz.f4, {"range": (1, 2)}, r"Bad.x: the default 0.0 lies outside the range, 1 to 2"),
+        (hz.i2, {"range": (None, 9), "default": 10}, "the default 10 lies outside the range, None to 9"),
+        (hz.f4, {"range": (0, 9), "default": float("nan")}, "the default nan lies outside"),
+        (hz.vec3, {"range": (0, 9), "default": (1, 2, 10)}, r"Bad.x.z: the default 10.0 lies outside"),
+        (np.dtype("M8[s]"), {"range": (0, 9)}, r"a datetime64\[s\] can't lie in the range 0 to 9"),
+    ],
+)
+def test_defaults_lie_within_the_range(annotation, options, message):
+    annotation = Annotated[int, annotation] if isinstance(annotation, np.dtype) else annotation
+    with pytest.raises(hz.DefinitionError, match=message):
+        hz.component(type("Bad", (), {"__annotations__": {"x": annotation}, "x": hz.field(**options)}))
+
+
 def test_kinds_extend_kinds():
     near = hz.Layer(channel=0, radius=10, frequency=30, fields=[Rich], precision=0.1)
     wide = hz.Layer(channel=0, radius=20, frequency=30, fields=[Rich], precision=0.1)

@@ -31,7 +31,7 @@ demo: venv  ## Serve the demo world; open the printed address
 	$(BIN)/python -m horizon_ecs demo $(ARGS)
 
 test: venv  ## Run the tests (ARGS=... goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.bench  ## Run the benchmarks on this commit
 	cd benchmarks && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --show-stderr $(ARGS) 'HEAD^!'

@@ -115,8 +115,10 @@ def resource(cls: C) -> C:
 
 
 @overload
+@dataclass_transform(field_specifiers=(field,))
 def event(cls: C) -> C: ...
 @overload
+@dataclass_transform(field_specifiers=(field,))
 def event(*, name: str) -> Callable[[C], C]: ...
 def event(cls: C | None = None, *, name: str | None = None) -> Any:
     """Declare an event that clients send: fixed fields, so that a tick's input decodes as one array.

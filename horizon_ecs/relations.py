@@ -45,7 +45,7 @@ class Relation(_Declared):
     DefinitionError
     """
 
-    target: Entity = 0
+    target: Entity
     __hz_on_target_death__: ClassVar[str] = "clear"
     __hz_acyclic__: ClassVar[bool] = False
 

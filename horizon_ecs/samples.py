@@ -24,7 +24,10 @@ class Sampled(Tag):
 
 
 def sample_kind(system: System[..., Any]) -> Kind:
-    """A kind with all that a system names: required where it needs it, optional where it may be lacking."""
+    """A kind with all that a system names: required where it needs it, optional where it may be lacking.
+
+    What a system asks commands about can be added and removed: nothing is required then.
+    """
     required = dict.fromkeys([*system.components, *system.with_]) or {Sampled: None}
     asked = system.program.sites if system.program else ()
     loose = [p.type for p in system.parameters if p.use == "lookup"]
@@ -32,6 +35,8 @@ def sample_kind(system: System[..., Any]) -> Kind:
     optional = dict.fromkeys(
         [*system.optional, *system.without, *system.any_of, *system.changed, *system.added, *loose]
     )
+    if any(p.use == "commands" for p in system.parameters):
+        optional, required = required | optional, {Sampled: None}
     return Kind("Sample", *required, optional=[c for c in optional if c not in required])
 
 
@@ -53,7 +58,9 @@ def sample_world(system: System[..., Any], n: int, seed: int, *, holes: bool = F
     for c in [c for c in kind.components + kind.optional if not is_object(c)]:
         chosen = handles
         if c in kind.optional:
-            chosen = handles[rng.random(n) < (EXCLUDED if c in system.without else SHARE)]
+            needed = c in system.components or c in system.with_
+            share = 1.0 if needed else EXCLUDED if c in system.without else SHARE
+            chosen = handles[rng.random(n) < share]
             world.add(chosen, c)
         _fill(world, c, world.slots_of(chosen), world.slots_of(handles), rng)
     for parameter in system.parameters:

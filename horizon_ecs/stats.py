@@ -87,7 +87,7 @@ def gather(world: World) -> WorldStats:
     """The statistics of a world as it stands."""
     used = world.n_pages_used * PAGE
     named = _by_name(world.schedule.timings())
-    columns = {c: world[c]._arrays.values() for c in world.components}
+    columns = {c: world.arrays_of(c).values() for c in world.components}
     return WorldStats(
         tick=world.tick_count,
         entities=len(world),

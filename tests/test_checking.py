@@ -10,7 +10,7 @@ import pytest
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4, i2, kernel
-from tests.game import Frozen, Health, Position, Ship, Velocity
+from tests.game import Frozen, Fuel, Health, Position, Ship, Velocity
 
 jitted = pytest.mark.skipif(not kernel.jit_enabled(), reason="nothing is compiled")
 
@@ -118,8 +118,15 @@ def by_the_mean(pos: Write[Position]) -> None:
 
 
 @hz.system(form="columns")
-def secretly(pos: Read[Position], world: hz.World) -> None:
+def openly(pos: Read[Position], world: hz.World) -> None:
     world[Health].hp[:] -= 1
+
+
+@hz.system(form="columns")
+def secretly(pos: Read[Position], health: Read[Health]) -> None:
+    base = health.hp.base if health.hp.base is not None else health.hp
+    base.flags.writeable = True
+    base[:] -= 1
 
 
 @hz.system(form="columns")
@@ -155,13 +162,34 @@ def test_what_is_found(system, problem):
     assert isinstance(failed.value, AssertionError)
 
 
-def test_undeclared_writes_are_found_in_a_world_of_ones_own():
+def test_undeclared_writes_are_found():
+    with pytest.raises(hz.CheckFailure, match=r"writes Health\.hp, which it doesn't declare"):
+        hz.check_system(secretly)
+
+
+def test_a_world_of_ones_own_stays_as_it_is():
     world = hz.World(capacity=5_000)
     world.spawn(Ship, 20)
     before = world.digest()
-    with pytest.raises(hz.CheckFailure, match=r"writes Health\.hp, which it doesn't declare"):
-        hz.check_system(secretly, world=world)
+    assert "it writes Health.hp, which it doesn't declare Write" in hz.check_system(openly, world=world).notes
     assert world.digest() == before
+
+
+@hz.system
+def burn_out(entity: hz.Entity, fuel: Write[Fuel], cmd: hz.Commands) -> None:
+    fuel.amount -= 60.0
+    if fuel.amount < 0.0:
+        cmd.remove(entity, Fuel)
+
+
+@hz.system(on_enter=Mode.RUN)
+def begin(pos: Write[Position]) -> None:
+    pos.x = 0.0
+
+
+@pytest.mark.parametrize("system", [burn_out, begin], ids=lambda s: s.name)
+def test_systems_that_change_what_they_go_over_or_run_at_times(system):
+    assert hz.check_system(system).n_entities > 1_000
 
 
 def test_what_is_declared_and_not_written_is_noted():

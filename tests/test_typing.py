@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import snippets
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PROGRAM = """
@@ -59,9 +61,10 @@ MISTAKES = {
 }
 
 
-def mypy(path: Path) -> tuple[int, str]:
+def mypy(*paths: Path) -> tuple[int, str]:
+    loosely = ["--allow-untyped-defs", "--allow-incomplete-defs", "--allow-untyped-calls"]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(path)],
+        [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *loosely, *map(str, paths)],
         capture_output=True, text=True, cwd=ROOT, timeout=110,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
@@ -102,6 +105,17 @@ def test_mistakes_are_found(check, tmp_path):
     for word in MISTAKES.values():
         assert any(word in line for line in found), (word, output)
     assert len(found) == len(MISTAKES), output
+
+
+@pytest.mark.slow
+def test_mypy_passes_the_guide(tmp_path):
+    for page in sorted((ROOT / "docs" / "guide").glob("*.md")):
+        lines: list[str] = []
+        for s in (s for s in snippets(page) if s.runs and "raises" not in s.options):
+            lines += [""] * (s.line - 1 - len(lines)) + s.code.splitlines()
+        (tmp_path / f"page_{page.stem.replace('-', '_')}.py").write_text("\n".join(lines) + "\n")
+    code, output = mypy(*sorted(tmp_path.glob("*.py")))
+    assert code == 0, output
 
 
 @pytest.mark.slow

@@ -367,7 +367,8 @@ class Entities:
     def settle(self) -> None:
         """Do what follows from entities having ended: references to them become 0. At the end of each phase, and of a
         call between ticks."""
-        self.changes.stamp_all(self.references.clear_dead())
+        if self.references.is_outdated:
+            self.changes.stamp_all(self.references.clear_dead())
 
     def slots_of(self, handles: Handles) -> NDArray[np.uint32]:
         """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""

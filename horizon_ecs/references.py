@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 
 class References:
-    """The reference columns of one world."""
+    """The reference columns of one world.
+
+    Attributes
+    ----------
+    is_outdated : bool
+        Entities have ended since references were last cleared.
+    """
 
     def __init__(self, world: Entities) -> None:
         self._world = world
         self._columns: list[tuple[Component, NDArray[np.uint64]]] = []
         # A relation knows whose target ends, and needs no search.
         self._searched: list[tuple[Component, NDArray[np.uint64]]] = []
-        self._outdated = False
+        self.is_outdated = False
 
     def note(self, component: Component) -> None:
         """Take in the reference fields of a component that the world has just learnt."""
@@ -52,18 +58,16 @@ class References:
         return handles
 
     def outdate(self) -> None:
-        """Note that entities have ended since references were last cleared."""
-        self._outdated = bool(self._searched)
+        """Note that entities have ended."""
+        self.is_outdated = bool(self._searched)
 
     def follow(self, other: References) -> None:
         """Be as outdated as another world's, whose columns were copied."""
-        self._outdated = other._outdated
+        self.is_outdated = other.is_outdated
 
     def clear_dead(self) -> list[Component]:
         """Set references to entities that have ended to 0; the components in which there were some."""
-        if not self._outdated:
-            return []
-        self._outdated = False
+        self.is_outdated = False
         n = self._world.n_pages_used * PAGE
         return [c for c, column in self._searched if storage.clear_stale(column[:n], self._world.generation,
                                                                           self._world.signature)]  # fmt: skip

@@ -196,9 +196,10 @@ class RelatedEntities(Structure):
 
     def settle(self) -> None:
         """As for `Entities`; sources whose target has ended lose the relation or have target 0, as it is declared."""
-        for relation, slots in self.links.bereaved:
-            self._let_go(relation, slots)
-        self.links.bereaved.clear()
+        if self.links.bereaved:
+            for relation, slots in self.links.bereaved:
+                self._let_go(relation, slots)
+            self.links.bereaved.clear()
         super().settle()
 
     def _let_go(self, relation: Component, slots: NDArray[np.uint32]) -> None:

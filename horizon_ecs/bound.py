@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from horizon_ecs.capture import lookup
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.declare import System
 from horizon_ecs.errors import SystemFailure
 from horizon_ecs.groups import Gate
+from horizon_ecs.outer import values_around
 from horizon_ecs.runners import make_runner
 from horizon_ecs.states import State
 from horizon_ecs.stats import Timing
@@ -108,8 +108,7 @@ def _may_raise(function: Callable[..., Any]) -> bool:
     for caller in known:
         if any(i.opname == "RAISE_VARARGS" for i in dis.get_instructions(caller)):
             return True
-        called = [lookup(caller, name) for name in (*caller.__code__.co_names, *caller.__code__.co_freevars)]
-        called = [getattr(value, "py_func", value) for value in called]
+        called = [getattr(value, "py_func", value) for value in values_around(caller).values()]
         known += [f for f in called if isinstance(f, types.FunctionType) and f not in known]
     return False
 

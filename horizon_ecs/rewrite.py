@@ -18,11 +18,11 @@ import numpy as np
 from horizon_ecs import asks
 from horizon_ecs.advice import refused_call
 from horizon_ecs.asks import call, name
-from horizon_ecs.capture import MISSING
 from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.declare import System
 from horizon_ecs.fields import Field
 from horizon_ecs.hoist import Hoist, as_list
+from horizon_ecs.outer import MISSING
 from horizon_ecs.parameters import Parameter
 from horizon_ecs.places import Place, place_of
 from horizon_ecs.sites import Site

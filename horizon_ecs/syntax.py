@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 from horizon_ecs.advice import REFUSED
 from horizon_ecs.assigned import check_assigned
-from horizon_ecs.capture import MISSING, lookup
 from horizon_ecs.declare import System
 from horizon_ecs.errors import DefinitionError
+from horizon_ecs.outer import MISSING, lookup
 from horizon_ecs.parameters import Parameter
 
 SEPARATOR = "__"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
-from horizon_ecs import Read, Res, Write, plan, stage
+from horizon_ecs import Read, Res, Write, kernel, plan, stage
 from horizon_ecs.bound import Bound
 from horizon_ecs.columns import PAGE
 from horizon_ecs.plan import conflicts
@@ -244,6 +244,10 @@ def between(x):
     return checked(x) + 1
 
 
+of_a_module = ModuleType("of_a_module")
+of_a_module.checked = kernel.helper(checked)
+
+
 def test_what_may_raise_is_not_split():
     @hz.system
     def asserting(health: Write[Health]):
@@ -254,9 +258,13 @@ def test_what_may_raise_is_not_split():
     def calling(pos: Write[Position]):
         pos.x = between(pos.x)
 
-    world = crowd(2, move, leak, trip, asserting, calling, cull)
-    splits = {b.system.name: b.splits for b in bound_systems(world)}
-    assert splits == {"move": True, "leak": True, "trip": False, "asserting": False, "calling": False, "cull": False}
+    @hz.system
+    def calling_of_a_module(pos: Write[Position]):
+        pos.x = of_a_module.checked(pos.x)
+
+    world = crowd(2, move, leak, trip, asserting, calling, calling_of_a_module, cull)
+    splits = {b.system.name for b in bound_systems(world) if b.splits}
+    assert splits == {"move", "leak"}
 
 
 def test_an_error_of_any_step_is_the_systems(shared):

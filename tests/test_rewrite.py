@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import importlib
+import linecache
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, b1, f4, f8, i4, kernel
 from horizon_ecs.rewrite import Body
+from tests.game import Position, Ship, Velocity
 
 SPEED = 3.0
 TABLE = np.array([1.0, 2.0, 4.0])
@@ -381,3 +385,76 @@ def test_names_around_it_may_be_any():
     world.add_system(body, range)
     world.tick()
     assert world.get(world.query(Point).handles[0], Point) == Point(63.0, 4.0)
+
+
+SETTINGS = """
+import numpy as np
+import numba
+
+GRAVITY = {value}
+TABLE = np.full(3, {value})
+
+
+@numba.njit
+def jitted():
+    return GRAVITY
+
+
+def plain(scale=GRAVITY):
+    return scale
+"""
+
+FALLING = """
+import numpy as np
+
+import horizon_ecs as hz
+import {settings} as settings
+from {settings} import TABLE, jitted, plain
+from tests.game import Position, Velocity
+
+
+def enclose(numbers):
+    def enclosed():
+        return numbers[2000]
+
+    return enclosed
+
+
+enclosed = enclose(np.concatenate([np.zeros(2000), TABLE, np.zeros(2000)]))
+
+
+def table():
+    return TABLE[1]
+
+
+def attribute():
+    return settings.GRAVITY
+
+
+@hz.system
+def fall(pos: hz.Write[Position], vel: hz.Write[Velocity]):
+    pos.x, pos.y, pos.z = settings.GRAVITY, table(), attribute()
+    vel.x, vel.y, vel.z = jitted(), plain(), enclosed()
+"""
+
+
+def test_machine_code_is_kept_by_all_that_is_around(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "falling.py").write_text(FALLING.format(settings="settings_of_falling"))
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    for value in (2.0, 3.0):
+        (tmp_path / "settings_of_falling.py").write_text(SETTINGS.format(value=value))
+        for name in ("falling", "settings_of_falling"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        linecache.checkcache()
+        world = hz.World(capacity=100)
+        world.spawn(Ship)
+        world.add_system(importlib.import_module("falling").fall)
+        world.tick()
+        found = world.query(Position, Velocity).to_dict()
+        assert {name: values[0] for name, values in found.items() if name != "handle"} == dict.fromkeys(
+            (f"{c}.{f}" for c in ("Position", "Velocity") for f in "xyz"), value
+        )
+    for name in ("falling", "settings_of_falling"):
+        monkeypatch.delitem(sys.modules, name, raising=False)

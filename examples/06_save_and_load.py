@@ -32,10 +32,10 @@ Wolf = hz.Kind("Wolf", Position, Health)
 NewWolf = hz.Kind("Wolf", Position, Vitality)
 
 
-@hz.system(form="columns")
-def wander(wolf: hz.Entity, position: hz.Write[Position], health: hz.Write[Health], world: hz.World):
-    position.x += world.rng.normal(size=len(wolf))
-    health.hp -= world.rng.integers(0, 2, len(wolf), dtype="i2")
+@hz.system
+def wander(position: hz.Write[Position], health: hz.Write[Health], rng: hz.Random):
+    position.x += rng.normal()
+    health.hp -= rng.integers(0, 2)
 
 
 def modernise(snapshot: hz.Snapshot) -> hz.Snapshot:

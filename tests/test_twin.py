@@ -122,6 +122,15 @@ class Machine(RuleBasedStateMachine):
             self.twin.spawn(handles.tolist(), kind, meant)
 
     @populated
+    @rule(seed=seeds, share=few, n=st.sampled_from([0, 1, 1, 2]))
+    def duplicate(self, seed: int, share: float, n: int) -> None:
+        picked = self.pick(seed, share)
+        if len(self.twin.things) + n * len(picked) > self.twin.capacity:
+            self.refuses(hz.CapacityError, self.world.duplicate, picked, n)
+        else:
+            self.twin.copy(self.world.duplicate(picked, n).tolist(), [h for h in picked for _ in range(n)])
+
+    @populated
     @rule(seed=seeds, share=few, twice=st.booleans(), stale=st.booleans())
     def despawn(self, seed: int, share: float, twice: bool, stale: bool) -> None:
         handles = self.pick(seed, share) * (1 + twice)

@@ -5,6 +5,7 @@ It knows nothing of slots, pages or columns: handles come from the real world, a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +86,13 @@ class Twin:
             self.things[handle] = Thing(kind)
         for component in sorted(self.required(kind) | set(given)):
             self.add(handles, component, given.get(component))
+
+    def copy(self, handles: Sequence[int], originals: Sequence[int]) -> None:
+        """Let entities live that are as others are."""
+        for handle, original in zip(handles, originals, strict=True):
+            assert handle not in self.things
+            assert handle not in self.gone
+            self.things[handle] = copy.deepcopy(self.things[original])
 
     def despawn(self, handles: Iterable[int]) -> int:
         """End those that live, and the sources of relations that cascade; how many ended."""

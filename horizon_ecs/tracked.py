@@ -253,9 +253,6 @@ class Tracked:
         commit, listing : bool
             Whether to stamp what changed, and whether to list it.
         """
-        if self.refers and len(differing):  # references to the dead are cleared
-            self.stamp(slice(0, self._world.n_pages_used))
-
         gained, removed = self._moves(rows, differing) if len(differing) else (_NO_SLOTS, _NO_HANDLES)
         changed = _NO_SLOTS
         if self.is_stamped and self._columns:

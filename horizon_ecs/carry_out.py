@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of, is_object
 from horizon_ecs.entities import _as_handles
-from horizon_ecs.errors import CapacityError
 from horizon_ecs.fields import flatten
 from horizon_ecs.kinds import Kind
 from horizon_ecs.links import check_others
@@ -108,7 +106,7 @@ class Wanted:
                 _check_values(component, given, n)
         if wanted:
             ending = [handles for operation, _, _, handles in self.changes if operation == DESPAWN]
-            check_room(world, wanted, np.concatenate(ending) if ending else np.zeros(0, np.uint64))
+            world.check_room(wanted, np.concatenate(ending) if ending else None)
 
 
 def rounds(handle: NDArray[Any], site: NDArray[Any]) -> list[NDArray[np.intp]]:
@@ -157,27 +155,6 @@ def _check_values(component: Component, values: Any, n: int) -> None:
         as_instances(component, values, n)
     elif values is not None and fields_of(component):
         as_columns(component, values, n)
-
-
-def check_room(world: World, wanted: dict[Kind, int], ending: NDArray[np.uint64]) -> None:
-    """Make sure that so many of each kind can be spawned once some entities have ended. Raises CapacityError."""
-    slots = (np.unique(ending[world.alive(ending)]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    total, left = sum(wanted.values()), world.capacity - len(world) + len(slots)
-    if total > left:
-        raise CapacityError(
-            f"a system asked for {total} more entities; the world's capacity of {world.capacity} leaves {left}"
-        )
-    live = world.page_live.copy()
-    np.subtract.at(live, slots // PAGE, 1)
-    free = int((live == 0).sum())
-    for kind, n in wanted.items():
-        mine = (world.page_kind == world.kinds.index(kind)) & (live > 0)
-        free -= max(0, -(-(n - int((PAGE - live[mine]).sum())) // PAGE))
-        if free < 0:
-            raise CapacityError(
-                f"a system asked for {n} more of kind {kind.name!r}; the world's capacity of {world.capacity} leaves "
-                "no room, since other kinds own the free slots' pages"
-            )
 
 
 def _without_dead(world: World, component: Component, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -257,21 +257,27 @@ class Entities:
                 self._objects[c].write(slots, made)
         return handles
 
-    def check_room(self, wanted: Mapping[Kind, int]) -> None:
-        """Refuse so many more of some registered kinds where they have no room. Raises CapacityError."""
+    def check_room(self, wanted: Mapping[Kind, int], ending: NDArray[np.uint64] | None = None) -> None:
+        """Refuse so many more of some registered kinds where they have no room, once some entities have ended. Raises
+        CapacityError."""
+        live, page_kind, left = self.page_live, self.page_kind, self.capacity - self._n_live
+        if ending is not None:
+            slots = (np.unique(ending[self.alive(ending)]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            live = live - np.bincount(slots // PAGE, minlength=len(live)).astype(np.int32)
+            page_kind, left = np.where(live == 0, np.int16(storage.FREE_PAGE), page_kind), left + len(slots)
         n = sum(wanted.values())
-        if self._n_live + n > self.capacity:
+        if n > left:
             raise CapacityError(
-                f"{n} more entities exceed the world's capacity of {self.capacity}: {self._n_live} live"
+                f"{n} more entities exceed the world's capacity of {self.capacity}, which leaves {left}"
             )
-        free = int((self.page_kind == storage.FREE_PAGE).sum())
+        n_free = free = int((page_kind == storage.FREE_PAGE).sum())
         for kind, more in wanted.items():
-            own = storage.room(self.kinds.index(kind), self.page_kind, self.page_live) - free * PAGE
+            own = storage.room(self.kinds.index(kind), page_kind, live) - n_free * PAGE
             free -= max(0, -(-(more - own) // PAGE))
             if free < 0:
                 raise CapacityError(
-                    f"no room for {more} more of kind {kind.name!r}: {self._n_live} of {self.capacity} live, but other "
-                    "kinds own the free slots' pages; compact() would free some"
+                    f"no room for {more} more of kind {kind.name!r}: the world's capacity of {self.capacity} leaves "
+                    f"{left}, but other kinds own the free slots' pages; compact() would free some"
                 )
 
     def _prepare(

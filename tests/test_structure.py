@@ -9,6 +9,7 @@ import pytest
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Write, f4, i2
+from horizon_ecs.columns import PAGE
 from tests.game import Frozen, Fuel, Health, Position, Rock, Ship, Velocity
 
 
@@ -60,9 +61,20 @@ def test_duplicates_lack_what_the_originals_have_lost():
 def test_too_many_copies_are_refused_whole():
     world = hz.World(capacity=10)
     mixed = np.concatenate([world.spawn(Ship, 3), world.spawn(Rock, 3)])
-    with pytest.raises(hz.CapacityError, match="6 more entities exceed the world's capacity of 10: 6 live"):
+    with pytest.raises(hz.CapacityError, match="6 more entities exceed the world's capacity of 10, which leaves 4"):
         world.duplicate(mixed)
     assert len(world) == 6
+
+
+def test_kinds_that_have_no_page_left_are_refused_together():
+    old, new = hz.World(capacity=PAGE), hz.World(capacity=PAGE)
+    strangers = [old.spawn(hz.Kind(name, Position))[0] for name in "XY"]
+    for i in range(new.n_slots // PAGE - 1):
+        new.spawn(hz.Kind(f"Kind {i}", Position))
+    n = len(new)
+    with pytest.raises(hz.CapacityError, match="no room for 1 more of kind 'Y'"):
+        new.spawn_from(old, strangers)
+    assert len(new) == n
 
 
 def test_entities_are_copied_from_another_world():

@@ -122,7 +122,7 @@ def test_spawning_none_is_fine(world):
 
 def test_capacity_is_a_limit_that_is_named(world):
     world.spawn(Ship, 4 * PAGE - 1)
-    with pytest.raises(hz.CapacityError, match=r"2 more entities exceed the world's capacity of 4096: 4095 live"):
+    with pytest.raises(hz.CapacityError, match=r"2 more entities exceed the world's capacity of 4096, which leaves 1"):
         world.spawn(Ship, 2)
     assert len(world) == 4 * PAGE - 1
     world.spawn(Rock, 1)  # a kind's own page is beyond the capacity, so that it fits

@@ -67,8 +67,8 @@ class ObjectColumn:
 def as_instances(component: Component, value: Any, n: int) -> list[Any]:
     """An instance for each of `n` entities.
 
-    `value` may be None (the defaults), an instance (each gets a deep copy), a sequence of n instances, a mapping from
-    field to one value for all, or, for a component of one field, a value for all or a list or array of n.
+    `value` may be None (the defaults), an instance, a sequence of n instances, a mapping from field to one value for
+    all, or, for a component of one field, a value for all or a list or array of n. Each gets a deep copy of its own.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def as_instances(component: Component, value: Any, n: int) -> list[Any]:
     if isinstance(value, list | tuple | np.ndarray) and not (isinstance(value, tuple) and n == 1 and len(value) != 1):
         if len(value) != n:
             raise ArgumentError(f"{component.__name__} expects {n} instances or one, got {len(value)}")
-        return [_checked(component, _one(component, names, item)) for item in value]
+        return [_checked(component, _one(component, names, copy.deepcopy(item))) for item in value]
     return [_checked(component, _one(component, names, copy.deepcopy(value))) for _ in range(n)]
 
 

@@ -27,6 +27,15 @@ class Diary:
 Person = hz.Kind("Person", Position, Name, optional=[Diary])
 
 
+def test_what_is_given_is_copied():
+    world, diary = hz.World(capacity=64), Diary(["Monday"])
+    a, b = world.spawn(Person, 2, Diary=[diary, diary])
+    c = world.spawn(Person, 1, Diary=[world.get(a, Diary)])[0]
+    diary.pages.append("Tuesday")
+    world.get(b, Diary).pages.append("Wednesday")
+    assert [world.get(h, Diary).pages for h in (a, b, c)] == [["Monday"], ["Monday", "Wednesday"], ["Monday"]]
+
+
 def test_instances_are_given_in_every_way():
     world = hz.World(capacity=64)
     a = world.spawn(Person, 2)

@@ -34,9 +34,9 @@ def by_component(records: Any, values: dict[str, Any], n: int | None) -> int:
         raise ArgumentError(f"records must all have the length {n if n is not None else 'of the first'}, not {lengths}")
     taken: dict[str, dict[str, Any]] = {}
     for name in names:
-        component, dot, field = name.partition(".")
         if name == "handle":
             continue
+        component, dot, field = name.partition(".") if isinstance(name, str) else ("", "", "")
         if component in values:
             raise ArgumentError(f"{component} is given both by name and in records")
         if not dot:

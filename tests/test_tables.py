@@ -114,6 +114,16 @@ def test_an_array_of_fields(world):
         query.arrays(Frozen)
 
 
+@pytest.mark.parametrize(
+    "records", [{3: [1]}, {"Position": [1]}, {}, [1], np.zeros(2), {"Position.x": [1, 2], "Position.y": [1]}]
+)
+def test_what_are_no_records_is_refused(records):
+    world = hz.World(capacity=100)
+    with pytest.raises(hz.ArgumentError, match="records"):
+        world.spawn(Ship, records=records)
+    assert len(world) == 0
+
+
 def test_records_stand_alone():
     world = hz.World()
     ships = world.spawn(Ship, 3, Position=[[1, 2, 3], [4, 5, 6], [7, 8, 9]])

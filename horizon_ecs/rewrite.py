@@ -31,7 +31,7 @@ from horizon_ecs.sites import Site
 # there.
 _UNSAFE = (ast.While, ast.For, ast.Raise, ast.Assert, ast.ListComp, ast.SetComp, ast.DictComp)
 _RAISES = (ast.Raise, ast.Assert)
-_HARMLESS_CALLS = {"abs", "min", "max", "float", "int", "bool", "round", "range", "len"}
+_HARMLESS_CALLS = (abs, min, max, float, int, bool, round, range, len)
 
 
 class Body(Hoist):
@@ -272,11 +272,12 @@ class Body(Hoist):
             self.fail(node, said)
         return self.generic_visit(node)
 
-    @staticmethod
-    def _is_harmless(function: ast.AST) -> bool:
+    def _is_harmless(self, function: ast.AST) -> bool:
         if isinstance(function, ast.Attribute):
-            return isinstance(function.value, ast.Name) and function.value.id in ("math", "np", "numpy")
-        return isinstance(function, ast.Name) and function.id in _HARMLESS_CALLS
+            owner = self.static(function.value)
+            return owner is math or owner is np
+        called = self.static(function)
+        return any(called is one for one in _HARMLESS_CALLS)
 
     # -- what may be absent ------------------------------------------------------------------------------------
 

@@ -150,6 +150,29 @@ def test_a_body_that_looks_up_by_its_rows_never_sees_other_rows():
     assert not Body(loops).speculative
 
 
+def positive(x):
+    if x < 0:
+        raise ValueError("negative")
+    return x
+
+
+def test_a_helper_with_the_name_of_a_builtin_is_not_taken_for_it():
+    abs = positive
+
+    @hz.system
+    def check(pos: Write[Position]):
+        pos.x = abs(pos.x)
+
+    world = hz.World(capacity=100)
+    ships = world.spawn(Ship, 3, Position={"x": [1, -1, 2]})
+    world.despawn(ships[1])
+    world.add_system(check)
+    world.tick()
+    world.set(ships[2], Position, {"x": -3})
+    with pytest.raises(hz.SystemFailure, match=f"{int(ships[2]):#x}"):
+        world.tick()
+
+
 def test_an_entity_is_its_handle():
     @hz.system
     def note(entity: hz.Entity, p: Write[Point]):

@@ -468,6 +468,14 @@ def test_a_snapshot_that_contradicts_itself_makes_no_world(tmp_path):
         snapshot.save(tmp_path / "b.world")
 
 
+@pytest.mark.parametrize(("name", "value"), [("tick", 2**32), ("structure_tick", -1), ("seed", [1]), ("seed", None)])
+def test_a_state_that_no_world_is_in_makes_none(tmp_path, name, value):
+    snapshot = hz.Snapshot.read(army(tmp_path))
+    snapshot.state[name] = value
+    with pytest.raises(hz.SnapshotError, match=f"state: {name} is "):
+        snapshot.to_world([Soldier, Tank])
+
+
 # -- determinism -------------------------------------------------------------------------------------------------
 
 

@@ -168,17 +168,28 @@ def _resources(world: World, skip: tuple[type, ...]) -> dict[str, dict[str, Any]
             )
         if name in found:
             raise SnapshotError(f"the world has two resources called {name}; a file tells them apart by name only")
-        found[name] = {f: _number(v, f"{name}.{f}") for f, v in flatten(value, fields_of(kind)).items()}
+        numbers = flatten(value, fields_of(kind))
+        found[name] = {f.name: _number(numbers[f.name], f.dtype, f"{name}.{f.name}") for f in fields_of(kind)}
     return dict(sorted(found.items()))
 
 
-def _number(value: Any, where: str) -> Any:
+def _number(value: Any, dtype: np.dtype[Any], where: str) -> Any:
     """A resource's number as a plain one."""
     if isinstance(value, np.generic) and value.dtype.kind in "biufc":
         value = value.item()
-    if isinstance(value, bool | int | float | complex | np.datetime64 | np.timedelta64):
-        return value
-    raise SnapshotError(f"the resource's field {where} holds {value!r}, which is no number")
+    if not isinstance(value, bool | int | float | complex | np.datetime64 | np.timedelta64):
+        raise SnapshotError(f"the resource's field {where} holds {value!r}, which is no number")
+    if not fits(value, dtype):
+        raise SnapshotError(f"the resource's field {where} holds {value!r}, which is no {dtype.name}")
+    return value
+
+
+def fits(value: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a field of a resource can hold a number, as systems will take it."""
+    if dtype.kind in "iu":
+        bounds = np.iinfo(dtype)
+        return isinstance(value, int | np.integer) and int(bounds.min) <= int(value) <= int(bounds.max)
+    return dtype.kind not in "bf" or not isinstance(value, complex | np.complexfloating)
 
 
 def _tables(world: World, kinds: Sequence[Kind]) -> list[Section]:

@@ -19,6 +19,7 @@ from horizon_ecs.fields import attributes, convert
 from horizon_ecs.kinds import Kind
 from horizon_ecs.migrate import migrated
 from horizon_ecs.object_store import instance_of, object_names
+from horizon_ecs.parts import fits
 from horizon_ecs.relations import is_relation
 from horizon_ecs.snapshot_check import demand, unpacked
 from horizon_ecs.systems import storage
@@ -202,8 +203,7 @@ def _check_numbers(s: Snapshot, classes: Classes) -> None:
     for name, values in s.resources.items():
         for f in fields_of(classes.resources[name]):
             value = values[f.name]
-            whole = f.dtype.kind not in "iu" or (isinstance(value, int | np.integer) and int(value) == value)
-            demand(whole, f"resource {name}.{f.name} was saved as {value!r}, which is no {f.dtype.name}")
+            demand(fits(value, f.dtype), f"resource {name}.{f.name} was saved as {value!r}, which is no {f.dtype.name}")
 
 
 # -- filling a world ---------------------------------------------------------------------------------------------------

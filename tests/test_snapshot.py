@@ -468,6 +468,25 @@ def test_a_snapshot_that_contradicts_itself_makes_no_world(tmp_path):
         snapshot.save(tmp_path / "b.world")
 
 
+@hz.resource
+class Dial:
+    notch: hz.u1
+    turn: f4
+
+
+@pytest.mark.parametrize(("name", "value"), [("notch", 256), ("notch", -1), ("notch", 1.0), ("turn", 1j)])
+def test_a_resource_with_what_its_field_does_not_hold_makes_no_world(name, value):
+    world = hz.World(capacity=100)
+    world.insert(Dial())
+    snapshot = hz.Snapshot.of(world)
+    snapshot.resources["Dial"][name] = value
+    with pytest.raises(hz.SnapshotError, match=f"resource Dial.{name} was saved as "):
+        snapshot.to_world([], resources=[Dial])
+    setattr(world.resource(Dial), name, value)
+    with pytest.raises(hz.SnapshotError, match=f"field Dial.{name} holds .*, which is no "):
+        hz.Snapshot.of(world)
+
+
 @pytest.mark.parametrize(("name", "value"), [("tick", 2**32), ("structure_tick", -1), ("seed", [1]), ("seed", None)])
 def test_a_state_that_no_world_is_in_makes_none(tmp_path, name, value):
     snapshot = hz.Snapshot.read(army(tmp_path))

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.components import Component, fields_of, is_object
-from horizon_ecs.entities import _as_handles
 from horizon_ecs.fields import flatten
+from horizon_ecs.handles import as_handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.links import check_others
 from horizon_ecs.objects import as_instances
@@ -211,7 +211,7 @@ def take_recorded(wanted: Wanted, recorded: Sequence[tuple[Any, ...]]) -> None:
             by_component = {named[c]: (..., v) for c, v in values.items()}
             wanted.spawns.append((kind, n, by_component))
             continue
-        handles, what = _as_handles(rest[0]), rest[1] if len(rest) > 1 else None
+        handles, what = as_handles(rest[0]), rest[1] if len(rest) > 1 else None
         component = what if isinstance(what, type) or what is None else type(what)
         values = None if component is what else what
         wanted.changes.append((COMMANDS[name], component, values, handles))

@@ -18,6 +18,7 @@ from horizon_ecs import kernel
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component
 from horizon_ecs.errors import ArgumentError, SystemFailure
+from horizon_ecs.handles import slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query
 from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Trackable, Tracked, follow_handles, key_of
@@ -354,4 +355,4 @@ def _together(tracked: Tracked, first: News, second: News | None) -> News:
     remove = np.union1d(np.setdiff1d(first.remove, back), np.setdiff1d(second.remove, gone))
     change = np.union1d(np.union1d(first.change, second.change), back if tracked.has_values else gone[:0])
     change = np.setdiff1d(np.setdiff1d(change, add), second.remove)
-    return News(*(handles[np.argsort(handles & np.uint64(0xFFFFFFFF))] for handles in (add, remove, change)))
+    return News(*(handles[np.argsort(slots_in(handles))] for handles in (add, remove, change)))

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from horizon_ecs.carry_out import Wanted, take_recorded
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import is_component
-from horizon_ecs.entities import _as_handles
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.events import Emit
+from horizon_ecs.handles import as_handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.sites import Site, stride_of
 
@@ -48,18 +48,18 @@ class Commands:
 
     def despawn(self, entity: Entities) -> None:
         """End an entity, or an array of them. Raises ArgumentError, as `add` and `remove`, for what is no handle."""
-        _as_handles(entity)
+        as_handles(entity)
         self.recorded.append(("despawn", entity))
 
     def add(self, entity: Entities, component: Any) -> None:
         """Add an optional component: a class for its defaults, or an instance, whose fields may be arrays[n]."""
-        _as_handles(entity)
+        as_handles(entity)
         self._check(component, component if isinstance(component, type) else type(component))
         self.recorded.append(("add", entity, component))
 
     def remove(self, entity: Entities, component: type) -> None:
         """Take an optional component away."""
-        _as_handles(entity)
+        as_handles(entity)
         self._check(component, component)
         self.recorded.append(("remove", entity, component))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.columns import PAGE
+from horizon_ecs.handles import slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage
 
@@ -35,12 +36,12 @@ class SlotMap:
     @property
     def old_slots(self) -> NDArray[np.uint32]:
         """uint32[n]: the rows that were left."""
-        return (self.old & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        return slots_in(self.old)
 
     @property
     def new_slots(self) -> NDArray[np.uint32]:
         """uint32[n]: the rows that were taken."""
-        return (self.new & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        return slots_in(self.new)
 
     def translate(self, handles: ArrayLike) -> NDArray[np.uint64]:
         """uint64, of the same shape: each handle as it is now; those of entities that stayed are unchanged."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
+from horizon_ecs.handles import handles_at
 from horizon_ecs.packing import pack
 from horizon_ecs.snapshot_check import unpacked
 
@@ -143,7 +144,7 @@ class _Side:
 
     def handles(self, rows: NDArray[np.bool_]) -> NDArray[np.uint64]:
         slots = np.flatnonzero(rows)
-        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+        return handles_at(slots, self.generation)
 
     def kinds(self, rows: NDArray[np.bool_]) -> NDArray[Any]:
         names = np.array([*self.snapshot.kinds, ""])

@@ -8,10 +8,10 @@ entity is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.changes import Changes
@@ -20,27 +20,17 @@ from horizon_ecs.compaction import SlotMap
 from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
 from horizon_ecs.fields import build, flatten
+from horizon_ecs.handles import Handles, as_handles, slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.objects import ObjectColumn, as_instances
 from horizon_ecs.references import References
 from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns, as_whole, by_component
+from horizon_ecs.values import as_columns, by_component
 
 T = TypeVar("T")
 D = TypeVar("D")
 _REFUSE: Any = object()
 
-
-class HasHandles(Protocol):
-    """What finds entities, as a `Query` does."""
-
-    @property
-    def handles(self) -> NDArray[np.uint64]:
-        """uint64[n]."""
-
-
-Handles: TypeAlias = ArrayLike | HasHandles
-"""One handle, an array of them, or a query."""
 
 Write: TypeAlias = tuple[NDArray[Any], Any]
 """A column, and the value or values for some of its rows."""
@@ -262,7 +252,7 @@ class Entities:
         CapacityError."""
         live, page_kind, left = self.page_live, self.page_kind, self.capacity - self._n_live
         if ending is not None:
-            slots = (np.unique(ending[self.alive(ending)]) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            slots = slots_in(np.unique(ending[self.alive(ending)]))
             live = live - np.bincount(slots // PAGE, minlength=len(live)).astype(np.int32)
             page_kind, left = np.where(live == 0, np.int16(storage.FREE_PAGE), page_kind), left + len(slots)
         n = sum(wanted.values())
@@ -349,7 +339,7 @@ class Entities:
         """
         if missing not in ("error", "ignore"):
             raise ArgumentError(f"missing must be 'error' or 'ignore', not {missing!r}")
-        given = _as_handles(handles)
+        given = as_handles(handles)
         if self._objects and len(given):
             gone = given[self.alive(given)] if missing == "ignore" else given
             gone_slots = self.slots_of(gone)
@@ -378,7 +368,7 @@ class Entities:
 
     def slots_of(self, handles: Handles) -> NDArray[np.uint32]:
         """uint32[n]: the rows of entities. Raises StaleHandleError where one no longer lives."""
-        given = _as_handles(handles)
+        given = as_handles(handles)
         slots = np.zeros(len(given), np.uint32)
         stale = storage.check_handles(given, self.generation, self.signature, slots)
         if stale >= 0:
@@ -402,7 +392,7 @@ class Entities:
 
     def alive(self, handles: Handles) -> NDArray[np.bool_]:
         """bool[n]: whether each handle's entity lives."""
-        given = _as_handles(handles)
+        given = as_handles(handles)
         out = np.zeros(len(given), np.bool_)
         storage.alive(given, self.generation, self.signature, out)
         return out
@@ -524,18 +514,6 @@ class Entities:
 
     def __len__(self) -> int:
         return self._n_live
-
-
-def _as_handles(handles: Handles) -> NDArray[np.uint64]:
-    """Handles as uint64[n]; of a query those that it finds."""
-    array = as_whole(getattr(handles, "handles", handles))
-    if array.size == 0:
-        return np.zeros(0, np.uint64)
-    if array.dtype.kind not in "iu" or array.ndim > 1:
-        raise ArgumentError(
-            f"handles must be whole numbers in at most one dimension, got {array.dtype.name} of shape {array.shape}"
-        )
-    return np.ascontiguousarray(np.atleast_1d(array), dtype=np.uint64)
 
 
 def _stale(handles: NDArray[np.uint64], index: int) -> StaleHandleError:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.batches import Batch
 from horizon_ecs.components import Component, component_type, fields_of
+from horizon_ecs.handles import slots_in
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -65,7 +66,7 @@ class WorldLookup(Lookup[Any]):
         world = self._world
         given = np.atleast_1d(np.asarray(handles)).astype(np.uint64)
         there = world.alive(given)
-        rows = np.where(there, given & np.uint64(0xFFFFFFFF), np.uint64(0)).astype(np.intp)
+        rows = np.where(there, slots_in(given), 0).astype(np.intp)
         there &= world.signature[rows] & np.uint64(world.bit(self._component)) != 0
         return there, rows
 

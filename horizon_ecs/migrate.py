@@ -13,6 +13,7 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of, is_object, nearest
 from horizon_ecs.errors import ArgumentError, SnapshotError
 from horizon_ecs.fields import Field
+from horizon_ecs.handles import slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.object_store import object_names
 from horizon_ecs.snapshot_check import check, demand, unpacked
@@ -258,7 +259,7 @@ def _set_or_pop(table: dict[str, Any], name: str, value: Any) -> None:
 
 def _lives(s: Snapshot, handles: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """bool[n]: whether each handle's entity is in the snapshot."""
-    slots = (handles & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    slots = slots_in(handles)
     inside = slots < len(s.generation)
     rows = np.where(inside, slots, 0)
     if not len(s.generation):

@@ -16,7 +16,7 @@ from horizon_ecs.fields import Field
 from horizon_ecs.systems import neighbours as kernels
 
 if TYPE_CHECKING:
-    from horizon_ecs.entities import Handles
+    from horizon_ecs.handles import Handles
     from horizon_ecs.query import Query
 
 SMALLEST, GREATEST = 1e-100, 1e100  # radii whose squares are numbers

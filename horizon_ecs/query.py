@@ -16,7 +16,7 @@ from horizon_ecs.kinds import Kind
 from horizon_ecs.matching import Matching
 
 if TYPE_CHECKING:
-    from horizon_ecs.entities import Handles
+    from horizon_ecs.handles import Handles
     from horizon_ecs.world import World
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import write_rows
 from horizon_ecs.components import Component, fields_of
-from horizon_ecs.entities import Handles, Write, _as_handles
+from horizon_ecs.entities import Write
+from horizon_ecs.handles import Handles, as_handles
 from horizon_ecs.hierarchy import Hierarchy, build, is_current
 from horizon_ecs.links import Links, distinct
 from horizon_ecs.relations import ON_TARGET_DEATH, Parent, is_relation, on_target_death, relation_type
@@ -47,7 +48,7 @@ class RelatedEntities(Structure):
             Nothing was done: someone doesn't live, is its own target, would close a cycle of an acyclic relation (the
             message names a handle on it), or is of a kind without the relation.
         """
-        handles = _as_handles(sources)
+        handles = as_handles(sources)
         lacking = handles[~self.has(handles, relation_type(relation))]
         fresh = self._optional_rows(lacking, relation)
         slots = self.slots_of(handles)
@@ -183,7 +184,7 @@ class RelatedEntities(Structure):
         StaleHandleError
             Nothing was done.
         """
-        given = _as_handles(handles)
+        given = as_handles(handles)
         if len(given) and self.links.relations(*ON_TARGET_DEATH):
             slots = self.slots_of(given[self.alive(given)] if missing == "ignore" else given)
             slots = self.links.closure(slots, self.links.relations("despawn"))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs import migrate, restore, savefile
 from horizon_ecs.errors import ArgumentError, SnapshotError
+from horizon_ecs.handles import handles_at
 from horizon_ecs.kinds import Kind
 from horizon_ecs.object_store import object_arrays, objects_from
 from horizon_ecs.parts import digest_of, parts_of, section_of
@@ -144,7 +145,7 @@ class Snapshot:
     def handles(self, component: str | None = None) -> NDArray[np.uint64]:
         """uint64[n]: the handles of the entities that have a component, or of all, in the order of slots."""
         slots = self.slots(component)
-        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+        return handles_at(slots, self.generation)
 
     def to_world(
         self,

@@ -13,8 +13,9 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.compaction import SlotMap, move, plan, plan_order
 from horizon_ecs.components import Component, Name, is_object
 from horizon_ecs.describe import describe_world, hash_of
-from horizon_ecs.entities import DEAD, Entities, Handles
+from horizon_ecs.entities import DEAD, Entities
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.handles import Handles
 from horizon_ecs.inspection import Inspection, inspect_entity
 from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from horizon_ecs.columns import PAGE, reserve
 from horizon_ecs.components import Component, component_type, fields_of, is_object
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.handles import handles_at
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query
 from horizon_ecs.systems import changes as kernels
@@ -117,7 +118,7 @@ class Rows:
 
     def handles_of(self, slots: NDArray[np.uint32]) -> NDArray[np.uint64]:
         """uint64[n]: the handles of what lived at these rows."""
-        return (self.generation[slots].astype(np.uint64) << np.uint64(32)) | slots.astype(np.uint64)
+        return handles_at(slots, self.generation)
 
 
 class _Column:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, flatten
+from horizon_ecs.handles import as_whole
 from horizon_ecs.relations import is_relation
 from horizon_ecs.validation import is_no_member
 
@@ -74,17 +75,6 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
             out.update(_attribute(component, name, given, n))
         return out
     return _split(component, value, n)
-
-
-def as_whole(value: Any) -> NDArray[Any]:
-    """Handles as an array. (NumPy makes floats of a list of uint64 and Python's numbers, which can't hold them.)"""
-    if isinstance(value, list | tuple) and value and all(_is_handle(v) for v in value):
-        return np.array([int(v) for v in value], np.uint64)
-    return np.asarray(value)
-
-
-def _is_handle(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(0 <= value < 2**64)
 
 
 def _attribute(component: Component, name: Any, value: Any, n: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE, reserve
+from horizon_ecs.handles import slots_in
 from horizon_ecs.tracked import Delta, Rows, Tracked, copy_rows
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Watch:
 
     def note(self, delta: Delta) -> None:
         """Take in what a sync found."""
-        self._mask[(delta.removed & np.uint64(0xFFFFFFFF)).astype(np.intp)] = False
+        self._mask[slots_in(delta.removed)] = False
         self._mask[delta.gained] = self.event == "add"
         if self.event == "change":
             self._mask[delta.changed] = True

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
-from horizon_ecs.entities import Handles
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.events import EventBatch, EventQueue
 from horizon_ecs.groups import Group
+from horizon_ecs.handles import Handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.matching import listed
 from horizon_ecs.query import Query

@@ -68,6 +68,7 @@ class Saving(Entities):
         resources: Iterable[type] = (),
         events: Iterable[type] = (),
         migrate: Callable[[Snapshot], Snapshot] | None = None,
+        max_bytes: int | None = None,
         **options: Any,
     ) -> Self:
         """A world from a file: handles, random numbers and all that waits go on from where they were; add the systems
@@ -80,6 +81,8 @@ class Saving(Entities):
             The kinds of what lived, and classes of what was inserted or waits. Others may be among them.
         migrate : function from Snapshot to Snapshot, optional
             Called where the file is of another schema; what it doesn't give takes its default.
+        max_bytes : int, optional
+            As for `Snapshot.read`.
         **options
             Of the world, such as `capacity`; `states` lists a member of each state that the world was in.
 
@@ -91,7 +94,9 @@ class Saving(Entities):
         ArgumentError, OSError
         """
         classes = Classes.of(kinds, resources, events, options.get("states", ()))
-        return cast(Self, build(cast("type[World]", cls), Snapshot.read(path), classes, migrate, options))
+        return cast(
+            Self, build(cast("type[World]", cls), Snapshot.read(path, max_bytes=max_bytes), classes, migrate, options)
+        )
 
     def clone(self) -> Self:
         """An independent world in the same state, with the same systems; resources are copied.

@@ -31,7 +31,7 @@ def with_rows(
     query.world.changes.stamp_pages(write, query)
     for rows in turns:
         if not isinstance(rows, slice):
-            yield from _gathered(query, wanted, rows, write)
+            yield from _gathered(query, wanted, rows, write, guarded)
         else:
             yield rows, tuple(_batch(query, c, rows, c in write) for c in wanted)
 
@@ -57,23 +57,34 @@ def _in_turn(query: Query, guarded: bool) -> Iterator[Rows]:
 
 
 def _gathered(
-    query: Query, wanted: Sequence[Component], rest: NDArray[np.intp], write: Sequence[Component]
+    query: Query, wanted: Sequence[Component], rest: NDArray[np.intp], write: Sequence[Component], guarded: bool
 ) -> Iterator[tuple[Rows, tuple[Batch, ...]]]:
+    """A batch of single rows, which is written back: where it is `guarded` only what was written in it, for the world
+    may have been written meanwhile."""
     if not len(rest):
         return
     world = query.world
     version, generation = world.structure_version, world.generation[rest]
     batches = tuple(_batch(query, c, rest, c in write) for c in wanted)
+    before = [{n: a.copy() for n, a in b._arrays.items()} if guarded else {} for b in batches]
     yield rest, batches
     changed = world.structure_version != version
-    same: Any = world.generation[rest] == generation if changed else slice(None)
-    for c, batch in zip(wanted, batches, strict=True):
+    same: Any = world.generation[rest] == generation if changed else np.ones(len(rest), np.bool_) if guarded else ...
+    for c, batch, old in zip(wanted, batches, before, strict=True):
         if c in write:
             # Who has gained it meanwhile has values that weren't there to be read.
             kept = same & batch.present if changed and isinstance(batch, OptionalBatch) else same
             for name, values in batch._arrays.items():
                 if values.flags.writeable:
-                    world.column(c, name)[rest[kept]] = values[kept]
+                    some = kept & _written(values, old[name]) if guarded else kept
+                    world.column(c, name)[rest[some]] = values[some]
+
+
+def _written(values: NDArray[Any], before: NDArray[Any]) -> NDArray[np.bool_]:
+    """bool[n]: which values are others, to the bit."""
+    raw = f"V{values.itemsize}"
+    other: NDArray[np.bool_] = values.view(raw) != before.view(raw)
+    return other
 
 
 def _batch(query: Query, component: Component, rows: Rows, writable: bool) -> Batch:

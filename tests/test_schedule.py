@@ -80,6 +80,23 @@ def test_one_system_serves_several_worlds():
     np.testing.assert_array_equal(a[Position].x, b[Position].x)
 
 
+def test_what_is_set_by_the_world_is_not_overwritten_by_a_batch():
+    @hz.system(form="columns")
+    def both(entity: hz.Entity, pos: Write[Position], world: hz.World):
+        pos.x += 1.0
+        world.set(entity[::2], Position, {"y": 9.0})
+
+    world = crowd(both)
+    rows = world.query(Position).slots
+    y = world[Position].y.copy()
+    x = world[Position].x[rows].copy()
+    world.tick()
+    np.testing.assert_array_equal(world[Position].x[rows], x + np.float32(1))
+    assert (world[Position].y[rows] == 9.0).sum() >= len(rows) // 2
+    untouched = world[Position].y[rows] != 9.0
+    np.testing.assert_array_equal(world[Position].y[rows][untouched], y[rows][untouched])
+
+
 # -- commands ----------------------------------------------------------------------------------------------------
 
 

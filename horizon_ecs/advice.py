@@ -104,6 +104,15 @@ ADVICE: tuple[tuple[str, Advice], ...] = (
     (r"No type info available for (\S+) as a callable", lambda m: f"{words(m[1])[0]} can't be called"),
     (r"\*args in function call should be a tuple", "a list can't be spread over arguments by *; write them out"),
     (
+        r"No implementation of function Function\((float|u?int)\d+\) found for signature:\s+>>> <\w+ function>\((.*)\)",
+        lambda m: f"{words(m[2])[0]} is assigned to a field that holds {words(m[1])[0]}",
+    ),
+    (r"Int value is too large: (\d+)", r"\1 doesn't fit into a whole number of 64 bits"),
+    (
+        r"Cannot cast complex\d+ to",
+        "a complex number stands where a real one is needed, as the root of a negative one",
+    ),
+    (
         r"No conversion from (.+?) to (.+?) for",
         lambda m: f"{words(m[1])[0]} stands where {words(m[2])[0]} is needed",
     ),

@@ -13,7 +13,7 @@ from horizon_ecs.kinds import Kind
 from horizon_ecs.parameters import Parameter
 from horizon_ecs.places import Place, parts_of
 from horizon_ecs.random import DRAWS
-from horizon_ecs.sites import ADD, COMMANDS, EMIT, HEAD, SPAWN, Site
+from horizon_ecs.sites import COMMANDS, EMIT, HEAD, SPAWN, Site
 
 if TYPE_CHECKING:
     from horizon_ecs.rewrite import Body
@@ -38,21 +38,21 @@ def call(function: str, *arguments: ast.expr) -> ast.Call:
 def ask(body: Body, node: ast.Call, parameter: Parameter) -> list[ast.stmt]:
     """The statements that stand for a command, or for the emission of an event."""
     method = node.func.attr  # type: ignore[attr-defined]
-    values: list[tuple[type, Given]] = []
     if parameter.use == "emit":
-        target, asker = parameter.type, body.own_handle()
-        values = [_event(body, node, parameter)]
-        operation = EMIT
-    else:
-        if method not in COMMANDS:
-            body.fail(node, f"there is no command {method!r}; there are {sorted(COMMANDS)}{nearest(method, COMMANDS)}")
-        operation = COMMANDS[method]
-        target, asker, values = (_spawn if operation == SPAWN else _change)(body, node, method, operation)
+        return _append(body, node, EMIT, parameter.type, body.own_handle(), [_event(body, node, parameter)])
+    if method not in COMMANDS:
+        body.fail(node, f"there is no command {method!r}; there are {sorted(COMMANDS)}{nearest(method, COMMANDS)}")
+    if COMMANDS[method] == SPAWN:
+        kind, values = _spawn(body, node)
+        return _append(body, node, SPAWN, kind, call(body.ours("int64"), ast.Constant(0)), values)
+    return _change(body, node, method)
+
+
+def _append(
+    body: Body, node: ast.Call, operation: int, target: Any, asker: ast.expr, values: list[tuple[type, Given]]
+) -> list[ast.stmt]:
     site = Site(operation, target, tuple((owner, tuple(f for f, _ in given)) for owner, given in values))
-    return _append(body, node, site, asker, [pair for _, given in values for pair in given])
-
-
-def _append(body: Body, node: ast.Call, site: Site, asker: ast.expr, given: Given) -> list[ast.stmt]:
+    given = [pair for _, pairs in values for pair in pairs]
     at = body.ours("at")
     body.speculative = False
     number = len(body.sites)
@@ -72,27 +72,41 @@ def _append(body: Body, node: ast.Call, site: Site, asker: ast.expr, given: Give
     return [ast.copy_location(s, node) for s in statements]
 
 
-def _change(body: Body, node: ast.Call, method: str, operation: int) -> tuple[Any, ast.expr, list[tuple[type, Given]]]:
-    """Target, entity and values of despawn, add and remove."""
+def _change(body: Body, node: ast.Call, method: str) -> list[ast.stmt]:
+    """The statements for despawn, add and remove; one for each of several components."""
     wanted = 1 if method == "despawn" else 2
     if len(node.args) != wanted or node.keywords:
         body.fail(node, f"{method}() takes an entity" + (" and a component" if wanted == 2 else ""))
     entity = call(body.ours("int64"), body.visit(node.args[0]))
     if wanted == 1:
-        return None, entity, []
+        return _append(body, node, COMMANDS[method], None, entity, [])
     second = node.args[1]
-    component = body.static(second)
+    if not isinstance(second, ast.List | ast.Tuple):
+        return _append(body, node, COMMANDS[method], *_changed(body, node, method, second, entity))
+    whose = body.hoisted(node, entity)
+    asked = [_changed(body, node, method, one, whose) for one in second.elts]
+    return [s for one in asked for s in _append(body, node, COMMANDS[method], *one)]
+
+
+def _changed(
+    body: Body, node: ast.Call, method: str, given: ast.expr, entity: ast.expr
+) -> tuple[Any, ast.expr, list[tuple[type, Given]]]:
+    """A component, whose it is, and its values."""
+    component = body.static(given)
     if role_of(component) == "component":
         return component, entity, []
-    if operation == ADD and isinstance(second, ast.Call) and role_of(body.static(second.func)) == "component":
-        owner, given = constructed(body, second, "component")
-        return owner, entity, [(owner, given)] if given else []
-    also = ", or a constructor with values: Poison(3.0)" if operation == ADD else ""
-    raise body.refusal(node, f"{method}() takes the name of a component class as its second argument{also}")
+    is_add = method == "add"
+    if is_add and isinstance(given, ast.Call) and role_of(body.static(given.func)) == "component":
+        owner, values = constructed(body, given, "component", "")
+        return owner, entity, [(owner, values)] if values else []
+    also = ", or a constructor with values: Poison(3.0)" if is_add else ""
+    raise body.refusal(
+        node, f"{method}() takes the name of a component class as its second argument{also}; or a list of them"
+    )
 
 
-def _spawn(body: Body, node: ast.Call, method: str, operation: int) -> tuple[Any, ast.expr, list[tuple[type, Given]]]:
-    """Kind, who asks, and values of spawn."""
+def _spawn(body: Body, node: ast.Call) -> tuple[Kind, list[tuple[type, Given]]]:
+    """Kind and values of spawn."""
     kind = body.static(node.args[0]) if node.args else None
     if not isinstance(kind, Kind) or node.keywords:
         body.fail(
@@ -100,31 +114,31 @@ def _spawn(body: Body, node: ast.Call, method: str, operation: int) -> tuple[Any
         )
     values: list[tuple[type, Given]] = []
     for argument in node.args[1:]:
-        owner, given = constructed(body, argument, "component")
+        owner, given = constructed(body, argument, "component", "such as Position(1.0)")
         if owner not in kind.components + kind.optional:
             names = [c.__name__ for c in kind.components + kind.optional]
             body.fail(argument, f"kind {kind.name!r} has no component {owner.__name__}; it has {names}")
         if any(owner is known for known, _ in values):
             body.fail(argument, f"spawn() is given {owner.__name__} twice")
         values.append((owner, given))
-    return kind, call(body.ours("int64"), ast.Constant(0)), values
+    return kind, values
 
 
 def _event(body: Body, node: ast.Call, parameter: Parameter) -> tuple[type, Given]:
     wanted = parameter.type.__name__
     if node.func.attr != "emit" or len(node.args) != 1 or node.keywords:  # type: ignore[attr-defined]
         body.fail(node, f"{parameter.name!r} is used as {parameter.name}.emit({wanted}(...)); the entity is the sender")
-    owner, given = constructed(body, node.args[0], "event")
+    owner, given = constructed(body, node.args[0], "event", f"{wanted}(...)")
     if owner is not parameter.type:
         body.fail(node, f"{parameter.name!r} emits {wanted}, not {owner.__name__}")
     return owner, given
 
 
-def constructed(body: Body, node: ast.expr, role: str) -> tuple[Component, Given]:
+def constructed(body: Body, node: ast.expr, role: str, example: str) -> tuple[Component, Given]:
     """The class of a constructor's call, and its fields that are given a value."""
     owner: Any = body.static(node.func) if isinstance(node, ast.Call) else None
     if role_of(owner) != role or not isinstance(node, ast.Call):
-        body.fail(node, f"expected the constructor of {'an' if role == 'event' else 'a'} {role}, such as Position(1.0)")
+        body.fail(node, f"expected the constructor of {'an' if role == 'event' else 'a'} {role}, {example}")
     named = attributes(fields_of(owner))
     if len(node.args) > len(named) or any(isinstance(a, ast.Starred) for a in node.args):
         body.fail(node, f"{owner.__name__} takes {len(named)} values at most: {list(named)}")
@@ -201,7 +215,7 @@ def looked_up(body: Body, node: ast.expr, place: Place) -> ast.expr:
     field = place.fields[0]
     column = body.lookups.setdefault((place.parameter.name, field.name), body.ours(place.parameter.name, field.name))
     picked = call(body.ours("pick"), name(column), row, body.default_of(field))
-    return ast.copy_location(call(body.ours("int64"), picked) if field.is_entity else picked, node)
+    return ast.copy_location(call(body.ours("int64"), picked) if field.dtype.kind in "iu" else picked, node)
 
 
 def found(body: Body, parameter: Parameter, handle: ast.expr) -> ast.Call:

@@ -46,10 +46,11 @@ class _Flow:
 
     def statement(self, node: ast.stmt, known: frozenset[str]) -> Names:
         if isinstance(node, ast.If):
-            known = self.expression(node.test, known)
-            return _both(self.block(node.body, known), self.block(node.orelse, known))
+            holds = self._holds(node.test, known)
+            return _both(self.block(node.body, holds), self.block(node.orelse, self.expression(node.test, known)))
         if isinstance(node, ast.While):
-            return self._loop(node, self.expression(node.test, known), _is_true(node.test), ())
+            holds = self._holds(node.test, known)
+            return self._loop(node, self.expression(node.test, known), _is_true(node.test), holds)
         if isinstance(node, ast.For):
             known = self.expression(node.iter, known)
             targets = [n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)]
@@ -71,6 +72,12 @@ class _Flow:
             return known if node.value is None else self._targets([node.target], self.expression(node.value, known))
         for child in ast.iter_child_nodes(node):
             known = self.expression(child, known)
+        return known
+
+    def _holds(self, test: ast.expr, known: frozenset[str]) -> frozenset[str]:
+        """What is known where a test holds: after `and`, all that its operands assign."""
+        for operand in test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]:
+            known = self.expression(operand, known)
         return known
 
     def _loop(self, node: ast.While | ast.For, known: frozenset[str], surely: bool, targets: Iterable[str]) -> Names:

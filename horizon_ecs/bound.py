@@ -103,7 +103,7 @@ class Bound:
 
 
 def _may_raise(function: Callable[..., Any]) -> bool:
-    """Whether a function, or one that it calls by name, has `raise` or `assert` in it."""
+    """Whether a function, or one that it may call by name, has `raise` or `assert` in it."""
     known: list[Any] = [function]
     for caller in known:
         if any(i.opname == "RAISE_VARARGS" for i in dis.get_instructions(caller)):

@@ -1,18 +1,22 @@
-"""Names that a system's body takes from around it: numbers become constants, plain functions are compiled with it."""
+"""What a system's body takes from around it: numbers become constants, plain functions are compiled with it."""
 
 from __future__ import annotations
 
 import builtins
 import enum
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
 from horizon_ecs import kernel
 from horizon_ecs.errors import DefinitionError
-from horizon_ecs.outer import MISSING, Fingerprint, is_constant, lookup, values_around
+from horizon_ecs.helpers import Helper
+from horizon_ecs.outer import MISSING, Fingerprint, is_constant, lookup
+from horizon_ecs.resolve import Taken, is_known
+
+_TABLES = (dict, set, frozenset, list)
 
 
 class Capture:
@@ -22,51 +26,57 @@ class Capture:
     ----------
     namespace : dict
     digest : str
-        Changes whenever one of the values does, so that machine code can be kept by it.
+        Changes whenever one of the values does, so that machine code can be kept by it; those that the functions read
+        which it calls are among them.
     allocates : bool
         Whether functions may take memory.
 
-    `fail(name, text)` raises for a name that can't be taken.
+    `outer` are attributes of modules and classes, by the names that stand for them; `fail(name, text)` raises for a
+    name that can't be taken.
     """
 
     def __init__(
-        self, function: Callable[..., Any], names: Iterable[str], allocates: bool, fail: Callable[[str, str], NoReturn]
+        self,
+        function: Callable[..., Any],
+        names: Iterable[str],
+        outer: Mapping[str, Taken],
+        allocates: bool,
+        fail: Callable[[str, str], NoReturn],
     ) -> None:
         self.allocates = allocates
         self.namespace: dict[str, Any] = {}
         self._fingerprint = Fingerprint()
         self._helpers: dict[Callable[..., Any], Any] = {}
         self._compiling: list[Callable[..., Any]] = []
-        for name in sorted(names):
-            value = lookup(function, name)
-            if value is MISSING:
+        found = {name: Taken(name, lookup(function, name), None) for name in names} | dict(outer)
+        for name, taken in sorted(found.items(), key=lambda item: item[0]):
+            if taken.value is MISSING:
                 fail(name, f"the name {name!r} is not defined")
-            if hasattr(builtins, name) and value is getattr(builtins, name):
-                continue
             try:
-                self.namespace[name] = self._take(name, value)
+                self._put(self.namespace, name, taken)
             except DefinitionError as error:
                 fail(name, str(error))
-        around = values_around(function)
-        for name in around:
-            if name.partition(".")[0] in self.namespace:
-                self._fingerprint.note(name, around[name])
 
     @property
     def digest(self) -> str:
         """A hash of everything that was captured."""
         return self._fingerprint.digest
 
+    def _put(self, namespace: dict[str, Any], name: str, taken: Taken) -> None:
+        """Take a value into a namespace, if Python doesn't have it there anyway."""
+        if not (hasattr(builtins, name) and taken.value is getattr(builtins, name)):
+            namespace[name] = self._take(taken.text, taken.value)
+
     def _take(self, name: str, value: Any) -> Any:
-        if isinstance(value, types.FunctionType):
+        value = _as_number(value)
+        self._fingerprint.note(name, value)
+        if isinstance(value, types.FunctionType) and not _is_numpys(value):
             return self._compile(value)
-        if (
-            kernel.is_jitted(value)
-            or is_constant(value)
-            or isinstance(value, types.ModuleType | np.ufunc | types.BuiltinFunctionType)
-            or (isinstance(value, np.ndarray) and value.dtype.kind in "fiub")
-            or (isinstance(value, type) and (issubclass(value, enum.Enum) or _is_scalar_type(value)))
-        ):
+        if isinstance(value, types.ModuleType) and not is_known(value):
+            raise DefinitionError(f"the module {name!r} can't be used by itself; use what is in it: {name}.…")
+        is_array = isinstance(value, np.ndarray) and not value.dtype.hasobject
+        is_enum = isinstance(value, type) and issubclass(value, enum.Enum)
+        if kernel.is_jitted(value) or is_array or is_enum or is_constant(value) or _is_compiled_in(value):
             return value
         raise DefinitionError(
             f"the name {name!r} is a {type(value).__name__}; a jitted system can use numbers, arrays, enums, modules "
@@ -79,22 +89,38 @@ class Capture:
             raise DefinitionError(f"the function {function.__name__!r} calls itself; a jitted system's helpers can't")
         if function not in self._helpers:
             self._compiling.append(function)
-            names = {n: lookup(function, n) for n in function.__code__.co_names if n in function.__globals__}
-            taken = {
-                n: self._take(n, v) for n, v in names.items() if isinstance(v, types.FunctionType) or is_constant(v)
-            }
+            helper = Helper(function)
+            namespace = helper.made.__globals__
+            for name, taken in sorted(helper.reads().items()):
+                if taken.value is MISSING:
+                    helper.fail(taken.node, f"the name {name!r} is not defined")
+                try:
+                    self._put(namespace, name, taken)
+                except DefinitionError as error:
+                    helper.fail(taken.node, str(error))
+            where = f"a default of {function.__name__}"
+            helper.made.__defaults__ = tuple(self._take(where, value) for value in helper.defaults)
             # Under our name: cached machine code imports the module it came from, and the user's may be a script.
-            copy = types.FunctionType(
-                function.__code__,
-                {**function.__globals__, **taken, "__name__": __name__},
-                function.__name__,
-                function.__defaults__,
-                function.__closure__,
-            )
-            self._helpers[function] = kernel.helper(copy, allocates=self.allocates)
+            namespace["__name__"] = helper.made.__module__ = __name__
+            self._helpers[function] = kernel.helper(helper.made, allocates=self.allocates)
             self._compiling.pop()
         return self._helpers[function]
 
 
-def _is_scalar_type(value: type) -> bool:
-    return issubclass(value, np.generic) or value in (bool, int, float)
+def _as_number(value: Any) -> Any:
+    """A member of an enum, alone or in a tuple, as its number; anything else as it is."""
+    if isinstance(value, enum.Enum) and isinstance(value.value, int | float):
+        return value.value
+    return tuple(map(_as_number, value)) if type(value) is tuple else value
+
+
+def _is_numpys(function: types.FunctionType) -> bool:
+    """Whether Numba has a function of its own in its place."""
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "numpy"
+
+
+def _is_compiled_in(value: Any) -> bool:
+    """Whether it is something that Numba knows by itself: a type of numbers, a module, an exception to be raised."""
+    if isinstance(value, type):
+        return issubclass(value, BaseException) or (is_known(value) and value not in _TABLES)
+    return is_known(value) and (callable(value) or isinstance(value, types.ModuleType))

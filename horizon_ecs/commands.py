@@ -26,9 +26,10 @@ Entities: TypeAlias = int | NDArray[np.integer[Any]]
 class Commands:
     """What a system asks for at the end of its phase.
 
-    `cmd.despawn(entity)`, `cmd.add(entity, Frozen)`, `cmd.add(entity, Poison(3.0))`, `cmd.remove(entity, Frozen)`, and
-    `cmd.spawn(Bullet, Position(pos.x, pos.y), Velocity(x=2.0))`. In a jitted system the kind and the components stand
-    there by name; in a columns system everything may be an array.
+    `cmd.despawn(entity)`, `cmd.add(entity, Frozen)`, `cmd.add(entity, [Frozen, Poison(3.0)])`, `cmd.remove(entity,
+    Frozen)`, and `cmd.spawn(Bullet, Position(pos.x, pos.y), Velocity(x=2.0))`. In a jitted system the kind and the
+    components stand there by name; in a columns system everything may be an array. What is spawned has no handle before
+    the end of the phase.
 
     An entity's own commands are carried out in the order in which it gave them; one that no longer lives by then is
     passed over. Spawns come last, those of one kind in the order of the entities that asked. A reference among the
@@ -52,16 +53,21 @@ class Commands:
         self.recorded.append(("despawn", entity))
 
     def add(self, entity: Entities, component: Any) -> None:
-        """Add an optional component: a class for its defaults, or an instance, whose fields may be arrays[n]."""
+        """Add an optional component: a class for its defaults, or an instance, whose fields may be arrays[n]; or
+        several in a list."""
         as_handles(entity)
-        self._check(component, component if isinstance(component, type) else type(component))
-        self.recorded.append(("add", entity, component))
+        listed = component if isinstance(component, list | tuple) else [component]
+        for one in listed:
+            self._check(one, one if isinstance(one, type) else type(one))
+        self.recorded += [("add", entity, one) for one in listed]
 
-    def remove(self, entity: Entities, component: type) -> None:
-        """Take an optional component away."""
+    def remove(self, entity: Entities, component: Any) -> None:
+        """Take an optional component away, or several in a list."""
         as_handles(entity)
-        self._check(component, component)
-        self.recorded.append(("remove", entity, component))
+        listed = component if isinstance(component, list | tuple) else [component]
+        for one in listed:
+            self._check(one, one)
+        self.recorded += [("remove", entity, one) for one in listed]
 
     def spawn(self, kind: Kind, *parts: Any, **values: Any) -> None:
         """Bring an entity of a kind to life, or several.

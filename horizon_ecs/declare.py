@@ -77,6 +77,9 @@ class System(Generic[P, R]):
         self.phase, self.every = self.when.phase, self.when.every
         self.before = references(self.where, before) + tuple(other for g in self.groups for other in g.before)
         self.after = references(self.where, after) + tuple(other for g in self.groups for other in g.after)
+        for option, others in (("before", self.before), ("after", self.after)):
+            if self.name in others:
+                raise DefinitionError(f"{self.where}: it is listed in its own {option}=; it can't be {option} itself")
         self.with_ = tuple(component_type(c) for c in with_)
         self.without = tuple(component_type(c) for c in without)
         self.any_of = tuple(component_type(c) for c in any_of)

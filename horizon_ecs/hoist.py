@@ -1,8 +1,8 @@
 """Hoisting: what must happen in order is taken out of expressions and put in front of their statement.
 
 A draw counts up a local, and Numba can't compile an assignment inside an expression that reads what it assigns. So each
-draw is a statement of its own before the one that uses it; and where only one operand is evaluated, as after `and`, an
-`if` stands there instead.
+draw, and each `:=`, is a statement of its own before the one that uses it; and where only one operand is evaluated, as
+after `and`, an `if` stands there instead.
 """
 
 from __future__ import annotations
@@ -19,19 +19,31 @@ class Hoist(Syntax):
     draws = False
     _n_hoisted = 0
     _before: list[ast.stmt]
+    _read: set[str]
+    """Locals that the statement has read so far."""
 
     def visit(self, node: ast.AST) -> Any:
         """A statement comes with those that were taken out of it in front."""
         if not isinstance(node, ast.stmt):
             return super().visit(node)
-        outer, self._before = getattr(self, "_before", []), []
+        outer, self._before, self._read = getattr(self, "_before", []), [], set()
         found = super().visit(node)
         taken, self._before = self._before, outer
-        if not taken:
-            return found
-        if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node) if not isinstance(n, ast.stmt)):
-            self.fail(node, "a statement that draws can't have := in it; assign before it")
-        return [*taken, *(found if isinstance(found, list) else [found])]
+        return [*taken, *as_list(found)] if taken else found
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        """A local, or an outer name."""
+        if isinstance(node.ctx, ast.Load):
+            self._read.add(node.id)
+        return node
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
+        """`(k := p.x)` is assigned before its statement."""
+        if node.target.id in self._read:
+            self.fail(node, f"{node.target.id!r} is read before := gives it a value; assign it before the statement")
+        value = self.visit(node.value)
+        self._put(node, ast.Assign([self.visit(node.target)], value))
+        return ast.copy_location(ast.Name(node.target.id, ast.Load()), node)
 
     def next_draw(self, node: ast.AST) -> ast.expr:
         """Count a draw; its number."""
@@ -84,6 +96,8 @@ class Hoist(Syntax):
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         """`rng.uniform() if wild else 0.5` draws only where it is wild."""
+        if _is_none(node.body) or _is_none(node.orelse):
+            self.fail(node, "None is no number; give another one, such as 0")
         test = self.operand(node.test)
         arms = [self._apart(node.body), self._apart(node.orelse)]
         if not any(taken for taken, _ in arms):
@@ -98,6 +112,8 @@ class Hoist(Syntax):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """The value comes before the targets."""
+        if _is_none(node.value):
+            self.fail(node, f"{ast.unparse(node.targets[0])!r} is None here, which is no number; give it one")
         node.value = self.visit(node.value)
         node.targets = [self.visit(t) for t in node.targets]
         return node
@@ -110,13 +126,17 @@ class Hoist(Syntax):
         if not taken:
             return ast.copy_location(ast.While(test, body, otherwise), node)
         if otherwise:
-            self.fail(node, "while with a draw in its test can't have else")
+            self.fail(node, "while with a draw or := in its test can't have else")
         leave = ast.copy_location(ast.Break(), node)
         last = ast.copy_location(ast.If(ast.UnaryOp(ast.Not(), test), [leave], []), node)
         return ast.copy_location(ast.While(ast.Constant(True), [*taken, last, *body], []), node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """A chain of comparisons stops at the first that fails."""
+        for one, other in zip([node.left, *node.comparators], [*node.comparators, node.left], strict=True):
+            if _is_none(one):
+                self.fail(node, f"{ast.unparse(other)} is never None in compiled code; compare with 0")
+        node = self.by_number(node)
         node.left = self.visit(node.left)
         node.comparators = [self.visit(node.comparators[0]), *(self._whole(c) for c in node.comparators[1:])]
         return node
@@ -125,13 +145,13 @@ class Hoist(Syntax):
         """A comprehension can't draw."""
         taken, found = self._apart_whole(node)
         if taken:
-            self.fail(node, "a comprehension can't draw; write a loop")
+            self.fail(node, "a comprehension can't draw, nor have := in it; write a loop")
         return found
 
     def _whole(self, node: ast.expr) -> ast.expr:
         taken, value = self._apart(node)
         if taken:
-            self.fail(node, "a chain of comparisons can't draw; assign what is drawn before it")
+            self.fail(node, "a chain of comparisons can't draw, nor have := in it; assign before it")
         return value
 
     def _apart_whole(self, node: ast.expr) -> tuple[list[ast.stmt], ast.AST]:
@@ -144,3 +164,7 @@ class Hoist(Syntax):
 def as_list(found: Any) -> list[ast.stmt]:
     """Statements that a visit returned."""
     return found if isinstance(found, list) else [found]
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None

@@ -30,22 +30,27 @@ def lookup(function: Callable[..., Any], name: str) -> Any:
 
 
 def values_around(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function may take from around it, by name; of modules, "settings.GRAVITY", what it may read of them.
+    """What a function may take from around it, by name; of modules and classes, "settings.GRAVITY", what it may
+    read of them.
 
     Its code has attributes among its names, so there may be more than it takes.
     """
     names = sorted(set(_names(function.__code__)))
     found: dict[str, Any] = {}
-    modules: list[types.ModuleType] = []
+    owners: list[Any] = []
     pending = [(name, lookup(function, name)) for name in names]
     for name, value in pending:
         if value is MISSING:
             continue
         found[name] = value
-        if isinstance(value, types.ModuleType) and value not in modules and not _is_library(value.__name__):
-            modules.append(value)
-            pending += [(f"{name}.{n}", vars(value)[n]) for n in names if n in vars(value)]
+        if isinstance(value, types.ModuleType | type) and value not in owners and not _is_library(_home(value)):
+            owners.append(value)
+            pending += [(f"{name}.{n}", getattr(value, n)) for n in names if n in vars(value)]
     return found
+
+
+def _home(owner: Any) -> Any:
+    return owner.__name__ if isinstance(owner, types.ModuleType) else owner.__module__
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -88,6 +93,8 @@ class Fingerprint:
         elif isinstance(value, tuple):
             for i, part in enumerate(value):
                 self.note(f"{name}[{i}]", part)
+        elif isinstance(value, enum.Enum):
+            self._add(name, value)
         else:  # the text of other things may say where they lie in memory
             self._add(name, value if is_constant(value) else getattr(value, "__name__", type(value)))
 
@@ -100,7 +107,7 @@ class Fingerprint:
             return
         self._functions.append(function)
         self._add(_source(function))
-        self.note("defaults", function.__defaults__ or ())
+        self.note("defaults", (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
         for name, value in values_around(function).items():
             self.note(name, value)
 

@@ -43,6 +43,8 @@ def read_parameters(function: Callable[..., Any], localns: dict[str, Any], where
         hints = typing.get_type_hints(function, localns=localns, include_extras=True)
     except NameError as error:
         raise DefinitionError(f"{where}: an annotation can't be resolved: {error}") from None
+    except TypeError as error:
+        raise DefinitionError(f"{where}: {_wrong_annotation(function, localns, str(error))}") from None
     found = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -51,6 +53,17 @@ def read_parameters(function: Callable[..., Any], localns: dict[str, Any], where
             raise DefinitionError(f"{where}: parameter {name!r} has no annotation; use {ANNOTATIONS}")
         found.append(_classify(where, name, hints[name]))
     return tuple(found)
+
+
+def _wrong_annotation(function: Callable[..., Any], localns: dict[str, Any], said: str) -> str:
+    """Which annotation, still a text, can't be evaluated."""
+    for name, written in function.__annotations__.items():
+        try:
+            eval(written, function.__globals__, localns) if isinstance(written, str) else None
+        except TypeError:
+            one = f"{written.partition(',')[0].rstrip(']')}]"
+            return f"parameter {name!r} can't be {written}: {said}; one parameter is one component, such as {one}"
+    return f"an annotation can't be resolved: {said}"
 
 
 def _classify(where: str, name: str, annotation: Any) -> Parameter:

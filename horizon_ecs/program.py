@@ -263,7 +263,7 @@ def _value(body: Body, key: tuple[str, str], local: str) -> str:
                 f"{body.system.where}: {key[0]!r} may be None; ask before its fields are used: if {key[0]} is not None"
             )
         value = f"({value} if {has} else {default})"
-    return f"{body.ours('int64')}({value})" if field.is_entity else value
+    return f"{body.ours('int64')}({value})" if field.dtype.kind in "iu" else value
 
 
 # -- compilation -------------------------------------------------------------------------------------------------
@@ -274,9 +274,10 @@ def _finish(
 ) -> Program:
     """Put the source together and compile it: without Numba's runtime, or with it where the body takes memory."""
     text = textual(body.statements)
-    with_runtime = _source(body, opening + text + outer, Capture(body.system.function, body.free, True, body.fail_name))
+    taking_memory = Capture(body.system.function, body.free, body.outer, True, body.fail_name)
+    with_runtime = _source(body, opening + text + outer, taking_memory)
     for allocates in (False, True):
-        capture = Capture(body.system.function, body.free, allocates, body.fail_name)
+        capture = Capture(body.system.function, body.free, body.outer, allocates, body.fail_name)
         source = _source(body, opening + text + outer, capture)
         if not allocates and kernel.was_written(with_runtime):
             continue

@@ -10,7 +10,6 @@ import ast
 import functools
 import math
 import operator
-import types
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from horizon_ecs import asks
 from horizon_ecs.advice import refused_call
 from horizon_ecs.asks import call, name
-from horizon_ecs.components import Component, fields_of, nearest
+from horizon_ecs.components import Component, fields_of
 from horizon_ecs.declare import System
 from horizon_ecs.fields import Field
 from horizon_ecs.hoist import Hoist, as_list
@@ -125,16 +124,19 @@ class Body(Hoist):
             self.fail(node, f"{parameter.name}.{node.attr} can't be used here; call it, {self._example(parameter)}")
         if parameter is not None and parameter.use == "entity":
             self.fail(node, f"{parameter.name} is a handle, a number; it has no {node.attr!r}")
-        owner = self.static(node.value)
-        if isinstance(owner, types.ModuleType) and not hasattr(owner, node.attr):
-            self.fail(node, f"there is no {owner.__name__}.{node.attr}{nearest(node.attr, dir(owner))}")
-        return self.constant(node) or self.generic_visit(node)
+        held = place_of(self, node.value) if node.attr == "value" and isinstance(node.value, ast.Attribute) else None
+        if held is not None and held.fields[0].enum is not None:
+            return self._at(node.value, held)  # type: ignore[arg-type]
+        return super().visit_Attribute(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """`t.pos[0]`, or an element of something else."""
         place = place_of(self, node)
         if place is not None:
             return self._at(node, place)
+        if not isinstance(node.ctx, ast.Load) and isinstance(self.static(node.value), np.ndarray):
+            text = ast.unparse(node.value)
+            self.fail(node, f"{text} is constant: arrays from around are; keep what changes in a field or a resource")
         self.speculative = False
         return self.generic_visit(node)
 
@@ -184,7 +186,8 @@ class Body(Hoist):
         if not isinstance(node.ctx, ast.Load):
             self._note_written(node, place)
             return ast.copy_location(self.store(local), node)
-        return ast.copy_location(name(local), node)
+        is_narrow = place.parameter.use == "resource" and place.fields[0].dtype.kind in "iu"
+        return ast.copy_location(call(self.ours("int64"), name(local)) if is_narrow else name(local), node)
 
     def _note_written(self, node: ast.AST, place: Place) -> None:
         parameter, key = place.parameter, (place.parameter.name, place.fields[0].name)
@@ -217,7 +220,7 @@ class Body(Hoist):
                 what = "methods" if parameter.use in ("commands", "emit", "random") else "fields"
                 self.fail(node, f"{node.id!r} can only be used by its {what}, such as {self._example(parameter)}")
             self.uses_entity = True
-        return node
+        return super().visit_Name(node)
 
     @staticmethod
     def _example(parameter: Parameter) -> str:
@@ -235,6 +238,14 @@ class Body(Hoist):
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
         return ast.copy_location(ast.Assign([self.visit(node.target)], self.visit(node.value)), node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """An assignment; of a number, where it is a field's."""
+        is_text = isinstance(node.value, ast.JoinedStr | ast.Constant) and not _is_number(node.value)
+        place = place_of(self, node.targets[0]) if is_text else None
+        if place is not None:
+            self.fail(node, f"{place.text} is {_holds(place.fields[0])}, not {_what(node.value)}")
+        return super().visit_Assign(node)
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
         """An early end; `program` fills in what is handed back."""
@@ -270,7 +281,7 @@ class Body(Hoist):
             self.fail(node, f"a system can't call the system {called.name!r}; put what they share in a plain function")
         if called is not MISSING and (said := refused_call(called)):
             self.fail(node, said)
-        return self.generic_visit(node)
+        return super().visit_Call(node)
 
     def _is_harmless(self, function: ast.AST) -> bool:
         if isinstance(function, ast.Attribute):
@@ -333,6 +344,21 @@ class Body(Hoist):
         nodes = [n for statement in self.statements for n in ast.walk(statement) if isinstance(n, ast.Name)]
         own = {n.id for n in nodes if not isinstance(n.ctx, ast.Load)} | set(self.parameters)
         return {n.id for n in nodes if self.separator not in n.id} - own
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex)
+
+
+def _holds(field: Field) -> str:
+    """What a field holds, in plain words."""
+    if field.is_entity:
+        return "a handle, 0 for none"
+    return {"f": "a float", "b": "a bool", "c": "a complex number"}.get(field.dtype.kind, "a whole number")
+
+
+def _what(node: ast.expr) -> str:
+    return "None" if isinstance(node, ast.Constant) and node.value is None else "a text"
 
 
 class ColumnsBody(Body):

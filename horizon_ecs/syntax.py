@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import enum
 import inspect
 import textwrap
-import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -14,13 +12,11 @@ from horizon_ecs.advice import REFUSED
 from horizon_ecs.assigned import check_assigned
 from horizon_ecs.declare import System
 from horizon_ecs.errors import DefinitionError
-from horizon_ecs.outer import MISSING, lookup
 from horizon_ecs.parameters import Parameter
+from horizon_ecs.resolve import Resolver
 
-SEPARATOR = "__"
 
-
-class Syntax(ast.NodeTransformer):
+class Syntax(Resolver):
     """A system's body as a tree, and what can be said about it without rewriting."""
 
     def __init__(self, system: System[..., Any]) -> None:
@@ -28,23 +24,17 @@ class Syntax(ast.NodeTransformer):
         self.parameters: dict[str, Parameter] = {p.name: p for p in system.parameters}
         self.file = system.function.__code__.co_filename
         self.function, self._first_line = _parse(system)
-        names = {n.id for n in ast.walk(self.function) if isinstance(n, ast.Name)}
-        names |= {n.attr for n in ast.walk(self.function) if isinstance(n, ast.Attribute)}
+        super().__init__(system.function, self.function)
+        for node in ast.walk(self.function):  # before their names are missed
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                self._check_known(node)
         check_assigned(self.plain_statements, self._fail_unassigned)
-        self.separator = SEPARATOR
-        while any(self.separator in n for n in names):
-            self.separator += "_"
 
     @property
     def plain_statements(self) -> list[ast.stmt]:
         """The body as it was written, without the docstring."""
         has_docstring = ast.get_docstring(self.function) is not None
         return self.function.body[1:] if has_docstring else self.function.body
-
-    def ours(self, *names: str) -> str:
-        """A name of ours, spelt so that no name of the user's can be it."""
-        joined = self.separator.join(names).replace(".", self.separator)
-        return joined if len(names) > 1 else joined + self.separator
 
     def line_of(self, node: Any) -> int:
         """The line of a node in the user's file."""
@@ -57,7 +47,7 @@ class Syntax(ast.NodeTransformer):
     def fail_name(self, name: str, text: str) -> NoReturn:
         """Refuse a name where it is first used."""
         uses = (n for n in ast.walk(self.function) if isinstance(n, ast.Name) and n.id == name)
-        self.fail(next(uses, self.function), text)
+        self.fail(self.outer[name].node if name in self.outer else next(uses, self.function), text)
 
     def refusal(self, node: Any, text: str) -> DefinitionError:
         """What `fail` raises."""
@@ -69,42 +59,17 @@ class Syntax(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         """Transform one node, if a jitted system can have it."""
+        self._check_known(node)
+        return super().visit(node)
+
+    def _check_known(self, node: ast.AST) -> None:
         if type(node) in REFUSED:
             what, instead = REFUSED[type(node)]
             self.fail(node, f"{what} can't be used in a jitted system; {instead}")
-        return super().visit(node)
 
     def parameter(self, node: ast.AST) -> Parameter | None:
         """The parameter that a name is."""
         return self.parameters.get(node.id) if isinstance(node, ast.Name) else None
-
-    def static(self, node: ast.AST) -> Any:
-        """What an outer name, or an attribute of a module or class, stands for; MISSING where that isn't known."""
-        if isinstance(node, ast.Name):
-            is_local = node.id in self.system.function.__code__.co_varnames
-            return MISSING if is_local else lookup(self.system.function, node.id)
-        if isinstance(node, ast.Attribute):
-            owner = self.static(node.value)
-            if isinstance(owner, types.ModuleType | type | enum.Enum):
-                return getattr(owner, node.attr, MISSING)
-        return MISSING
-
-    def constant(self, node: ast.Attribute) -> ast.expr | None:
-        """`Mode.RUN` and `Mode.RUN.value` as the number that they stand for."""
-        value = self.static(node)
-        is_value = node.attr == "value" and isinstance(self.static(node.value), enum.Enum)
-        number = value.value if isinstance(value, enum.Enum) else value if is_value else None
-        if not isinstance(number, int):
-            return None
-        return ast.copy_location(ast.Constant(int(number)), node)
-
-    def flags(self, node: ast.AST) -> enum.Flag | None:
-        """Flags of an enumeration that are named in the source, alone or joined by |."""
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            left, right = self.flags(node.left), self.flags(node.right)
-            return left | right if left is not None and type(left) is type(right) else None
-        value = self.static(node)
-        return value if isinstance(value, enum.Flag) else None
 
 
 def _parse(system: System[..., Any]) -> tuple[ast.FunctionDef, int]:
@@ -113,7 +78,9 @@ def _parse(system: System[..., Any]) -> tuple[ast.FunctionDef, int]:
     try:
         lines, first = inspect.getsourcelines(function)
     except (OSError, TypeError):
-        raise DefinitionError(f"{system.where}: its source can't be read; define it in a file") from None
+        raise DefinitionError(
+            f"{system.where}: its source can't be read; define it in a file or a notebook, or use form='columns'"
+        ) from None
     tree = ast.parse(textwrap.dedent("".join(lines)))
     node = tree.body[0]
     if not isinstance(node, ast.FunctionDef):

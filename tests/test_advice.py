@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import random
 import traceback
@@ -118,7 +119,86 @@ def missing_in_numpy(p: Write[P]):
     p.x = np.squareroot(p.y)
 
 
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+ARRAY = np.array([1.0, 2.0])
+
+
+def globally(p: Write[P]):
+    global ARRAY  # this line
+    ARRAY = 1
+
+
+def text_field(p: Write[P]):
+    p.x = "a"
+
+
+def none_field(p: Write[P]):
+    p.n = None
+
+
+def none_local(p: Write[P]):
+    y = None
+    if p.x > 1:
+        y = p.x
+    p.y = y
+
+
+def none_arm(p: Write[P]):
+    p.x = 1.0 if p.y > 2 else None
+
+
+def none_number(p: Write[P]):
+    p.x = 1.0 if p.n is None else 2.0
+
+
+def none_reference(p: Write[P], e: hz.Entity):
+    if e != None:  # noqa: E711
+        p.x = 1.0
+
+
+def no_member(p: Write[P]):
+    p.x = p.n == Colour.GREEN
+
+
+def array_element(p: Write[P]):
+    ARRAY[0] += 1
+
+
+def module_attribute(p: Write[P]):
+    math.pi = 3
+
+
+def class_attribute(p: Write[P]):
+    Colour.count = 3
+
+
+def read_before_walrus(p: Write[P]):
+    k = 1.0
+    p.x = k + (k := p.y)  # this line
+
+
+def comprehension_with_walrus(p: Write[P]):
+    p.n = len([(k := i) for i in range(3)])
+
+
 SYNTAX = [
+    (globally, "global can't be used in a jitted system; keep what changes in a resource"),
+    (text_field, "p.x is a float, not a text"),
+    (none_field, "p.n is a whole number, not None"),
+    (none_local, "'y' is None here, which is no number; give it one"),
+    (none_arm, "None is no number; give another one, such as 0"),
+    (none_number, "p.n is never None in compiled code; compare with 0"),
+    (none_reference, "e is never None in compiled code; compare with 0"),
+    (no_member, "the enum Colour has no 'GREEN'; it has ['RED', 'BLUE']; did you mean 'RED'?"),
+    (array_element, "ARRAY is constant: arrays from around are; keep what changes in a field or a resource"),
+    (module_attribute, "math.pi can't be written: keep what changes in a field or a resource"),
+    (class_attribute, "Colour.count can't be written: keep what changes in a field or a resource"),
+    (read_before_walrus, "'k' is read before := gives it a value; assign it before the statement"),
+    (comprehension_with_walrus, "a comprehension can't draw, nor have := in it; write a loop"),
     (f_string, "an f-string can't be used in a jitted system; print(a, b) prints"),
     (dict_display, "a dict can't be used in a jitted system; keep it in fields"),
     (dict_call, "a dict can't be used in a jitted system; keep it in fields"),
@@ -228,7 +308,26 @@ def untyped(p: Write[P]):
     p.n = id(p.x)
 
 
+def text_of(x):
+    return f"{x}"
+
+
+def text_from_a_helper(p: Write[P]):
+    p.x = text_of(p.y)
+
+
+def too_large(p: Write[P]):
+    p.x = 10**20
+
+
+def complex_root(p: Write[P]):
+    p.x = (-8.0) ** (1 / 3)
+
+
 COMPILED = [
+    (text_from_a_helper, "a text is assigned to a field that holds a float"),
+    (too_large, "100000000000000000000 doesn't fit into a whole number of 64 bits"),
+    (complex_root, "a complex number stands where a real one is needed"),
     (text_method, "a text has no 'format' in compiled code"),
     (text_operator, "'%' isn't known for a text and a whole number"),
     (unsupported_in_numpy, "numpy.einsum can't be compiled like this; compute it by hand"),

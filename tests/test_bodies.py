@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
-from horizon_ecs import Read, Res, Write, f4, f8, i4, kernel, u2, vec2, vec3
+from horizon_ecs import Read, Res, Write, b1, f4, f8, i1, i4, kernel, u1, u2, u4, u8, vec2, vec3
 from horizon_ecs.columns import PAGE
 from horizon_ecs.commands import CommandBuffer
 from horizon_ecs.components import fields_of
@@ -361,6 +361,78 @@ def test_bodies_may_take_memory():
     assert world[Note].a[:4].tolist() == [4.0] * 4
     assert compile_entity(gather).allocates == kernel.jit_enabled()
     assert not compile_entity(plain).allocates
+
+
+@hz.component
+class Narrow:
+    k: u1
+    m: u1
+    q: u4
+    tiny: i1
+    i: i4
+    big: u8
+    on: b1
+
+
+@hz.component
+class Sums:
+    a: f8
+    b: f8
+    c: f8
+    d: f8
+    e: f8
+    f: f8
+    g: f8
+    h: f8
+
+
+@hz.resource
+class Base:
+    k: u2 = 7
+
+
+def minus(value):
+    return -value
+
+
+@hz.system
+def arithmetic(n: Read[Narrow], s: Write[Sums], base: Res[Base], others: hz.Lookup[Narrow], entity: hz.Entity):
+    k = n.k
+    s.a = -n.k + 1000 * (n.k - n.m) - base.k
+    s.b = abs(n.k - n.m) + minus(k) - 1000 * ~n.m
+    s.c = n.q - n.k - n.m * n.q
+    s.d = -n.tiny + 1000 * abs(n.tiny) + (n.tiny << 8)
+    s.e = n.i // n.tiny - 1000 * (n.i % n.tiny) if n.tiny else minus(base.k)
+    s.f = n.big - 2 * n.m - others[entity].k + -others[entity].m
+    s.g = (n.k or n.i) + 1000 * (n.k and n.tiny) + 1e6 * (-5 < n.tiny < n.k) + float(n.on) + float(n.k > n.m)
+    s.h = 2**-1 + n.m**-2 + (-2) ** 2 + min(n.k, n.i) + round(n.i / 2) + int(n.i / 3) if n.m else n.on + n.on
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(*(st.integers(low, high) for low, high in [
+            (0, 255), (0, 255), (0, 2**20), (-128, 127), (-(2**20), 2**20), (0, 2**50), (0, 1)
+        ])),
+        min_size=1,
+        max_size=20,
+    )
+)  # fmt: skip
+def test_whole_numbers_are_those_of_python(rows):
+    """However narrow, and signed or not, their columns are."""
+    world = hz.World(capacity=2 * PAGE)
+    world.insert(Base())
+    values = dict(zip(["k", "m", "q", "tiny", "i", "big"], np.array(rows, np.int64).T, strict=False))
+    values["on"] = np.array([row[6] for row in rows], np.bool_)
+    things = world.spawn(hz.Kind("Thing", Narrow, Sums), len(rows), Narrow=values)
+    expected = []
+    for thing in things:
+        mine, sums = world.get(thing, Narrow), Sums()
+        arithmetic(mine, sums, Base(), {int(thing): mine}, int(thing))
+        expected.append(sums)
+    world.add_system(arithmetic)
+    world.tick()
+    assert [world.get(thing, Sums) for thing in things] == expected
 
 
 def test_a_narrow_column_takes_what_others_hold():

@@ -69,6 +69,40 @@ def shoot(entity: hz.Entity, health: Read[Health], pos: Read[Position], cmd: hz.
             cmd.spawn(Bullet, Position(z=i), Frozen(), Poison(ticks=health.hp))
 
 
+@hz.system
+def turn(entity: hz.Entity, health: Read[Health], cmd: hz.Commands):
+    cmd.add(entity, [Frozen, Poison(3.0, ticks=health.hp)])
+    if health.hp > 2:
+        cmd.remove(entity, (Frozen, Poison))
+        cmd.add(entity, [Poison])
+
+
+def test_several_components_are_added_and_removed_at_once():
+    world, handles = units(turn, n=5)
+    world.tick()
+    assert world.has(handles, Frozen).tolist() == [True] * 3 + [False] * 2
+    assert [world.get(h, Poison) for h in handles[2:4]] == [Poison(3.0, 2), Poison()]
+    asked = hz.Commands()
+    turn(int(handles[3]), Health(3), asked)
+    world.run_system(hz.system(form="columns")(plainly(handles[0], asked)))
+    assert [(what, getattr(c, "__name__", c)) for what, _, c in asked.recorded] == [
+        ("add", "Frozen"), ("add", Poison(3.0, 3)), ("remove", "Frozen"), ("remove", "Poison"), ("add", "Poison")
+    ]  # fmt: skip
+    assert world.get(handles[0], Poison) == Poison(8.0)
+    assert not world.has(handles[0], Frozen)[0]
+    with pytest.raises(hz.ArgumentError, match="expected a component"):
+        asked.add(3, [Frozen, 4])
+    assert len(asked.recorded) == 5
+
+
+def plainly(handle, asked):
+    def ask(cmd: hz.Commands):
+        cmd.remove(handle, [Frozen, Poison])
+        cmd.add(handle, [Poison(8.0)])
+
+    return ask
+
+
 def test_spawns_with_values_come_in_the_order_of_who_asked():
     world, handles = units(shoot, n=5)
     world.tick()

@@ -221,13 +221,9 @@ def test_what_is_no_draw_is_refused():
     def comprehended(d: Write[Dice], rng: hz.Random):
         d.flat = len([rng.uniform() for _ in range(3)])
 
-    def walrus(d: Write[Dice], rng: hz.Random):
-        d.flat = (x := d.n) + rng.uniform(0, x)
-
     for function, message in [
         (chained, "a chain of comparisons can't draw"),
         (comprehended, "a comprehension can't draw"),
-        (walrus, "a statement that draws can't have :="),
         (unknown, r"rng has no 'gauss'; it has \['chance', 'integers', 'normal', 'uniform'\]"),
         (too_many, r"rng.normal\(\) takes no arguments"),
         (too_few, r"rng.integers\(\) takes \['low', 'high'\]"),
@@ -236,3 +232,22 @@ def test_what_is_no_draw_is_refused():
     ]:
         with pytest.raises(hz.DefinitionError, match=message):
             hz.World().add_system(hz.system(function))
+
+
+def test_draws_and_what_is_assigned_within_a_statement_keep_their_order():
+    @hz.system
+    def rolls(d: Write[Dice], rng: hz.Random):
+        d.flat = (x := rng.uniform(1, 2)) + rng.uniform(x, x + 1)
+        while (y := rng.uniform()) < 0.5 and (z := y + rng.uniform()) < 1.2:
+            d.flat += z
+
+    world = hz.World(capacity=10, seed=3)
+    things = world.spawn(hz.Kind("Roller", Dice), 6)
+    expected = []
+    for thing in things:
+        dice = world.get(thing, Dice)
+        rolls(dice, hz.Random(seed=3, tick=1, entity=int(thing)))
+        expected.append(dice.flat)
+    world.add_system(rolls)
+    world.tick()
+    assert [world.get(thing, Dice).flat for thing in things] == pytest.approx(expected, rel=1e-6)

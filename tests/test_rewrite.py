@@ -40,6 +40,11 @@ class Unit:
     on: b1
 
 
+@hz.event
+class Hit:
+    power: f4
+
+
 Thing = hz.Kind("Thing", Point, Unit)
 
 
@@ -92,6 +97,17 @@ def annotated(p: Write[Point], time: Res[hz.Time]):
     p.y += 0 if (n := p.x) > 3 else n
 
 
+@hz.system
+def walrus(p: Write[Point], u: Read[Unit]):
+    if (k := p.x + 2.0) > 1.0 and (m := p.y) < 20.0:
+        p.y = k + m
+    elif u.on and (m := k * 2.0) > 3.0:
+        p.y = m
+    while (z := p.x) < 3.0:
+        p.x = z + 10.0
+    p.x = (z := z + 1.0) + (w if (w := p.y) > 5.0 else z)
+
+
 CLOSED_OVER = 5.0
 
 
@@ -102,7 +118,7 @@ def closing(n: int) -> hz.System:
     return hz.system(inner)
 
 
-SYSTEMS = [branches, loops, helpers, annotated, closing(3)]
+SYSTEMS = [walrus, branches, loops, helpers, annotated, closing(3)]
 ROWS = st.lists(
     st.tuples(st.floats(-100, 100), st.floats(-100, 100), st.integers(1, 2), st.integers(0, 9), st.booleans()),
     min_size=1,
@@ -333,6 +349,10 @@ def test_what_commands_may_not_do():
     def bare(entity: hz.Entity, cmd: hz.Commands):
         print(cmd)
 
+    def other(e: hz.Entity, out: hz.Emit[Hit]):
+        out.emit(3.0)
+
+    refused(other, r"expected the constructor of an event, Hit\(\.\.\.\)")
     refused(unknown, "there is no command 'destroy'")
     refused(too_few, r"add\(\) takes an entity and a component")
     refused(no_component, "the name of a component class")
@@ -377,7 +397,7 @@ def test_what_numba_cannot_compile_names_the_line():
 def test_a_system_needs_source():
     namespace = {"hz": hz, "Write": Write, "Point": Point}
     exec("def typed(p: Write[Point]):\n    p.x = 1.0", namespace)
-    with pytest.raises(hz.DefinitionError, match="source can't be read"):
+    with pytest.raises(hz.DefinitionError, match="in a file or a notebook, or use form='columns'"):
         hz.World().add_system(hz.system(namespace["typed"]))
 
 

@@ -456,6 +456,8 @@ def declare(**options):
         ({"every": 4, "offset": -1}, "offset must be a whole number of ticks from 0, not -1"),
         ({"before": [3]}, "before and after list systems, groups or their names, not 3"),
         ({"with_": [int]}, "expected a component class"),
+        ({"after": ["body"]}, "it is listed in its own after=; it can't be after itself"),
+        ({"before": "body"}, "it can't be before itself"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
@@ -482,7 +484,10 @@ def test_wrong_parameters_are_refused():
 
     def two(a: Write[Position], b: Read[Position]): ...
 
+    def pair(pos: Write[Position, Velocity]): ...
+
     for function, message in [
+        (pair, r"parameter 'pos' can't be Write\[Position, Velocity\]: .* is one component, such as Write\[Position\]"),
         (unannotated, "parameter 'pos' has no annotation"),
         (unknown, r"must be annotated Read\[...\]"),
         (tag, r"Frozen is a tag without data; write with_=\[Frozen\]"),

@@ -215,7 +215,7 @@ def looked_up(body: Body, node: ast.expr, place: Place) -> ast.expr:
     field = place.fields[0]
     column = body.lookups.setdefault((place.parameter.name, field.name), body.ours(place.parameter.name, field.name))
     picked = call(body.ours("pick"), name(column), row, body.default_of(field))
-    return ast.copy_location(call(body.ours("int64"), picked) if field.dtype.kind in "iu" else picked, node)
+    return ast.copy_location(body.whole(field, picked), node)
 
 
 def found(body: Body, parameter: Parameter, handle: ast.expr) -> ast.Call:

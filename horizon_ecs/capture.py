@@ -120,7 +120,12 @@ def _is_numpys(function: types.FunctionType) -> bool:
 
 
 def _is_compiled_in(value: Any) -> bool:
-    """Whether it is something that Numba knows by itself: a type of numbers, a module, an exception to be raised."""
+    """Whether it is something that Numba knows by itself: a type of numbers or a namedtuple, a module, an
+    exception to be raised."""
     if isinstance(value, type):
-        return issubclass(value, BaseException) or (is_known(value) and value not in _TABLES)
+        return (
+            issubclass(value, BaseException)
+            or (issubclass(value, tuple) and hasattr(value, "_fields"))
+            or (is_known(value) and value not in _TABLES)
+        )
     return is_known(value) and (callable(value) or isinstance(value, types.ModuleType))

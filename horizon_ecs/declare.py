@@ -266,11 +266,13 @@ def system(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     A columns system gets its rows in batches, whose sizes mean nothing; one without components runs once a tick. A
     jitted columns system takes components and resources only.
 
-    A jitted body sees the numbers and helper functions around it as they are when it is first added to a world. It
-    computes as NumPy does, without checks: a field wraps where a number doesn't fit, a float divided by zero is
-    infinite, an integer divided by zero is 0, and an index into an array from around it isn't checked
-    (NUMBA_BOUNDSCHECK=1 does). Members of enums with whole numbers are these numbers; handles are whole numbers of 64
-    bits. A body that takes memory, for a list or an array, is slower than one that doesn't.
+    A jitted body sees the numbers and helper functions around it, also those that it names through a module, as they
+    are when it is first added to a world. Whole numbers are 64 bits wide with a sign, whatever their column's width and
+    sign, so that `-s.k` and `s.k - s.m` are what they are in Python. It computes without checks: a field wraps where a
+    number doesn't fit, a float divided by zero is infinite, an integer divided by zero is 0, and an index into an array
+    from around it isn't checked (NUMBA_BOUNDSCHECK=1 does); docs/guide/05-systems.md has a table of all that is
+    different. Members of enums with whole numbers are these numbers; handles are whole numbers, 0 for none. A body that
+    takes memory, for a list or an array, is slower than one that doesn't.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import enum
 import inspect
 import textwrap
 import types
@@ -29,10 +30,11 @@ class Helper(Resolver):
         tree = _parse(function)
         super().__init__(function, tree or ast.Pass())
         self._function = function
-        given = function.__kwdefaults__ or {}
+        code, given = function.__code__, function.__kwdefaults__ or {}
         by_keyword = [given[a.arg] for a in tree.args.args if a.arg in given] if tree else []
         self.defaults = (*(function.__defaults__ or ()), *by_keyword)
-        code = function.__code__
+        taking = [a.arg for a in (*tree.args.posonlyargs, *tree.args.args)] if tree else []
+        self._given = dict(zip(taking[::-1], self.defaults[::-1], strict=False))
         if tree is None:  # it was made at run time: as it stands
             self.made = types.FunctionType(code, {}, function.__name__, None, function.__closure__)
             return
@@ -40,6 +42,11 @@ class Helper(Resolver):
         namespace: dict[str, Any] = {}
         exec(compile(ast.fix_missing_locations(ast.Module([body], [])), code.co_filename, "exec"), namespace)
         self.made = namespace.pop(body.name)
+
+    def is_member(self, node: ast.expr) -> bool:
+        """An argument may have one as its default."""
+        default = self._given.get(node.id) if isinstance(node, ast.Name) else None
+        return isinstance(default, enum.Enum) or super().is_member(node)
 
     def fail(self, node: Any, text: str) -> NoReturn:
         """Refuse a node, or the whole function."""

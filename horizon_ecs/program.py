@@ -256,14 +256,18 @@ def _value(body: Body, key: tuple[str, str], local: str) -> str:
     """What the body gets for a field: the default where the entity lacks the component."""
     field, value = _field(body, key), f"{local}_rows[i]"
     if body.parameters[key[0]].optional:
-        default = ast.unparse(ast.fix_missing_locations(ast.Expression(body.default_of(field))))
+        default = _text(body.default_of(field))
         has = body.present.get(key[0])
         if has is None:
             raise DefinitionError(
                 f"{body.system.where}: {key[0]!r} may be None; ask before its fields are used: if {key[0]} is not None"
             )
         value = f"({value} if {has} else {default})"
-    return f"{body.ours('int64')}({value})" if field.dtype.kind in "iu" else value
+    return _text(body.whole(field, ast.parse(value, mode="eval").body))
+
+
+def _text(node: ast.expr) -> str:
+    return ast.unparse(ast.fix_missing_locations(ast.Expression(node)))
 
 
 # -- compilation -------------------------------------------------------------------------------------------------
@@ -312,7 +316,8 @@ def _names(body: Body, capture: Capture) -> dict[str, Any]:
     """What the generated source finds around it."""
     ours = {
         **body.dtypes, "int64": np.int64, "uint64": np.uint64, "float64": np.float64, "none": np.uint64(0),
-        "nan": np.nan, "inf": np.inf, "stride": stride_of(tuple(body.sites)), "append_record": storage.append_record,
+        "bool": bool, "nan": np.nan, "inf": np.inf, "stride": stride_of(tuple(body.sites)),
+        "append_record": storage.append_record,
         "slot_with": storage.slot_with, "pick": storage.pick, "uniform": random.uniform, "normal": random.normal,
         "integers": random.integers,
         "inlined": kernel.inlined_allocating if capture.allocates else kernel.inlined,

@@ -108,7 +108,7 @@ class Resolver(ast.NodeTransformer):
         sides = [node.left, *node.comparators]
         same = {ast.Is: ast.Eq, ast.IsNot: ast.NotEq}
         node.ops = [
-            same[type(how)]() if type(how) in same and self._compares_members(left, right) else how  # type: ignore[index]
+            same[type(how)]() if type(how) in same and (self.is_member(left) or self.is_member(right)) else how  # type: ignore[index]
             for how, left, right in zip(node.ops, sides, sides[1:], strict=False)
         ]
         flags = self.flags(node.left) if len(node.ops) == 1 else None
@@ -118,8 +118,9 @@ class Resolver(ast.NodeTransformer):
         common = ast.BinOp(sides[1], ast.BitAnd(), number(flags.value))
         return ast.copy_location(ast.Compare(common, [test], [number(flags.value)]), node)
 
-    def _compares_members(self, left: ast.expr, right: ast.expr) -> bool:
-        return any(isinstance(self.static(side), enum.Enum) for side in (left, right))
+    def is_member(self, node: ast.expr) -> bool:
+        """Whether a node stands for a member of an enum."""
+        return isinstance(self.static(node), enum.Enum)
 
     def _is_table(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Tuple | ast.List | ast.Set) or isinstance(self.static(node), tuple | np.ndarray)

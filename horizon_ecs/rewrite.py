@@ -90,6 +90,11 @@ class Body(Hoist):
         self.dtypes[field.dtype.name] = field.dtype.type
         return call(self.ours(field.dtype.name), value)
 
+    def whole(self, field: Field, value: ast.expr) -> ast.expr:
+        """A column's number as bodies know it: whole ones are 64 bits wide, so that they compute as Python's do."""
+        wide = {"i": "int64", "u": "int64", "b": "bool"}.get(field.dtype.kind)
+        return value if wide is None else call(self.ours(wide), value)
+
     def default_of(self, field: Field) -> ast.expr:
         """A field's default, in its column's dtype."""
         self.dtypes[field.dtype.name] = field.dtype.type
@@ -186,8 +191,8 @@ class Body(Hoist):
         if not isinstance(node.ctx, ast.Load):
             self._note_written(node, place)
             return ast.copy_location(self.store(local), node)
-        is_narrow = place.parameter.use == "resource" and place.fields[0].dtype.kind in "iu"
-        return ast.copy_location(call(self.ours("int64"), name(local)) if is_narrow else name(local), node)
+        read = name(local)
+        return ast.copy_location(self.whole(place.fields[0], read) if place.parameter.use == "resource" else read, node)
 
     def _note_written(self, node: ast.AST, place: Place) -> None:
         parameter, key = place.parameter, (place.parameter.name, place.fields[0].name)
@@ -289,6 +294,11 @@ class Body(Hoist):
             return owner is math or owner is np
         called = self.static(function)
         return any(called is one for one in _HARMLESS_CALLS)
+
+    def is_member(self, node: ast.expr) -> bool:
+        """A field may hold a member too."""
+        place = place_of(self, node) if isinstance(node, ast.Attribute | ast.Subscript) else None
+        return (place is not None and place.fields[0].enum is not None) or super().is_member(node)
 
     # -- what may be absent ------------------------------------------------------------------------------------
 

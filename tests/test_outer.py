@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import importlib
 import sys
+import typing
 from pathlib import Path
 from types import ModuleType
 
@@ -208,6 +209,11 @@ class Out:
     f: f8
 
 
+class Pair(typing.NamedTuple):
+    x: float
+    y: float
+
+
 class Refused(Exception):
     """What a helper raises."""
 
@@ -268,7 +274,7 @@ def test_helpers_may_be_nested_and_wrapped():
         def inner(y):
             return y * 2.0
 
-        return inner(x) + sum([inner(1.0), 0.0])
+        return inner(x) + sum([inner(1.0), 0.0]) + Pair(0.0, 0.0).y
 
     @hz.system
     def calls(o: Write[Out]):

@@ -75,8 +75,7 @@ class Capture:
         if isinstance(value, types.ModuleType) and not is_known(value):
             raise DefinitionError(f"the module {name!r} can't be used by itself; use what is in it: {name}.…")
         is_array = isinstance(value, np.ndarray) and not value.dtype.hasobject
-        is_enum = isinstance(value, type) and issubclass(value, enum.Enum)
-        if kernel.is_jitted(value) or is_array or is_enum or is_constant(value) or _is_compiled_in(value):
+        if kernel.is_jitted(value) or is_array or is_constant(value) or _is_compiled_in(value):
             return value
         raise DefinitionError(
             f"the name {name!r} is a {type(value).__name__}; a jitted system can use numbers, arrays, enums, modules "

@@ -35,7 +35,7 @@ class Hoist(Syntax):
         """A local, or an outer name."""
         if isinstance(node.ctx, ast.Load):
             self._read.add(node.id)
-        return node
+        return super().visit_Name(node)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
         """`(k := p.x)` is assigned before its statement."""

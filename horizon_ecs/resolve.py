@@ -79,6 +79,14 @@ class Resolver(ast.NodeTransformer):
         value = self.static(node)
         return value if isinstance(value, enum.Flag) else None
 
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        """A name by itself."""
+        value = self.static(node)
+        if isinstance(value, type) and issubclass(value, enum.Enum):
+            members = list(value.__members__) or ["…"]
+            self.fail(node, f"the enum {node.id} can only be used by its members, such as {node.id}.{members[0]}")
+        return node
+
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """`cfg.G`, `Mode.RUN`, `Mode.RUN.value`, or an attribute of what isn't known before."""
         owner = self.static(node.value)
@@ -133,10 +141,13 @@ class Resolver(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`np.clip(x, low, high)` as the two that it is made of, which take numbers and arrays alike."""
+        """`np.clip(x, low, high)` as the two that it is made of, which take numbers and arrays alike; and `Mode(n)`,
+        which is a number."""
         called = self.static(node.func)
         if called is float and len(node.args) == 1 and not node.keywords:  # Numba's takes no bool
             return ast.copy_location(self._numpy("float64", node, self.visit(node.args[0])), node)
+        if isinstance(called, type) and issubclass(called, enum.Enum) and len(node.args) == 1:
+            return self.visit(node.args[0])  # type: ignore[no-any-return]
         if called is not np.clip:
             return self.generic_visit(node)
         names = {"a_min": "min", "a_max": "max"}

@@ -164,6 +164,11 @@ def no_member(p: Write[P]):
     p.x = p.n == Colour.GREEN
 
 
+def enum_alone(p: Write[P]):
+    for colour in Colour:
+        p.x = 1.0
+
+
 def array_element(p: Write[P]):
     ARRAY[0] += 1
 
@@ -194,6 +199,7 @@ SYNTAX = [
     (none_number, "p.n is never None in compiled code; compare with 0"),
     (none_reference, "e is never None in compiled code; compare with 0"),
     (no_member, "the enum Colour has no 'GREEN'; it has ['RED', 'BLUE']; did you mean 'RED'?"),
+    (enum_alone, "the enum Colour can only be used by its members, such as Colour.RED"),
     (array_element, "ARRAY is constant: arrays from around are; keep what changes in a field or a resource"),
     (module_attribute, "math.pi can't be written: keep what changes in a field or a resource"),
     (class_attribute, "Colour.count can't be written: keep what changes in a field or a resource"),

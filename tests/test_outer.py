@@ -251,7 +251,7 @@ def by_members(s: Read[State], o: Write[Out], others: hz.Lookup[State], entity: 
     o.c = (others[entity].colour is Colour.BLUE) + 10 * (RED is s.colour) + 100 * (s.colour == RED)
     o.d = (Flag.B in s.flags) + 10 * (Flag.A | Flag.B in s.flags) + 100 * (Flag.A not in s.flags)
     o.e = has_b(s.flags) + 10 * s.colour.value + 100 * (s.colour in ALLOWED)
-    o.f = limited(o.a, 2, 50.0) + np.clip(o.b, None, 5) + np.clip(o.c, a_min=3, a_max=4)
+    o.f = 100 * (Colour(1) == s.colour) + limited(o.a, 2, 50.0) + np.clip(o.b, None, 5) + np.clip(o.c, a_min=3, a_max=4)
 
 
 def test_members_are_compared_in_bodies_and_helpers():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dis
-import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from horizon_ecs.declare import System
 from horizon_ecs.errors import SystemFailure
 from horizon_ecs.groups import Gate
 from horizon_ecs.outer import values_around
+from horizon_ecs.reports import place_of
 from horizon_ecs.runners import make_runner
 from horizon_ecs.states import State
 from horizon_ecs.stats import Timing
@@ -91,7 +91,8 @@ class Bound:
         self.timing.failures += 1
         self.strikes += 1
         self.commands.clear()
-        failure = SystemFailure(self.system.name, tick, error, _place(self.system, error), self._entity)
+        place = place_of(error, self.system.function.__code__.co_filename, self.system.program)
+        failure = SystemFailure(self.system.name, tick, error, place, self._entity)
         self._entity = None
         failure.__cause__ = error
         return failure
@@ -111,14 +112,3 @@ def _may_raise(function: Callable[..., Any]) -> bool:
         called = [getattr(value, "py_func", value) for value in values_around(caller).values()]
         known += [f for f in called if isinstance(f, types.FunctionType) and f not in known]
     return False
-
-
-def _place(system: System[..., Any], error: BaseException) -> str:
-    """File and line of the user's function at which it failed; empty where it wasn't in that file."""
-    place, code, program = "", system.function.__code__, system.program
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == code.co_filename:
-            place = f"{code.co_filename}:{line}"
-        elif program is not None and frame.f_code.co_filename == program.path and line in program.lines:
-            place = f"{code.co_filename}:{program.lines[line]}"
-    return place

@@ -21,7 +21,7 @@ from horizon_ecs.links import check_others
 from horizon_ecs.objects import as_instances
 from horizon_ecs.relations import is_relation
 from horizon_ecs.sites import ADD, COMMANDS, DESPAWN, EMIT, SPAWN, Site
-from horizon_ecs.values import as_columns
+from horizon_ecs.values import as_columns, who_has
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -65,7 +65,7 @@ class Wanted:
         values: dict[Component, tuple[Any, Any]] = {}
         for owner in dict.fromkeys(owner for site in sites.values() for owner, _ in site.values):
             given, columns = _merged(owner, sites, records, kind.defaults.get(owner))
-            values[owner] = (... if owner in kind.components else given, columns)
+            values[owner] = (... if owner in kind.components else given, columns or True)  # True for a tag
         self.spawns.append((kind, len(records), values))
 
     def _take_events(self, event: Any, sites: dict[int, Site], records: NDArray[np.int64]) -> None:
@@ -102,8 +102,9 @@ class Wanted:
         for kind, n, values in self.spawns:
             world.register(kind)
             wanted[kind] = wanted.get(kind, 0) + n
-            for component, (_, given) in values.items():
-                _check_values(component, given, n)
+            for component, (who, value) in values.items():
+                _, given, n_given = _given_to(kind, component, value, n) if who is ... else (who, value, n)
+                _check_values(component, given, n_given)
         if wanted:
             ending = [handles for operation, _, _, handles in self.changes if operation == DESPAWN]
             world.check_room(wanted, np.concatenate(ending) if ending else None)
@@ -166,6 +167,28 @@ def _without_dead(world: World, component: Component, values: dict[str, NDArray[
     return out
 
 
+def _given_to(kind: Kind, component: Component, value: Any, n: int) -> tuple[Any, Any, int]:
+    """As `who_has`, and how many these are."""
+    who, given = who_has(component, value, n) if component in kind.optional else (None, value)
+    return who, given, n if who is None else int(who.sum())
+
+
+def _among_the_living(world: World, kind: Kind, component: Component, value: Any, n: int) -> Any:
+    """What `n` new entities are given of a component, with 0 in place of references to the dead."""
+    if not any(f.is_entity for f in fields_of(component)):
+        return value
+    who, given, n_given = _given_to(kind, component, value, n)
+    if given is None:
+        return value
+    columns = _without_dead(world, component, as_columns(component, given, n_given))
+    if who is None:
+        return columns
+    spread = {name: np.ma.array(np.zeros(n, np.asarray(column).dtype), mask=True) for name, column in columns.items()}
+    for name, column in columns.items():
+        spread[name][who] = column
+    return spread
+
+
 def _some(values: Any, rows: Any) -> Any:
     return {name: v[rows] if np.ndim(v) else v for name, v in values.items()}
 
@@ -193,8 +216,7 @@ def _spawn(world: World, kind: Kind, n: int, values: dict[Component, tuple[Any, 
     of_all: dict[str, Any] = {}
     for c, (who, given) in values.items():
         if who is ...:
-            plain = given if is_object(c) else True
-            of_all[c.__name__] = _without_dead(world, c, as_columns(c, given, n)) if fields_of(c) else plain
+            of_all[c.__name__] = _among_the_living(world, kind, c, given, n)
     handles = world.spawn(kind, n, **of_all)
     for component, (who, given) in values.items():
         if who is not ... and who.any():

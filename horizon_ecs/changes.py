@@ -21,6 +21,7 @@ from horizon_ecs.errors import ArgumentError, SystemFailure
 from horizon_ecs.handles import slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.query import Query
+from horizon_ecs.reports import place_of
 from horizon_ecs.tracked import MAX_HISTORY, Delta, Rows, Trackable, Tracked, follow_handles, key_of
 from horizon_ecs.watch import Watch
 from horizon_ecs.when import OnError
@@ -77,7 +78,8 @@ class Subscription:
     def failed(self, tick: int, error: Exception) -> SystemFailure:
         """Note a failure; what to raise or log."""
         self.strikes += 1
-        failure = SystemFailure(self.name, tick, error)
+        code = getattr(self.callback, "__code__", None)
+        failure = SystemFailure(self.name, tick, error, place_of(error, code.co_filename) if code else "")
         failure.__cause__ = error
         return failure
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from horizon_ecs.components import nearest
+from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, stacked
 from horizon_ecs.systems import storage
@@ -166,7 +167,7 @@ class Columns:
         arrays: dict[str, NDArray[Any]] = {}
         for columns in attributes(fields).values():
             arrays.update(_reserve_together(columns, n_slots))
-        shown = dict(arrays)
+        shown = {f.name: understood(arrays[f.name], f) for f in fields}
         for f in (f for f in fields if f.fixed):
             shown[f.name] = arrays[f.name].view()
             shown[f.name].flags.writeable = False

@@ -15,6 +15,7 @@ from horizon_ecs.events import Emit
 from horizon_ecs.handles import as_handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.sites import Site, stride_of
+from horizon_ecs.values import parts_by_name
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -90,13 +91,7 @@ class Commands:
             raise ArgumentError(f"spawn() takes a Kind first, not {kind!r}")
         n = parts[0] if parts and isinstance(parts[0], int | np.integer) else None
         known = {c.__name__: c for c in kind.components + kind.optional}
-        given = dict(values)
-        for part in parts if n is None else parts[1:]:
-            self._check(part, type(part))
-            name = type(part).__name__
-            if name in given:
-                raise ArgumentError(f"spawn() was given {name} twice")
-            given[name] = part
+        given = parts_by_name(parts if n is None else parts[1:], values)
         for name in given:
             if name not in known:
                 raise ArgumentError(f"kind {kind.name!r} has no component {name}; it has {list(known)}")

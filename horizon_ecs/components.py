@@ -11,7 +11,7 @@ import enum
 import functools
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, dataclass_transform, overload
 
 import numpy as np
@@ -54,7 +54,21 @@ def _as_record(cls: C, fields: tuple[Field, ...], role: str) -> C:
         cls.__post_init__ = convert_all  # type: ignore[attr-defined]
     made: Any = dataclasses.dataclass(cls)
     made.__hz_fields__, made.__hz_role__ = fields, role
+    _refuse_others(made, named)
     return typing.cast(C, made)
+
+
+def _refuse_others(cls: Any, names: Collection[str]) -> None:
+    """Let instances take no attribute that the class doesn't know: a misspelt field would be written for nobody."""
+    if "__setattr__" in cls.__dict__:
+        return
+
+    def set_known(self: Any, name: str, value: Any) -> None:
+        if name not in names and not hasattr(cls, name):
+            raise AttributeError(f"{cls.__name__} has no field {name!r}; it has {list(names)}{nearest(name, names)}")
+        object.__setattr__(self, name, value)
+
+    cls.__setattr__ = set_known
 
 
 @dataclass_transform(field_specifiers=(field,))
@@ -105,6 +119,7 @@ def object_component(cls: C) -> C:
                 f"{cls.__name__}.{one.name} needs a default, which entities have that aren't given one"
             )
     made.__hz_fields__, made.__hz_role__, made.__hz_object__ = (), "component", True
+    _refuse_others(made, [one.name for one in dataclasses.fields(made)])
     return typing.cast(C, made)
 
 
@@ -203,7 +218,8 @@ def role_of(value: Any) -> str:
 def component_type(value: Any) -> Component:
     """`value`, if it is a component class; DefinitionError otherwise."""
     if not is_component(value):
-        raise DefinitionError(f"expected a component class (@component or a subclass of Tag), got {value!r}")
+        hint = "; unpack it: *[...]" if isinstance(value, list | tuple) else ""
+        raise DefinitionError(f"expected a component class (@component or a subclass of Tag), got {value!r}{hint}")
     return typing.cast(type, value)
 
 

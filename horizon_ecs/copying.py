@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of, role_of
-from horizon_ecs.entities import DEAD
+from horizon_ecs.entities import DEAD, Entities
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.parts import n_pages_touched, rng_state
 from horizon_ecs.query import Query
@@ -25,6 +25,7 @@ W = TypeVar("W", bound="World")
 
 def copy_into(world: World, other: World) -> None:
     """See `World.copy_from`."""
+    check_world("other", other)
     if world is other:
         return
     _check_idle(world, other)
@@ -49,6 +50,12 @@ def copy_into(world: World, other: World) -> None:
     _copy_rest(world, other)
     written_from_outside(world)
     world.changes.follow(other.changes, n_rows, lambda signature: _in_bits_of(world, other, signature))
+
+
+def check_world(name: str, value: Any) -> None:
+    """Refuse what is no world. Raises ArgumentError."""
+    if not isinstance(value, Entities):
+        raise ArgumentError(f"{name} must be a World, not {value!r}")
 
 
 def _check_idle(*worlds: World) -> None:
@@ -91,7 +98,7 @@ def _in_bits_of(world: World, other: World, theirs: NDArray[np.uint64]) -> NDArr
         return theirs
     out = theirs & (storage.LIVE_BIT | storage.HIDDEN_BIT)
     for c, bit in other._bits.items():
-        out |= np.where(theirs & np.uint64(bit), np.uint64(world.bit(c)), np.uint64(0))
+        out |= np.where(theirs & np.uint64(bit), np.uint64(world._admit(c)), np.uint64(0))
     return out
 
 
@@ -154,7 +161,7 @@ def clone(world: W) -> W:
         on_error=world.schedule.on_error, n_threads=world.schedule.n_threads,
     )  # fmt: skip
     for component in world.components:
-        made.bit(component)
+        made._admit(component)
     for tracked in world.changes.known():
         what = tracked.what
         made.changes.track(what.asked_of(made) if isinstance(what, Query) else what, tracked.max_history)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from horizon_ecs import arguments
 from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
 from horizon_ecs.errors import DefinitionError
 from horizon_ecs.groups import Group, groups_of, references, within
@@ -80,10 +81,9 @@ class System(Generic[P, R]):
         for option, others in (("before", self.before), ("after", self.after)):
             if self.name in others:
                 raise DefinitionError(f"{self.where}: it is listed in its own {option}=; it can't be {option} itself")
-        self.with_ = tuple(component_type(c) for c in with_)
-        self.without = tuple(component_type(c) for c in without)
-        self.any_of = tuple(component_type(c) for c in any_of)
-        self.changed, self.added = (tuple(component_type(c) for c in some) for some in (changed, added))
+        self.with_, self.without = self._listed("with_", with_), self._listed("without", without)
+        self.any_of = self._listed("any_of", any_of)
+        self.changed, self.added = self._listed("changed", changed), self._listed("added", added)
         self.parameters = read_parameters(function, localns, self.where)
         self._draws = any(p.use == "random" for p in self.parameters)
         self.program: Any = None
@@ -96,6 +96,13 @@ class System(Generic[P, R]):
     def names(self) -> tuple[str, ...]:
         """What it goes by: its own name and those of its groups."""
         return (self.name, *(g.name for g in self.groups))
+
+    def _listed(self, name: str, components: Iterable[Component]) -> tuple[Component, ...]:
+        """A parameter that lists components, checked."""
+        given = arguments.sequence(
+            f"{self.where}: {name}", components, "components, such as [Position]", DefinitionError
+        )
+        return tuple(component_type(c) for c in given)
 
     def _check_form(self) -> None:
         uses = {p.use for p in self.parameters}

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from horizon_ecs import kernel
+from horizon_ecs import arguments, kernel
 from horizon_ecs.changes import Changes
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
 from horizon_ecs.compaction import SlotMap
-from horizon_ecs.components import Component, component_type, fields_of, is_object, nearest
+from horizon_ecs.components import Component, component_type, fields_of, is_component, is_object, nearest
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
 from horizon_ecs.fields import build, flatten
 from horizon_ecs.handles import Handles, as_handles, slots_in
@@ -25,7 +25,7 @@ from horizon_ecs.kinds import Kind
 from horizon_ecs.objects import ObjectColumn, as_instances
 from horizon_ecs.references import References
 from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns, by_component
+from horizon_ecs.values import as_columns, by_component, parts_by_name, who_has
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -117,7 +117,7 @@ class Entities:
                 )
             self._check_admits([c for c in kind.components + kind.optional if c not in self._bits])
             for c in kind.components + kind.optional:
-                self.bit(c)
+                self._admit(c)
             self.kinds.append(kind)
             self.structure_version += 1
 
@@ -126,12 +126,14 @@ class Entities:
         self._frozen = reason
 
     def bit(self, component: Component) -> int:
-        """The component's bit in signatures; its columns are reserved when it is first asked for."""
+        """The component's bit in signatures; 0 where the world doesn't know it, so nobody has it."""
         known = self._bits.get(component) if isinstance(component, type) else None
-        return known or self._admit(component_type(component))
+        return known or self._bits.get(component_type(component), 0)
 
     def _admit(self, c: Component) -> int:
-        """The bit of a component that is new to the world."""
+        """The component's bit; one that is new to the world is known from now on, and its columns are reserved."""
+        if known := self.bit(c):
+            return known
         self._check_admits([c])
         self._bits[c] = 1 << len(self._bits)
         self._columns[c] = Columns(c.__name__, fields_of(c), self.n_slots)
@@ -152,6 +154,15 @@ class Entities:
             if c.__name__ in names:
                 raise DefinitionError(f"this world has another component called {c.__name__}")
 
+    def _check_known(self, component: Component) -> None:
+        """Refuse a component that nobody can have. Raises ArgumentError, DefinitionError."""
+        if not self.bit(component):
+            name, names = component.__name__, [c.__name__ for c in self._bits]
+            raise ArgumentError(
+                f"no kind of this world has {name}; its components are {names}{nearest(name, names)}; "
+                "kinds are known once they are named in World(kinds=[...]), or spawned"
+            )
+
     @property
     def components(self) -> list[Component]:
         """The components that this world knows."""
@@ -160,19 +171,19 @@ class Entities:
     def __getitem__(self, component: type[T]) -> Any:
         """The component's `Columns`, by field: `world[Position].x` is float32[n_slots], without a copy.
 
-        Of an object component the `ObjectColumn`.
+        Of an object component the `ObjectColumn`. Raises ArgumentError where no kind of this world has it.
         """
-        self.bit(component)
+        self._check_known(component)
         return self._objects[component] if component in self._objects else self._columns[component]
 
     def arrays_of(self, component: Component) -> dict[str, NDArray[Any]]:
-        """Every column of a component by its full name, such as "position.x"."""
-        self.bit(component)
+        """Every column of a component by its full name, such as "position.x". Raises as `column`."""
+        self._check_known(component)
         return self._columns[component].arrays
 
     def column(self, component: Component, field: str) -> NDArray[Any]:
-        """One column, an array over all slots."""
-        self.bit(component)
+        """One column, an array over all slots. Raises ArgumentError where no kind of this world has the component."""
+        self._check_known(component)
         array: NDArray[Any] = self._columns[component].array(field)
         return array
 
@@ -200,20 +211,24 @@ class Entities:
         self.structure_tick = self.tick_now
         return self.structure_tick
 
-    def spawn(self, kind: Kind, n: int | None = None, *, records: Any = None, **values: Any) -> NDArray[np.uint64]:
+    def spawn(self, kind: Kind, n: Any = None, *parts: Any, records: Any = None, **values: Any) -> NDArray[np.uint64]:
         """Bring `n` entities of a kind to life.
 
         Parameters
         ----------
         kind : Kind
         n : int, optional
-            As many as there are records; without those 1.
+            As many as there are records; without those 1. It may be left out before instances.
+        *parts
+            Components as instances, for all alike, or as classes, for their defaults: `spawn(Ship, 3, Position(1, 2))`.
         records : structured array or mapping, optional
-            Values by "Component.field", as `Query.to_records` and `to_dict` give them; its "handle" is passed over.
+            Values by "Component.field", and by "Component" who of them has an optional one, as `Query.to_records` and
+            `to_dict` give them; its "handle" is passed over.
         **values
             By component's name: an instance or a sequence of n, a scalar or array for one field, (n, columns) or
             (columns,), a mapping from field to scalar or array, or a structured array. What isn't given takes its
-            default. Giving an optional component adds it; a tag is given as True.
+            default. Giving an optional component adds it. It, or a tag, may also be True, with its defaults, False, or
+            bool[n]: who has it; nor has it who is masked in a masked array of its values.
 
         Returns
         -------
@@ -226,25 +241,29 @@ class Entities:
         StaleHandleError
             A value refers to an entity that doesn't live; nothing was done.
         """
+        if is_component(n if isinstance(n, type) else type(n)):
+            n, parts = None, (n, *parts)
+        values = parts_by_name(parts, values) if parts else values
         if records is not None:
             n = by_component(records, values, n)
-        n = 1 if n is None else n
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
-            raise ArgumentError(f"n must be a whole number of entities, not {n!r}")
+        n = arguments.whole_count("n", 1 if n is None else n, "entities")
         self.register(kind)
-        columns, instances, bits = self._prepare(kind, values, int(n))
-        self.check_room({kind: int(n)})
+        columns, instances, bits, partly = self._prepare(kind, values, n)
+        self.check_room({kind: n})
         number = self.kinds.index(kind)
         slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
         if n:
             together = storage.spawn(
-                number, int(n), np.uint64(bits), np.uint32(self._changed()), self.page_kind, self.page_live,
+                number, n, np.uint64(bits), np.uint32(self._changed()), self.page_kind, self.page_live,
                 self._first_free, self.signature, self.generation, self.born, slots, handles
             )  # fmt: skip
-            self._n_live += int(n)
+            self._n_live += n
             self._write(slots, columns, together)
             for c, made in instances:
                 self._objects[c].write(slots, made)
+            for c, who, made in partly:
+                self._put(c, slots[who], made)
+                self._flip(slots[who], c, True)
         return handles
 
     def check_room(self, wanted: Mapping[Kind, int], ending: NDArray[np.uint64] | None = None) -> None:
@@ -272,9 +291,9 @@ class Entities:
 
     def _prepare(
         self, kind: Kind, values: dict[str, Any], n: int
-    ) -> tuple[list[Write], list[tuple[Component, list[Any]]], int]:
+    ) -> tuple[list[Write], list[tuple[Component, list[Any]]], int, list[tuple[Component, NDArray[np.bool_], Any]]]:
         """Columns with what is to be written in them, instances of object components, and the signature of new
-        entities."""
+        entities; and components that only some of them have, who these are, and what is to be written for them."""
         named = {c.__name__: c for c in kind.components + kind.optional}
         for name in values:
             if name not in named:
@@ -284,16 +303,38 @@ class Entities:
         bits = int(storage.LIVE_BIT)
         writes: list[Write] = []
         instances: list[tuple[Component, list[Any]]] = []
+        partly: list[tuple[Component, NDArray[np.bool_], Any]] = []
         for name, c in named.items():
-            if c in kind.optional and name not in values and c not in kind.defaults:
+            value, default, is_optional = values.get(name), kind.defaults.get(c), c in kind.optional
+            if is_optional and name not in values and c not in kind.defaults:
+                continue
+            who, value = who_has(c, value, n) if is_optional or not fields_of(c) else (None, value)
+            if who is not None:
+                if not is_optional:
+                    raise ArgumentError(f"every entity of kind {kind.name!r} has {name}; give it to all")
+                partly.append((c, who, self._made(c, value, int(who.sum()), default)))
                 continue
             bits |= self.bit(c)
-            value, default = values.get(name), kind.defaults.get(c)
             if is_object(c):
                 instances.append((c, as_instances(c, default if value is None else value, n)))
-            elif fields_of(c) or value not in (None, True):
+            elif fields_of(c) or value is not None:
                 writes += self._writes(c, value, n, default)
-        return writes, instances, bits
+        return writes, instances, bits, partly
+
+    def _made(
+        self, c: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None
+    ) -> list[Any]:
+        """What `_put` puts into rows of a component: instances, or what is to be written in its columns."""
+        if is_object(c):
+            return as_instances(c, default if value is None else value, n)
+        return self._writes(c, value, n, default, slots)
+
+    def _put(self, c: Component, slots: NDArray[np.uint32], made: list[Any]) -> None:
+        """Write into rows of a component what was made for them."""
+        if is_object(c):
+            self._objects[c].write(slots, made)
+        else:
+            self._write(slots, made)
 
     def _writes(
         self, component: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None
@@ -391,7 +432,7 @@ class Entities:
         return out
 
     def alive(self, handles: Handles) -> NDArray[np.bool_]:
-        """bool[n]: whether each handle's entity lives."""
+        """bool[n]: whether each handle's entity lives; nobody's, 0, does not."""
         given = as_handles(handles)
         out = np.zeros(len(given), np.bool_)
         storage.alive(given, self.generation, self.signature, out)
@@ -422,22 +463,12 @@ class Entities:
         StaleHandleError, ArgumentError
             Nothing was done.
         """
-        wanted = [component] if not isinstance(component, list | tuple) else component
-        if values is not None and (len(wanted) != 1 or not isinstance(wanted[0], type)):
-            raise ArgumentError("values are those of one component class; give instances instead: [Shield(3.0), ...]")
         additions: list[tuple[Component, NDArray[np.uint32], Any]] = []
-        for one in wanted:
-            c, value = (one, values) if isinstance(one, type) else (type(one), one)
+        for c, value in _each(component, values):
             slots = self._optional_rows(handles, c)
-            made = (
-                as_instances(c, value, len(slots)) if is_object(c) else self._writes(c, value, len(slots), None, slots)
-            )
-            additions.append((c, slots, made))
+            additions.append((c, slots, self._made(c, value, len(slots), None, slots)))
         for c, slots, made in additions:
-            if is_object(c):
-                self._objects[c].write(slots, made)
-            else:
-                self._write(slots, made)
+            self._put(c, slots, made)
             self.changes.stamp_rows(c, slots)
             self._flip(slots, c, True)
 
@@ -458,7 +489,7 @@ class Entities:
     def _optional_rows(self, handles: Handles, component: Component) -> NDArray[np.uint32]:
         """The rows of entities, all of whose kinds have the component as an optional one."""
         slots = self.slots_of(handles)
-        self.bit(component)
+        component_type(component)
         seen = np.zeros(max(1, len(self.kinds)), np.bool_)
         storage.mark_kinds(slots, self.page_kind, seen)
         for kind in (k for k, found in zip(self.kinds, seen, strict=False) if found):
@@ -468,6 +499,7 @@ class Entities:
                     f"{component.__name__} can't be added to or removed from kind {kind.name!r}, which {what}; "
                     "list it in optional="
                 )
+        self._check_known(component)
         return slots
 
     @overload
@@ -493,18 +525,37 @@ class Entities:
         columns = self._columns[component].arrays
         return build(component, fields_of(component), {name: column[slot] for name, column in columns.items()})
 
-    def set(self, handles: Handles, component: Component, values: Any) -> None:
-        """Write a component of entities that have it; `values` as for `spawn`. Raises as `get`, with nothing done."""
+    def set(self, handles: Handles, component: Any, values: Any = None) -> None:
+        """Write components of entities that have them.
+
+        Parameters
+        ----------
+        handles : uint64, uint64[n] or Query
+        component : component class, instance, or a sequence of instances
+            `set(ships, [Position(1, 2), Health(50)])` writes both, or neither where one can't be.
+        values
+            Of a class, as for `spawn`; what a mapping doesn't name stays.
+
+        Raises
+        ------
+        StaleHandleError, ArgumentError
+            Nothing was done.
+        """
         slots = self.slots_of(handles)
-        if not (self.signature[slots] & np.uint64(self.bit(component))).all():
-            raise ArgumentError(f"not all of these entities have {component.__name__}")
-        if is_object(component):
-            self._objects[component].write(slots, as_instances(component, values, len(slots)))
-        else:
-            columns = self._columns[component].arrays
-            given = self._given(component, values, len(slots), slots)
-            self._write(slots, [(columns[name], value) for name, value in given.items()])
-        self.changes.stamp_rows(component, slots)
+        changes: list[tuple[Component, list[Any]]] = []
+        for c, value in _each(component, values):
+            if value is None:
+                raise ArgumentError(f"set() was given no values of {c.__name__}; give some, or an instance of it")
+            if not (self.signature[slots] & np.uint64(self.bit(c))).all():
+                raise ArgumentError(f"not all of these entities have {c.__name__}")
+            if is_object(c):
+                changes.append((c, as_instances(c, value, len(slots))))
+            else:
+                given = self._given(c, value, len(slots), slots)
+                changes.append((c, [(self.column(c, name), numbers) for name, numbers in given.items()]))
+        for c, made in changes:
+            self._put(c, slots, made)
+            self.changes.stamp_rows(c, slots)
 
     def count(self, kind: Kind | None = None) -> int:
         """How many entities live: all, or those of a kind and of kinds that extend it."""
@@ -516,6 +567,16 @@ class Entities:
         return self._n_live
 
 
+def _each(given: Any, values: Any) -> list[tuple[Component, Any]]:
+    """Each component that is given as a class, with its values, or as an instance, or in a sequence of these."""
+    wanted = list(given) if isinstance(given, list | tuple) else [given]
+    if values is not None and (len(wanted) != 1 or not isinstance(wanted[0], type)):
+        raise ArgumentError("values are those of one component class; give instances instead: [Shield(3.0), ...]")
+    return [(one, values) if isinstance(one, type) else (type(one), one) for one in wanted]
+
+
 def _stale(handles: NDArray[np.uint64], index: int) -> StaleHandleError:
     handle = int(handles[index])
+    if not handle:
+        return StaleHandleError(f"handle 0 (index {index} of {len(handles)}) is nobody's: it stands for no entity")
     return StaleHandleError(f"handle {handle:#x} (index {index} of {len(handles)}) names no living entity")

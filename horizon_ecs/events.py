@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.components import fields_of
+from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError, DefinitionError
-from horizon_ecs.fields import flatten
+from horizon_ecs.fields import Field, flatten
+from horizon_ecs.handles import as_handles
+from horizon_ecs.values import as_columns
 
 E = TypeVar("E")
 
@@ -28,9 +31,10 @@ class EventBatch:
     `hz.Events[Explosion]`.
     """
 
-    def __init__(self, sender: NDArray[np.uint64], records: NDArray[Any]) -> None:
+    def __init__(self, sender: NDArray[np.uint64], records: NDArray[Any], fields: Sequence[Field] = ()) -> None:
         self.sender = sender
         self.records = records
+        self._fields = {f.name: f for f in fields}
 
     def __len__(self) -> int:
         return len(self.sender)
@@ -40,7 +44,7 @@ class EventBatch:
         if records is None or name not in records.dtype.names:
             raise AttributeError(f"this event has no field {name!r}")
         column: NDArray[Any] = records[name]
-        return column
+        return understood(column, self._fields[name]) if name in self._fields else column
 
     def __repr__(self) -> str:
         return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names or ())})"
@@ -97,6 +101,35 @@ class Emit(Generic[E]):
         self._senders.clear()
 
 
+def as_records(event: type, given: Any) -> NDArray[Any]:
+    """Events as a structured array[n]: of an array of that dtype, which is taken as it is; of an instance or a sequence
+    of them; of a mapping from field to scalar or array[n].
+
+    Raises
+    ------
+    ArgumentError
+    """
+    dtype: np.dtype[Any] = event.__hz_dtype__  # type: ignore[attr-defined]
+    if isinstance(given, np.ndarray | np.void) and given.dtype == dtype:
+        return np.atleast_1d(given)
+    listed = [given] if isinstance(given, event) else given
+    if isinstance(listed, list | tuple) and all(isinstance(one, event) for one in listed):
+        n = len(listed)
+    elif isinstance(given, Mapping):
+        n = max((len(value) for value in given.values() if np.ndim(value)), default=1)
+    else:
+        raise ArgumentError(
+            f"events are given as {event.__name__}(...), a sequence of such, a mapping from field to array, or a "
+            f"structured array of {dtype}; not as {given!r}"
+        )
+    out = np.zeros(n, dtype)
+    for f in fields_of(event):
+        out[f.name] = f.default
+    for name, column in (as_columns(event, listed, n) if n else {}).items():
+        out[name] = column
+    return out
+
+
 class EventQueue:
     """Events of one type between two ticks, at most `limit`; what comes beyond is refused, and counted in `dropped`."""
 
@@ -110,19 +143,20 @@ class EventQueue:
         self._records: list[NDArray[Any]] = []
         self._waiting = 0
         self.dropped = 0
-        self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
+        self.fields = fields_of(event)
+        self.batch = self._batch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
+
+    def _batch(self, sender: NDArray[np.uint64], records: NDArray[Any]) -> EventBatch:
+        return EventBatch(sender, records, self.fields)
 
     def push(self, sender: Any, records: Any, emitted: bool = False) -> int:
         """Queue records; return how many fitted. What a system emitted outlives its sender, which is 0 then."""
-        rows = np.atleast_1d(np.asarray(records))
-        if rows.dtype != self.dtype:
-            names = [f.name for f in fields_of(self.event)]
-            raise ArgumentError(
-                f"records of {self.event.__name__} must be a structured array of {names}, not {rows.dtype}"
-            )
+        rows, senders = as_records(self.event, records), as_handles(sender)
+        if len(senders) not in (1, len(rows)):
+            raise ArgumentError(f"sender must be one handle, or one for each of {len(rows)} events, not {len(senders)}")
         accepted = max(0, min(len(rows), self.limit - self._waiting))
         if accepted:
-            senders = np.broadcast_to(np.asarray(sender, np.uint64), len(rows))[:accepted]
+            senders = np.broadcast_to(senders, len(rows))[:accepted]
             self._senders.append(senders | (_EMITTED if emitted else np.uint64(0)))
             self._records.append(rows[:accepted].copy())
             self._waiting += accepted
@@ -132,8 +166,8 @@ class EventQueue:
     def follow(self, moved: SlotMap) -> None:
         """Let senders, and who is named in fields, be those that entities have become by being moved."""
         self._senders = [moved.translate(s & ~_EMITTED) | (s & _EMITTED) for s in self._senders]
-        self.batch = EventBatch(moved.translate(self.batch.sender), self.batch.records)
-        for f in (f for f in fields_of(self.event) if f.is_entity):
+        self.batch = self._batch(moved.translate(self.batch.sender), self.batch.records)
+        for f in (f for f in self.fields if f.is_entity):
             for records in [*self._records, self.batch.records]:
                 records[f.name] = moved.translate(records[f.name])
 
@@ -149,17 +183,20 @@ class EventQueue:
         self._senders = [waiting.sender.copy()] if len(waiting) else []
         self._records = [waiting.records.copy()] if len(waiting) else []
         self._waiting = len(waiting)
-        self.batch = EventBatch(batch.sender.copy(), batch.records.copy())
+        self.batch = self._batch(batch.sender.copy(), batch.records.copy())
 
     def turn(self, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]) -> None:
-        """Make what waits the batch of the tick that begins, without what was sent by those that no longer live."""
+        """Make what waits the batch of the tick that begins, without what was sent by those that no longer live;
+        whoever is named in it and no longer lives is 0."""
         if self._waiting:
             senders, records = np.concatenate(self._senders), np.concatenate(self._records)
             emitted, senders = senders & _EMITTED != 0, senders & ~_EMITTED
             there = (senders == 0) | alive(senders)
             senders[emitted & ~there] = 0
             there |= emitted
-            self.batch = EventBatch(senders[there], records[there])
+            self.batch = self._batch(senders[there], records[there])
+            for f in (f for f in self.fields if f.is_entity):
+                self.batch.records[f.name] *= alive(self.batch.records[f.name])
             self._senders, self._records, self._waiting = [], [], 0
         elif len(self.batch):
-            self.batch = EventBatch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))
+            self.batch = self._batch(np.zeros(0, np.uint64), np.zeros(0, self.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -20,19 +21,25 @@ class HasHandles(Protocol):
         """uint64[n]."""
 
 
+_SWAPPED = "; were arguments swapped? Handles come first"
+
 Handles: TypeAlias = ArrayLike | HasHandles
 """One handle, an array of them, or a query."""
 
 
 def as_handles(handles: Handles) -> NDArray[np.uint64]:
     """Handles as uint64[n]; of a query those that it finds. Raises ArgumentError."""
-    array = as_whole(getattr(handles, "handles", handles))
+    given = getattr(handles, "handles", handles)
+    if not isinstance(given, Sequence | np.ndarray | int | np.generic) and not hasattr(given, "__array__"):
+        raise ArgumentError(f"handles must be whole numbers, an array of them or a query, not {given!r}{_SWAPPED}")
+    array = as_whole(given)
     if array.size == 0:
         return np.zeros(0, np.uint64)
     if array.dtype.kind not in "iu" or array.ndim > 1:
-        raise ArgumentError(
-            f"handles must be whole numbers in at most one dimension, got {array.dtype.name} of shape {array.shape}"
-        )
+        came = repr(given) if array.ndim == 0 else f"{array.dtype.name} of shape {array.shape}"
+        raise ArgumentError(f"handles must be whole numbers in at most one dimension, not {came}")
+    if np.ma.getmaskarray(given).any() if np.ma.isMaskedArray(given) else False:
+        raise ArgumentError("some of these handles are masked; give those that aren't: handles.compressed()")
     return np.ascontiguousarray(np.atleast_1d(array), dtype=np.uint64)
 
 

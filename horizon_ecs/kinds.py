@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from horizon_ecs import arguments
 from horizon_ecs.components import Component, component_type, fields_of, is_object
 from horizon_ecs.errors import DefinitionError
 
@@ -155,7 +156,10 @@ class Kind:
             raise DefinitionError(f"Kind: the first argument is its name, not {name!r}")
         if extends is not None and not isinstance(extends, Kind):
             raise DefinitionError(f"kind {name!r}: extends takes another Kind, not {extends!r}")
-        own, own_optional = [component_type(c) for c in components], [component_type(c) for c in optional]
+        listed = arguments.sequence(
+            f"kind {name!r}: optional", optional, "components, such as [Shield]", DefinitionError
+        )
+        own, own_optional = [component_type(c) for c in components], [component_type(c) for c in listed]
         base, base_optional = (extends.components, extends.optional) if extends else ((), ())
         # What the other kind has as an optional component may be one that each of this kind has.
         kept = [c for c in base_optional if c not in own]
@@ -163,7 +167,7 @@ class Kind:
         names = [c.__name__ for c in every]
         if not every or len(set(names)) != len(names):
             raise DefinitionError(f"kind {name!r} needs at least one component, and each name once: {names}")
-        layers = list(layers)
+        layers = arguments.sequence(f"kind {name!r}: layers", layers, "layers, such as [Layer(...)]", DefinitionError)
         given = {layer.channel for layer in layers}
         inherited = [layer for layer in (extends.layers if extends else ()) if layer.channel not in given]
         values: dict[str, Any] = {

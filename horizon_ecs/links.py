@@ -82,7 +82,7 @@ class Links:
     def columns(self, relation: Component) -> tuple[Any, ...]:
         """What kernels take of a relation: bit, target, signature, generation."""
         world = self._world
-        bit = np.uint64(world.bit(relation))
+        bit = np.uint64(world._admit(relation))
         return bit, world.column(relation, "target"), world.signature, world.generation
 
     def check(self, relation: Component, slots: NDArray[np.uint32] | None, target: Any) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.batches import Batch
 from horizon_ecs.components import Component, component_type, fields_of
+from horizon_ecs.enums import understood
 from horizon_ecs.handles import slots_in
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class WorldLookup(Lookup[Any]):
     """What a columns system gets: arrays of handles give arrays of values."""
 
     def __init__(self, world: World, component: Component) -> None:
+        world._admit(component)
         self._world, self._component = world, component
 
     def _rows(self, handles: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
@@ -80,7 +82,9 @@ class WorldLookup(Lookup[Any]):
         there, rows = self._rows(handles)
         fields = fields_of(self._component)
         arrays = {
-            f.name: np.where(there, self._world.column(self._component, f.name)[rows], f.dtype.type(f.default))
+            f.name: understood(
+                np.where(there, self._world.column(self._component, f.name)[rows], f.dtype.type(f.default)), f
+            )
             for f in fields
         }
         for array in arrays.values():

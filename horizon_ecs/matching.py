@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs import arguments
 from horizon_ecs.columns import PAGE, reserve
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.errors import ArgumentError
@@ -34,11 +35,7 @@ def _cut(
 
 def listed(what: str, components: Iterable[Component]) -> tuple[Component, ...]:
     """A parameter that lists components, checked."""
-    if components == ():
-        return ()
-    if isinstance(components, type) or not isinstance(components, Iterable):
-        raise ArgumentError(f"{what} is a list of components, such as [Position], not {components!r}")
-    return tuple(component_type(c) for c in components)
+    return tuple(component_type(c) for c in arguments.sequence(what, components, "components, such as [Position]"))
 
 
 class Matching:
@@ -83,7 +80,7 @@ class Matching:
     def _bits(self, components: Iterable[Component]) -> int:
         bits = 0
         for c in components:
-            bits |= self.world.bit(c)
+            bits |= self.world._admit(c)
         return bits
 
     def _check(self) -> None:

@@ -75,9 +75,9 @@ class Query(Matching):
         fits = bool(self.fits(self.world.signature[slot]))
         return fits and (self.kind is None or self.world.kind_of(handle).is_a(self.kind))
 
-    def first(self) -> int | None:
-        """The handle of the matching entity with the lowest slot; None where none matches."""
-        return int(self.handles[0]) if len(self) else None
+    def first(self) -> int:
+        """The handle of the matching entity with the lowest slot; 0 where none matches."""
+        return int(self.handles[0]) if len(self) else 0
 
     def single(self) -> int:
         """The handle of the one matching entity. Raises ArgumentError where there are none or several."""
@@ -240,10 +240,20 @@ class Query(Matching):
         return tables.named(self, name)
 
     def arrays(self, component: Component) -> NDArray[Any]:
-        """A component's values as an array [n, fields], a copy; a masked one where the component is optional."""
+        """The values of a component whose fields are all of one dtype, as an array [n, fields] of that dtype, a copy; a
+        masked one where the component is optional. Raises ArgumentError."""
         fields = fields_of(component_type(component))
         if not fields:
             raise ArgumentError(f"{component.__name__} has no fields that would make an array")
+        if len({f.dtype for f in fields}) > 1:
+            found, first = (
+                ", ".join(f"{f.name} {f.dtype.name}" for f in fields),
+                f"{component.__name__}.{fields[0].name}",
+            )
+            raise ArgumentError(
+                f"the fields of {component.__name__} are of several dtypes ({found}), which one array would mix; "
+                f"take query[{first!r}], or query.to_records()"
+            )
         stack = np.ma.stack if component in self.optional else np.stack
         out: NDArray[Any] = stack([tables.values_of(self, component, f) for f in fields], axis=1)
         return out

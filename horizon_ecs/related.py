@@ -97,7 +97,7 @@ class RelatedEntities(Structure):
     def targets_of(self, sources: Handles, relation: type) -> NDArray[np.uint64]:
         """uint64[n]: what each is tied to; 0 where it lacks the relation or its target ended."""
         slots = self.slots_of(sources)
-        has = self.signature[slots] & np.uint64(self.bit(relation_type(relation))) != 0
+        has = self.signature[slots] & np.uint64(self._admit(relation_type(relation))) != 0
         found = np.where(has, self.column(relation, "target")[slots], np.uint64(0))
         found[~self.alive(found)] = 0
         return found

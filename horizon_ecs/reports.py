@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import traceback
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.errors import SystemFailure
+
+if TYPE_CHECKING:
+    from horizon_ecs.program import Program
 
 _log = logging.getLogger("horizon_ecs.schedule")
 
 PERIOD_S = 1.0
 """World time between two reports of the same: a system that fails in every tick would fill a disk."""
+
+
+def place_of(error: BaseException, path: str, program: Program | None = None) -> str:
+    """File and line of the user's at which it failed, also where that ran as a program made of it; empty where it
+    wasn't in that file."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == path:
+            place = f"{path}:{line}"
+        elif program is not None and frame.f_code.co_filename == program.path and line in program.lines:
+            place = f"{path}:{program.lines[line]}"
+    return place
 
 
 @dataclasses.dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs import arguments
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, Time, fields_of, is_object, nearest, role_of
 from horizon_ecs.copying import written_from_outside
@@ -22,6 +23,7 @@ from horizon_ecs.object_store import instance_of, object_names
 from horizon_ecs.parts import fits
 from horizon_ecs.relations import is_relation
 from horizon_ecs.snapshot_check import demand, unpacked
+from horizon_ecs.states import kind_of
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:
@@ -50,11 +52,14 @@ class Classes:
         cls, kinds: Iterable[Kind], resources: Iterable[type], events: Iterable[type], states: Iterable[enum.Enum]
     ) -> Classes:
         """By name, checked. Raises ArgumentError."""
-        listed = list(kinds)
+        listed = arguments.sequence("kinds", kinds, "kinds, such as [Ship]")
         for kind in listed:
             if not isinstance(kind, Kind):
                 raise ArgumentError(f"kinds lists Kinds, not {kind!r}")
-        given = {"resource": list(resources), "event": list(events)}
+        given = {
+            "resource": arguments.sequence("resources", resources, "classes, such as [Score]"),
+            "event": arguments.sequence("events", events, "classes, such as [Steer]"),
+        }
         for role, types in given.items():
             for one in types:
                 if role_of(one) != role:
@@ -65,7 +70,10 @@ class Classes:
             components,
             {r.__name__: r for r in [Time, *given["resource"]]},
             {e.__name__: e for e in given["event"]},
-            {type(member).__name__: type(member) for member in states},
+            {
+                kind_of(member).__name__: type(member)
+                for member in arguments.sequence("states", states, "members, such as [Screen.MENU]")
+            },
         )
 
 

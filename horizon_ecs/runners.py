@@ -124,9 +124,10 @@ class _Jitted(Runner):
         """What a kernel gets for an argument that stays the same."""
         world, query = self.world, self._query
         if what == "column":
+            world._admit(of[0])
             return world.column(*of)
         if what == "bit":
-            return np.uint64(world.bit(of[0]))
+            return np.uint64(world._admit(of[0]))
         if what == "key":
             return key_of(world.seed, self.system.name)
         simple = {

@@ -131,6 +131,7 @@ class Saving(Entities):
 
     def diff(self, other: World, *, skip_resources: Iterable[type] = ()) -> Diff:
         """What differs between this world (left) and another one (right), entity by entity. Raises as `save`."""
+        copying.check_world("other", other)
         skipped = list(skip_resources)
         return compare(*(Snapshot.of(world, skip_resources=skipped) for world in (self._world, other)))
 

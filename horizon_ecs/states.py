@@ -43,7 +43,7 @@ class States:
 
     def add(self, initial: Any) -> None:
         """Have a further state, which is entered when the next tick begins. Raises ArgumentError."""
-        kind = _kind_of(initial)
+        kind = kind_of(initial)
         if kind in self.current:
             raise ArgumentError(f"this world has a state {kind.__name__} already; set_state() changes it")
         self.current[kind] = self.asked[kind] = initial
@@ -56,7 +56,7 @@ class States:
 
     def set(self, member: Any) -> None:
         """Ask for a change; of several the last counts. Raises ArgumentError."""
-        kind = _kind_of(member)
+        kind = kind_of(member)
         if problem := self.missing(kind):
             raise ArgumentError(problem)
         self.asked[kind] = member
@@ -85,7 +85,7 @@ class States:
         self, handles: NDArray[np.uint64], member: Any, alive: Callable[[NDArray[np.uint64]], NDArray[np.bool_]]
     ) -> None:
         """Let entities end when a state does; of those before, the dead are forgotten. Raises ArgumentError."""
-        if problem := self.missing(_kind_of(member)):
+        if problem := self.missing(kind_of(member)):
             raise ArgumentError(problem)
         held = self.tied.get(member, handles[:0])
         self.tied[member] = np.concatenate([held[alive(held)], handles])
@@ -131,7 +131,8 @@ class States:
         )
 
 
-def _kind_of(member: Any) -> type[State]:
+def kind_of(member: Any) -> type[State]:
+    """The enumeration of a member. Raises ArgumentError for what is none."""
     if not isinstance(member, enum.Enum):
         example = ""
         if isinstance(member, enum.EnumMeta) and len(member):

@@ -20,6 +20,7 @@ from horizon_ecs.inspection import Inspection, inspect_entity
 from horizon_ecs.kinds import Kind
 from horizon_ecs.systems import storage
 from horizon_ecs.validation import validate
+from horizon_ecs.values import rows_of
 
 
 class Structure(Entities):
@@ -81,7 +82,7 @@ class Structure(Entities):
         out = np.zeros(len(slots), np.uint64)
         for kind in kinds:
             chosen = np.flatnonzero(numbers == source.kinds.index(kind))
-            given = {name: _rows(value, chosen, len(slots)) for name, value in values.items()}
+            given = {name: rows_of(value, chosen, len(slots)) for name, value in values.items()}
             out[chosen] = self.spawn(kind, len(chosen), **given)
             self._copy_components(source, kind, slots[chosen], out[chosen], given)
         return out
@@ -137,7 +138,7 @@ class Structure(Entities):
         ArgumentError
             Several have it.
         """
-        slots = [slot for slot, name in self[Name] if name.text == text]
+        slots = [slot for slot, name in self._objects.get(Name, ()) if name.text == text]
         if len(slots) > 1:
             raise ArgumentError(f"{len(slots)} entities are called {text!r}")
         return int(self.handles_of(np.array(slots, np.uint32))[0]) if slots else 0
@@ -229,13 +230,3 @@ class Structure(Entities):
     def inspect(self, handle: int) -> Inspection:
         """All that is known of one entity, for people: prints itself. Raises StaleHandleError."""
         return inspect_entity(self, self._slot_of(handle))
-
-
-def _rows(value: Any, chosen: NDArray[np.intp], n: int) -> Any:
-    """A value's part for some of `n` entities: of an array with one for each, theirs."""
-    if isinstance(value, dict):
-        return {name: _rows(part, chosen, n) for name, part in value.items()}
-    per_entity = isinstance(value, np.ndarray | list) and len(value) == n and n > 1
-    return (
-        [value[i] for i in chosen] if per_entity and isinstance(value, list) else value[chosen] if per_entity else value
-    )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.components import Component, fields_of, nearest
+from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field
 
@@ -90,7 +91,12 @@ def named(query: Query, name: str) -> NDArray[Any]:
     present = {c.__name__: c for c in query.optional}
     if name in present:
         return query.present(present[name])
-    return query.handles if name == "handle" else _key(query, name)
+    if name == "handle":
+        return query.handles
+    values, field = _key(query, name)
+    if np.ma.isMaskedArray(values):
+        return np.ma.masked_array(understood(values.data, field), values.mask, fill_value=values.fill_value)
+    return understood(values, field)
 
 
 def to_dict(query: Query) -> dict[str, NDArray[Any]]:
@@ -151,12 +157,12 @@ def _polars(polars: Any, query: Query) -> Any:
     return frame.with_columns(missing)
 
 
-def _key(query: Query, key: str) -> NDArray[Any]:
-    """The values of one "Component.field" of a query."""
+def _key(query: Query, key: str) -> tuple[NDArray[Any], Field]:
+    """The values of one "Component.field" of a query, and the field."""
     named = {name: (c, f) for name, c, f in table_fields(query)}
     if key not in named:
         raise ArgumentError(f"this query has no field {key!r}; it has {list(named)}{nearest(str(key), named)}")
-    return values_of(query, *named[key])
+    return values_of(query, *named[key]), named[key][1]
 
 
 def sort_by(query: Query, keys: Sequence[str], descending: bool | Sequence[bool]) -> NDArray[np.uint64]:
@@ -168,7 +174,7 @@ def sort_by(query: Query, keys: Sequence[str], descending: bool | Sequence[bool]
         raise ArgumentError(f"descending must be one truth value, or one for each of {len(keys)} fields, not {ways}")
     order = np.arange(len(query))
     for key, falling in reversed(list(zip(keys, ways, strict=True))):
-        values = _key(query, key)[order]
+        values = _key(query, key)[0][order]
         again = np.argsort(_ranks(np.ma.getdata(values), falling), kind="stable")
         if np.ma.isMaskedArray(values):
             again = again[np.argsort(np.ma.getmaskarray(values)[again], kind="stable")]
@@ -190,7 +196,7 @@ def _ranks(values: NDArray[Any], falling: bool) -> NDArray[Any]:
 
 def group_by(query: Query, key: str) -> Groups:
     """See `Query.group_by`."""
-    values = _key(query, key)
+    values, _ = _key(query, key)
     there = np.flatnonzero(~np.ma.getmaskarray(values))
     plain = np.ma.getdata(values)[there]
     order = np.argsort(plain, kind="stable")

@@ -177,7 +177,7 @@ class Tracked:
     def _masks(self) -> tuple[np.uint64, np.uint64, np.uint64]:
         if isinstance(self.what, Query):
             return self.what.masks
-        bit = storage.LIVE_BIT if isinstance(self.what, Kind) else np.uint64(self._world.bit(self.what))
+        bit = storage.LIVE_BIT if isinstance(self.what, Kind) else np.uint64(self._world._admit(self.what))
         return bit, np.uint64(0), bit
 
     @property

@@ -92,5 +92,5 @@ def _propagate(world: World, local: Component, placed: Component, compose: Calla
     found = world.hierarchy(Parent)
     if found.n_levels > 1:
         kernel.warm_up("hierarchy")
-        need = np.uint64(world.bit(local) | world.bit(placed))
+        need = np.uint64(world._admit(local) | world._admit(placed))
         compose(found.order, found.parent, found.level_starts[1], world.signature, need, *own, *out)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.batches import Batch, OptionalBatch
 from horizon_ecs.components import Component, fields_of
+from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def _batch(query: Query, component: Component, rows: Rows, writable: bool) -> Ba
     world = query.world
     arrays = {f.name: world.column(component, f.name)[rows] for f in fields_of(component)}
     for f in fields_of(component):
+        arrays[f.name] = understood(arrays[f.name], f)
         arrays[f.name].flags.writeable = writable and not f.fixed
     if component not in query.optional:
         return Batch(component.__name__, fields_of(component), arrays)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from horizon_ecs import arguments
 from horizon_ecs.components import Component, Time, role_of
 from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, DefinitionError
@@ -96,7 +97,7 @@ class World(Saving, Tracking, RelatedEntities):
         self._resources: dict[type, Any] = {}
         self._events: dict[type, EventQueue] = {}
         self._states = States()
-        for state in states:
+        for state in arguments.sequence("states", states, "members, such as [Screen.MENU]"):
             self._states.add(state)
         self.when_moved(self._states.follow)
         self._schedule = Schedule(self, phases, self._states, on_error, n_threads)
@@ -104,8 +105,8 @@ class World(Saving, Tracking, RelatedEntities):
         self._owed_s = 0.0
         self.dropped_ticks = 0
         self.insert(Time(dt=1.0 / self.tick_rate, tick=0, elapsed=0.0))
-        self.register(*kinds)
-        self.track(*track)
+        self.register(*arguments.sequence("kinds", kinds, "kinds, such as [Ship]"))
+        self.track(*arguments.sequence("track", track, "components or kinds, such as [Position]"))
 
     def query(
         self,
@@ -184,8 +185,8 @@ class World(Saving, Tracking, RelatedEntities):
     def events(self, event: type) -> EventBatch:
         """This tick's events of a type, as arrays with a `sender` column: the entity that each comes from, or 0.
 
-        Every sender lives when the tick begins; what one sent that has gone since is dropped. A system of a later phase
-        may find that an earlier one ended it.
+        Every sender lives when the tick begins, and so does whoever is named in an event: what was sent by one that has
+        gone since is dropped, and a name of one is 0. A system of a later phase may find that an earlier one ended it.
         """
         return self._queue(event).batch
 
@@ -200,8 +201,15 @@ class World(Saving, Tracking, RelatedEntities):
         ----------
         event : class decorated with @event
         sender : uint64 or uint64[n]
-            Handles of the entities that they come from.
-        records : structured array[n] of the event's fields
+            Handles of the entities that they come from; 0 for none.
+        records
+            An instance or a sequence of n, a mapping from field to scalar or array[n], or a structured array[n] of the
+            event's own dtype, whose values aren't checked. Entities that they name and that don't live are 0 when the
+            tick begins: who pushes can't know.
+
+        Raises
+        ------
+        ArgumentError
         """
         return self._queue(event).push(sender, records)
 
@@ -240,7 +248,10 @@ class World(Saving, Tracking, RelatedEntities):
             It was called by a system.
         """
         if self._ticking:
-            raise ArgumentError("run_system() was called by a system; systems run by themselves between ticks only")
+            raise ArgumentError(
+                "run_system() was called by a system, or by another thread while this world ticks; systems run by "
+                "themselves between ticks only"
+            )
         self._ticking = self._by_hand = True
         try:
             self._schedule.run_now(system)
@@ -329,7 +340,10 @@ class World(Saving, Tracking, RelatedEntities):
             A system is to run before or after one whose name nobody has; nothing was done.
         """
         if self._ticking:
-            raise ArgumentError("tick() was called by a system; a world ticks one step at a time")
+            raise ArgumentError(
+                "tick() was called by a system, or by another thread while this world ticks; a world ticks one step at "
+                "a time, and belongs to one thread at a time"
+            )
         self._schedule.check()
         started = time.perf_counter_ns()
         self.tick_count += 1

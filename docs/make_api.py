@@ -78,6 +78,19 @@ TOPICS = [
 ]  # fmt: skip
 
 
+# What other modules of ours call and nobody else should.
+INTERNAL = {
+    "World": "settle relate_late freeze_kinds bit arrays_of check_room n_pages_used tick_now",
+    "Query": "asked_of wording masks question fits signature take pages segments segments_in",
+    "Group": "says_nothing",
+    "Emit": "records clear",
+    "Random": "of_system",
+    "Schedule": "add remove enable follow check run run_now",
+    "Subscription": "failed is_over",
+    "Timing": "note",
+}
+
+
 # -- what there is to say ------------------------------------------------------------------------------------------
 
 
@@ -102,7 +115,10 @@ def methods(cls: type) -> list[Method]:
             special = name.startswith("__") and name != "__init__" and bool(getattr(plain, "__doc__", None))
             if not name.startswith("_") or (special and plain.__module__.startswith("horizon_ecs")):
                 found.setdefault(name, plain)
-    return [Method(name, value) for name, value in found.items()]
+    hidden = INTERNAL.get(cls.__name__, "").split()
+    if strange := [name for name in hidden if name not in found]:
+        raise LookupError(f"{cls.__name__} has no {strange}, which INTERNAL lists")
+    return [Method(name, value) for name, value in found.items() if name not in hidden]
 
 
 def public(name: str) -> Any:

@@ -18,6 +18,7 @@ from horizon_ecs.components import nearest
 from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field, attributes, stacked
+from horizon_ecs.notebook import html_table
 from horizon_ecs.systems import storage
 
 PAGE = 1024
@@ -227,3 +228,7 @@ class Columns:
 
     def __repr__(self) -> str:
         return f"Columns of {self._name}: " + ", ".join(f"{n} {a.dtype.name}" for n, a in self._arrays.items())
+
+    def _repr_html_(self) -> str:
+        rows = ((name, array.dtype.name, f"{len(array):,}") for name, array in self._arrays.items())
+        return html_table(f"Columns of {self._name}", ("column", "dtype", "slots"), rows)

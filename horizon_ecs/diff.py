@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.handles import handles_at
+from horizon_ecs.notebook import SHOWN, html_table
 from horizon_ecs.packing import pack
 from horizon_ecs.snapshot_check import unpacked
 
@@ -86,7 +87,26 @@ class Diff:
         for name, (left, right) in self.world.items():
             yield f"  {name}: {_cut(left)} | {_cut(right)}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        if not self:
+            return "Diff(equal)"
+        names = [*self.components, *self.fields, *self.world]
+        more = ", …" if len(names) > _SHOWN else ""
+        return (
+            f"Diff({len(self.only_left)} entities only left, {len(self.only_right)} only right; "
+            f"{len(names)} differ: {', '.join(names[:_SHOWN])}{more})"
+        )
+
+    def _repr_html_(self) -> str:
+        sides = (("entities only here", f"{len(self.only_left):,}", f"{len(self.only_right):,}"),)
+        has = ((name, f"{len(a):,} have it", f"{len(b):,} have it") for name, (a, b) in self.components.items())
+        values = (
+            (f"{name} of {int(handle):#x}", left, right)
+            for name, one in self.fields.items()
+            for handle, left, right in zip(one.handles[:_SHOWN], one.left, one.right, strict=False)
+        )
+        rest = ((name, _cut(left), _cut(right)) for name, (left, right) in self.world.items())
+        return html_table("Diff", ("", "left", "right"), itertools.chain(sides, has, values, rest), SHOWN)
 
 
 def _shown(handles: NDArray[np.uint64]) -> str:

@@ -466,7 +466,8 @@ class Entities:
         additions: list[tuple[Component, NDArray[np.uint32], Any]] = []
         for c, value in _each(component, values):
             slots = self._optional_rows(handles, c)
-            additions.append((c, slots, self._made(c, value, len(slots), None, slots)))
+            if self.bit(c):  # else there are no entities either
+                additions.append((c, slots, self._made(c, value, len(slots), None, slots)))
         for c, slots, made in additions:
             self._put(c, slots, made)
             self.changes.stamp_rows(c, slots)
@@ -477,7 +478,7 @@ class Entities:
         `add`."""
         wanted: list[Any] = list(component) if isinstance(component, list | tuple) else [component]
         for c, slots in [(c, self._optional_rows(handles, c)) for c in wanted]:
-            if is_object(c):
+            if c in self._objects:
                 self._objects[c].drop(slots)
             self._flip(slots, c, False)
 
@@ -499,7 +500,6 @@ class Entities:
                     f"{component.__name__} can't be added to or removed from kind {kind.name!r}, which {what}; "
                     "list it in optional="
                 )
-        self._check_known(component)
         return slots
 
     @overload
@@ -548,6 +548,8 @@ class Entities:
                 raise ArgumentError(f"set() was given no values of {c.__name__}; give some, or an instance of it")
             if not (self.signature[slots] & np.uint64(self.bit(c))).all():
                 raise ArgumentError(f"not all of these entities have {c.__name__}")
+            if not self.bit(c):  # then there are no entities either
+                continue
             if is_object(c):
                 changes.append((c, as_instances(c, value, len(slots))))
             else:

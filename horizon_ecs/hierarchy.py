@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.notebook import SHOWN, html_table
 from horizon_ecs.relations import is_acyclic
 from horizon_ecs.systems import hierarchy as kernels
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from horizon_ecs.links import Links
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hierarchy:
     """A relation in depth order: whoever has it and whoever is a target, parents before children.
 
@@ -42,9 +43,9 @@ class Hierarchy:
     parent: NDArray[np.int32]
     depth: NDArray[np.int32]
     level_starts: NDArray[np.int64]
-    _world: Entities = field(repr=False)
-    _handles: NDArray[np.uint64] = field(repr=False)
-    _is_source: NDArray[np.bool_] = field(repr=False)
+    _world: Entities
+    _handles: NDArray[np.uint64]
+    _is_source: NDArray[np.bool_]
 
     @property
     def parent_slot(self) -> NDArray[np.int64]:
@@ -76,6 +77,12 @@ class Hierarchy:
 
     def __len__(self) -> int:
         return len(self.order)
+
+    def __repr__(self) -> str:
+        return f"Hierarchy({len(self)} entities on {self.n_levels} levels)"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), ("depth", "entities"), enumerate(np.diff(self.level_starts)), SHOWN)
 
 
 def build(world: Entities, links: Links, relation: Component) -> Hierarchy:

@@ -1,15 +1,14 @@
-"""Looking at things: one entity with all its components, and tables for notebooks."""
+"""Looking at things: one entity with all its components."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of, is_object
 from horizon_ecs.fields import attributes, build
+from horizon_ecs.notebook import html_table, shown
 
 if TYPE_CHECKING:
     from horizon_ecs.entities import Entities
@@ -92,20 +91,8 @@ def _describe(component: Component, value: Any) -> list[tuple[str, str, str]]:
         return [(name, field_name, repr(v)) for field_name, v in vars(value).items()]
     if value is True:
         return [(name, "", "")]
-    units = {attribute: columns[0].unit for attribute, columns in attributes(fields_of(component)).items()}
+    first = {attribute: columns[0] for attribute, columns in attributes(fields_of(component)).items()}
     return [
-        (name, attribute, f"{_short(getattr(value, attribute))} {unit}".rstrip()) for attribute, unit in units.items()
+        (name, attribute, f"{shown(getattr(value, attribute), of)} {of.unit}".rstrip())
+        for attribute, of in first.items()
     ]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"({', '.join(f'{v:g}' for v in value)})" if hasattr(value, "_numbers") else str(value)
-
-
-def html_table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as HTML, its texts escaped: for notebooks."""
-    top = "".join(f"<th>{html.escape(h)}</th>" for h in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row) + "</tr>" for row in rows)
-    return f"<table><caption>{html.escape(title)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

@@ -54,6 +54,9 @@ class Query(Matching):
     def __repr__(self) -> str:
         return f"Query({self.wording}: {len(self)} entities)"
 
+    def _repr_html_(self) -> str:
+        return tables.to_html(self)
+
     # -- entities ----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -240,19 +243,18 @@ class Query(Matching):
         return tables.named(self, name)
 
     def arrays(self, component: Component) -> NDArray[Any]:
-        """The values of a component whose fields are all of one dtype, as an array [n, fields] of that dtype, a copy; a
-        masked one where the component is optional. Raises ArgumentError."""
+        """A component's values as an array [n, fields], a copy; a masked one where the component is optional.
+
+        Its fields must be numbers of one kind: whole ones, unsigned ones or floats. Raises ArgumentError.
+        """
         fields = fields_of(component_type(component))
         if not fields:
             raise ArgumentError(f"{component.__name__} has no fields that would make an array")
-        if len({f.dtype for f in fields}) > 1:
-            found, first = (
-                ", ".join(f"{f.name} {f.dtype.name}" for f in fields),
-                f"{component.__name__}.{fields[0].name}",
-            )
+        if len({f.dtype.kind for f in fields}) > 1:
+            found = ", ".join(f"{f.name} {f.dtype.name}" for f in fields)
             raise ArgumentError(
-                f"the fields of {component.__name__} are of several dtypes ({found}), which one array would mix; "
-                f"take query[{first!r}], or query.to_records()"
+                f"{component.__name__} has {found}, which one array would mix; take "
+                f"query['{component.__name__}.{fields[0].name}'], or query.to_records()"
             )
         stack = np.ma.stack if component in self.optional else np.stack
         out: NDArray[Any] = stack([tables.values_of(self, component, f) for f in fields], axis=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.columns import PAGE, resident_bytes
-from horizon_ecs.inspection import html_table
+from horizon_ecs.notebook import html_table
 
 if TYPE_CHECKING:
     from horizon_ecs.declare import System

@@ -18,6 +18,7 @@ from horizon_ecs.components import Component, fields_of, nearest
 from horizon_ecs.enums import understood
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.fields import Field
+from horizon_ecs.notebook import SHOWN, html_table, shown
 
 if TYPE_CHECKING:
     from horizon_ecs.query import Query
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FRAMES = ("pandas", "polars")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Groups:
     """Entities by a value, as `Query.group_by` finds them; iterating gives each value and the handles of its group.
 
@@ -50,6 +51,12 @@ class Groups:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"Groups({len(self)} groups of {len(self.handles)} entities)"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), ("value", "entities"), zip(self.values, self.sizes, strict=True), SHOWN)
 
     def __iter__(self) -> Iterator[tuple[Any, NDArray[np.uint64]]]:
         for i, value in enumerate(self.values.tolist()):
@@ -97,6 +104,18 @@ def named(query: Query, name: str) -> NDArray[Any]:
     if np.ma.isMaskedArray(values):
         return np.ma.masked_array(understood(values.data, field), values.mask, fill_value=values.fill_value)
     return understood(values, field)
+
+
+def to_html(query: Query) -> str:
+    """The first entities of a query, with their values, for notebooks."""
+    world, slots = query.world, query.slots[: SHOWN + 1]
+    has = {c: world.signature[slots] & np.uint64(world.bit(c)) != 0 for c in query.components + query.optional}
+    columns = [[f"{handle:#x}" for handle in world.handles_of(slots).tolist()]]
+    for _, c, f in table_fields(query):
+        values = world.column(c, f.name)[slots]
+        columns.append([shown(f.from_number(v), f) if there else "" for v, there in zip(values, has[c], strict=True)])
+    head = ["handle", *(name for name, _, _ in table_fields(query))]
+    return html_table(repr(query), head, zip(*columns, strict=True), SHOWN)
 
 
 def to_dict(query: Query) -> dict[str, NDArray[Any]]:

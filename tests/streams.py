@@ -217,10 +217,11 @@ class Stage:
 
     def _change_others(self, slots: Any) -> None:
         """Other fields: small steps often, any bits now and then, but never at birth: what isn't finite keeps what it was."""
-        old = slots[self.world.born[slots] <= self.world.tick_count]
+        old, known = slots[self.world.born[slots] <= self.world.tick_count], self.world.components
         for component in (Heading, Hull, Limbs, Cargo):
             for f in hz.components.fields_of(component):
-                column = self.world.column(component, f.name)
+                there = component in known  # numbers are drawn in any case
+                column = self.world.column(component, f.name) if there else np.zeros(self.world.n_slots, f.dtype)
                 for slot in slots[self.rng.random(len(slots)) < 0.1].tolist():
                     with np.errstate(all="ignore"):
                         column[slot] += np.array(self.rng.randint(-2, 3)).astype(f.dtype)

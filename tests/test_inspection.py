@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 
+import numpy as np
 import pytest
 
 import horizon_ecs as hz
@@ -84,3 +85,62 @@ def test_worlds_and_their_counts_are_tables_in_notebooks():
     world = hz.World(capacity=64)
     world.spawn(Ship, 3)
     assert "<td>Ship</td><td>3 entities</td>" in world._repr_html_()
+
+
+def test_references_are_shown_as_handles():
+    @hz.component
+    class Aim:
+        at: hz.Entity = 0
+
+    gun = hz.Kind("Gun", Aim)
+    world = hz.World(capacity=64)
+    one = world.spawn(gun)[0]
+    two = world.spawn(gun, Aim(int(one)))[0]
+    assert str(world.inspect(two)).endswith(f"Aim.at  {int(one):#x}")
+    assert str(world.inspect(one)).endswith("Aim.at  0")
+    assert f"<td>{int(one):#x}</td></tr></tbody>" in world.query(Aim)._repr_html_()
+
+
+def test_what_is_found_shows_itself_in_short():
+    world = hz.World(capacity=64)
+    things = world.spawn(Thing, 30, State={"mode": [0, 1] * 15}, Health=np.ma.array(range(30), mask=[1, 0] * 15))
+    query = world.query(State, optional=[Health])
+    table = query._repr_html_()
+    assert table.count("<tr>") == 1 + 20 + 1
+    assert "<th>handle</th><th>State.mode</th>" in table
+    assert (
+        f"<tr><td>{int(things[1]):#x}</td><td>Mode.RUN</td><td>0</td><td>0</td><td>0</td><td>20</td><td>1</td></tr>"
+        in table
+    )
+    assert (
+        f"<tr><td>{int(things[0]):#x}</td><td>Mode.IDLE</td><td>0</td><td>0</td><td>0</td><td>20</td><td></td></tr>"
+        in table
+    )
+    assert world.query(Position)._repr_html_().endswith("<tbody></tbody></table>")
+    groups = query.group_by("State.mode")
+    assert repr(groups) == "Groups(2 groups of 30 entities)"
+    assert "<tr><td>1</td><td>15</td></tr>" in groups._repr_html_()
+    assert query.group_by("Health.hp")._repr_html_().endswith("</tr></tbody></table>")
+    assert "<td>where.y</td><td>float32</td>" in world[State]._repr_html_()
+
+
+def test_differences_and_hierarchies_show_themselves_in_short():
+    crew = hz.Kind("Crew", Health, optional=[hz.Parent, Frozen])
+    world = hz.World(capacity=64, kinds=[crew])
+    other = world.clone()
+    assert repr(world.diff(other)) == "Diff(equal)"
+    members = world.spawn(crew, 30)
+    world.relate(members[1:], hz.Parent, members[0])
+    other.copy_from(world)
+    other.set(members, Health(3))
+    other.add(members[0], Frozen)
+    other.despawn(members[1])
+    found = world.diff(other)
+    assert repr(found) == "Diff(1 entities only left, 0 only right; 2 differ: Frozen, Health.hp)"
+    table = found._repr_html_()
+    assert "<tr><td>entities only here</td><td>1</td><td>0</td></tr>" in table
+    assert f"<tr><td>Health.hp of {int(members[0]):#x}</td><td>100</td><td>3</td></tr>" in table
+    assert table.count("Health.hp of") == 5
+    tree = world.hierarchy()
+    assert repr(tree) == "Hierarchy(30 entities on 2 levels)"
+    assert "<tr><td>0</td><td>1</td></tr><tr><td>1</td><td>29</td></tr>" in tree._repr_html_()

@@ -193,7 +193,7 @@ class Loose:
 
 def odd_gravity() -> Gravity:
     gravity = Gravity()
-    gravity.extra = 3
+    vars(gravity)["extra"] = 3
     return gravity
 
 

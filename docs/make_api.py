@@ -80,7 +80,7 @@ TOPICS = [
 
 # What other modules of ours call and nobody else should.
 INTERNAL = {
-    "World": "settle relate_late freeze_kinds bit arrays_of check_room n_pages_used tick_now",
+    "World": "settle relate_late freeze_kinds bit arrays_of n_pages_used tick_now",
     "Query": "asked_of wording masks question fits signature take pages segments segments_in",
     "Group": "says_nothing",
     "Emit": "records clear",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.births import check_room
 from horizon_ecs.components import Component, fields_of, is_object
 from horizon_ecs.fields import flatten
 from horizon_ecs.handles import as_handles
@@ -107,7 +108,7 @@ class Wanted:
                 _check_values(component, given, n_given)
         if wanted:
             ending = [handles for operation, _, _, handles in self.changes if operation == DESPAWN]
-            world.check_room(wanted, np.concatenate(ending) if ending else None)
+            check_room(world, wanted, np.concatenate(ending) if ending else None)
 
 
 def rounds(handle: NDArray[Any], site: NDArray[Any]) -> list[NDArray[np.intp]]:

@@ -78,8 +78,8 @@ class Commands:
         kind : Kind
         *parts
             Component instances: `cmd.spawn(Bullet, Position(1.0, 2.0))`. What isn't given has its default; optional
-            components are added. In a columns system a number of entities may come first, and the instances' fields may
-            be arrays of so many.
+            components are added. In a columns system a number of entities may come first, the instances' fields may be
+            arrays of so many, and a class stands for its defaults.
         **values
             As for `World.spawn`, in columns systems: `cmd.spawn(Bullet, n, Position=array)`.
 

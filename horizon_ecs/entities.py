@@ -7,25 +7,26 @@ entity is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs import arguments, kernel
+from horizon_ecs.births import check_room, gifts
 from horizon_ecs.changes import Changes
 from horizon_ecs.columns import PAGE, Columns, reserve, round_up, write_rows
 from horizon_ecs.compaction import SlotMap
 from horizon_ecs.components import Component, component_type, fields_of, is_component, is_object, nearest
 from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, StaleHandleError
 from horizon_ecs.fields import build, flatten
-from horizon_ecs.handles import Handles, as_handles, slots_in
+from horizon_ecs.handles import Handles, as_handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.objects import ObjectColumn, as_instances
 from horizon_ecs.references import References
 from horizon_ecs.systems import storage
-from horizon_ecs.values import as_columns, by_component, parts_by_name, who_has
+from horizon_ecs.values import as_columns, by_component, parts_by_name
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -241,15 +242,16 @@ class Entities:
         StaleHandleError
             A value refers to an entity that doesn't live; nothing was done.
         """
-        if is_component(n if isinstance(n, type) else type(n)):
+        if n is not None and not isinstance(n, int) and is_component(n if isinstance(n, type) else type(n)):
             n, parts = None, (n, *parts)
         values = parts_by_name(parts, values) if parts else values
         if records is not None:
             n = by_component(records, values, n)
         n = arguments.whole_count("n", 1 if n is None else n, "entities")
         self.register(kind)
-        columns, instances, bits, partly = self._prepare(kind, values, n)
-        self.check_room({kind: n})
+        given = list(gifts(self, kind, values, n))
+        check_room(self, {kind: n})
+        bits = int(storage.LIVE_BIT) | sum(self.bit(c) for c, who, _ in given if who is None)
         number = self.kinds.index(kind)
         slots, handles = np.zeros(n, np.uint32), np.zeros(n, np.uint64)
         if n:
@@ -258,68 +260,13 @@ class Entities:
                 self._first_free, self.signature, self.generation, self.born, slots, handles
             )  # fmt: skip
             self._n_live += n
-            self._write(slots, columns, together)
-            for c, made in instances:
-                self._objects[c].write(slots, made)
-            for c, who, made in partly:
-                self._put(c, slots[who], made)
-                self._flip(slots[who], c, True)
+            for c, who, made in given:
+                if who is None:
+                    self._put(c, slots, made, together)
+                else:
+                    self._put(c, slots[who], made)
+                    self._flip(slots[who], c, True)
         return handles
-
-    def check_room(self, wanted: Mapping[Kind, int], ending: NDArray[np.uint64] | None = None) -> None:
-        """Refuse so many more of some registered kinds where they have no room, once some entities have ended. Raises
-        CapacityError."""
-        live, page_kind, left = self.page_live, self.page_kind, self.capacity - self._n_live
-        if ending is not None:
-            slots = slots_in(np.unique(ending[self.alive(ending)]))
-            live = live - np.bincount(slots // PAGE, minlength=len(live)).astype(np.int32)
-            page_kind, left = np.where(live == 0, np.int16(storage.FREE_PAGE), page_kind), left + len(slots)
-        n = sum(wanted.values())
-        if n > left:
-            raise CapacityError(
-                f"{n} more entities exceed the world's capacity of {self.capacity}, which leaves {left}"
-            )
-        n_free = free = int((page_kind == storage.FREE_PAGE).sum())
-        for kind, more in wanted.items():
-            own = storage.room(self.kinds.index(kind), page_kind, live) - n_free * PAGE
-            free -= max(0, -(-(more - own) // PAGE))
-            if free < 0:
-                raise CapacityError(
-                    f"no room for {more} more of kind {kind.name!r}: the world's capacity of {self.capacity} leaves "
-                    f"{left}, but other kinds own the free slots' pages; compact() would free some"
-                )
-
-    def _prepare(
-        self, kind: Kind, values: dict[str, Any], n: int
-    ) -> tuple[list[Write], list[tuple[Component, list[Any]]], int, list[tuple[Component, NDArray[np.bool_], Any]]]:
-        """Columns with what is to be written in them, instances of object components, and the signature of new
-        entities; and components that only some of them have, who these are, and what is to be written for them."""
-        named = {c.__name__: c for c in kind.components + kind.optional}
-        for name in values:
-            if name not in named:
-                raise ArgumentError(
-                    f"kind {kind.name!r} has no component {name!r}; it has {list(named)}{nearest(name, named)}"
-                )
-        bits = int(storage.LIVE_BIT)
-        writes: list[Write] = []
-        instances: list[tuple[Component, list[Any]]] = []
-        partly: list[tuple[Component, NDArray[np.bool_], Any]] = []
-        for name, c in named.items():
-            value, default, is_optional = values.get(name), kind.defaults.get(c), c in kind.optional
-            if is_optional and name not in values and c not in kind.defaults:
-                continue
-            who, value = who_has(c, value, n) if is_optional or not fields_of(c) else (None, value)
-            if who is not None:
-                if not is_optional:
-                    raise ArgumentError(f"every entity of kind {kind.name!r} has {name}; give it to all")
-                partly.append((c, who, self._made(c, value, int(who.sum()), default)))
-                continue
-            bits |= self.bit(c)
-            if is_object(c):
-                instances.append((c, as_instances(c, default if value is None else value, n)))
-            elif fields_of(c) or value is not None:
-                writes += self._writes(c, value, n, default)
-        return writes, instances, bits, partly
 
     def _made(
         self, c: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None
@@ -327,14 +274,14 @@ class Entities:
         """What `_put` puts into rows of a component: instances, or what is to be written in its columns."""
         if is_object(c):
             return as_instances(c, default if value is None else value, n)
-        return self._writes(c, value, n, default, slots)
+        return self._writes(c, value, n, default, slots) if fields_of(c) or value is not None else []
 
-    def _put(self, c: Component, slots: NDArray[np.uint32], made: list[Any]) -> None:
-        """Write into rows of a component what was made for them."""
+    def _put(self, c: Component, slots: NDArray[np.uint32], made: list[Any], together: bool = False) -> None:
+        """Write into rows of a component what was made for them; `together` tells that they are neighbours."""
         if is_object(c):
             self._objects[c].write(slots, made)
         else:
-            self._write(slots, made)
+            self._write(slots, made, together)
 
     def _writes(
         self, component: Component, value: Any, n: int, default: Any = None, slots: NDArray[np.uint32] | None = None

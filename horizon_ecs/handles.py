@@ -21,6 +21,7 @@ class HasHandles(Protocol):
         """uint64[n]."""
 
 
+_PLAIN = np.ndarray, np.generic, int, list, tuple
 _SWAPPED = "; were arguments swapped? Handles come first"
 
 Handles: TypeAlias = ArrayLike | HasHandles
@@ -30,7 +31,7 @@ Handles: TypeAlias = ArrayLike | HasHandles
 def as_handles(handles: Handles) -> NDArray[np.uint64]:
     """Handles as uint64[n]; of a query those that it finds. Raises ArgumentError."""
     given = getattr(handles, "handles", handles)
-    if not isinstance(given, Sequence | np.ndarray | int | np.generic) and not hasattr(given, "__array__"):
+    if not isinstance(given, _PLAIN) and not isinstance(given, Sequence) and not hasattr(given, "__array__"):
         raise ArgumentError(f"handles must be whole numbers, an array of them or a query, not {given!r}{_SWAPPED}")
     array = as_whole(given)
     if array.size == 0:
@@ -38,7 +39,7 @@ def as_handles(handles: Handles) -> NDArray[np.uint64]:
     if array.dtype.kind not in "iu" or array.ndim > 1:
         came = repr(given) if array.ndim == 0 else f"{array.dtype.name} of shape {array.shape}"
         raise ArgumentError(f"handles must be whole numbers in at most one dimension, not {came}")
-    if np.ma.getmaskarray(given).any() if np.ma.isMaskedArray(given) else False:
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise ArgumentError("some of these handles are masked; give those that aren't: handles.compressed()")
     return np.ascontiguousarray(np.atleast_1d(array), dtype=np.uint64)
 

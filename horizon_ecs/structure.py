@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs import arguments
+from horizon_ecs.births import check_room
 from horizon_ecs.columns import PAGE
 from horizon_ecs.compaction import SlotMap, move, plan, plan_order
 from horizon_ecs.components import Component, Name, is_object
@@ -47,9 +49,8 @@ class Structure(Entities):
         StaleHandleError, ArgumentError, CapacityError
             Nothing was done.
         """
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
-            raise ArgumentError(f"n must be a whole number of copies, not {n!r}")
-        return self._copy_rows(self, np.repeat(self.slots_of(handles), n), values)
+        copies = np.repeat(self.slots_of(handles), arguments.whole_count("n", n, "copies"))
+        return self._copy_rows(self, copies, values)
 
     def spawn_from(self, other: Structure, handles: Handles) -> SlotMap:
         """Bring copies of another world's entities to life.
@@ -78,7 +79,7 @@ class Structure(Entities):
         numbers = source.page_kind[slots // PAGE]
         kinds = [source.kinds[number] for number in np.unique(numbers)]
         self.register(*kinds)
-        self.check_room({kind: int((numbers == source.kinds.index(kind)).sum()) for kind in kinds})
+        check_room(self, {kind: int((numbers == source.kinds.index(kind)).sum()) for kind in kinds})
         out = np.zeros(len(slots), np.uint64)
         for kind in kinds:
             chosen = np.flatnonzero(numbers == source.kinds.index(kind))

@@ -145,7 +145,8 @@ def as_columns(component: Component, value: Any, n: int) -> dict[str, Any]:
     fields = fields_of(component)
     if not fields:
         raise ArgumentError(f"{component.__name__} is a tag: it takes no values")
-    if any(np.ma.is_masked(v) for v in (value.values() if isinstance(value, Mapping) else [value])):
+    given = value.values() if isinstance(value, Mapping) else (value,)
+    if any(isinstance(v, np.ma.MaskedArray) and np.ma.is_masked(v) for v in given):
         raise ArgumentError(f"{component.__name__} has no value where the array is masked; everybody needs one here")
     if isinstance(value, component):
         value = flatten(value, fields)

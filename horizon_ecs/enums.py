@@ -24,6 +24,9 @@ class EnumArray(np.ndarray[Any, Any]):
         found = getattr(ufunc, method)(*map(_plain, inputs), **options)
         return found if out is None else out[0] if len(out) == 1 else out
 
+    def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
+        return function(*_plain(inputs), **{name: _plain(value) for name, value in options.items()})
+
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(index, _plain(value))
 
@@ -40,8 +43,10 @@ def _plain(value: Any) -> Any:
         return value.view(np.ndarray)
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, list | tuple | np.ndarray) and (array := np.asarray(value)).dtype == object:
-        return np.array([getattr(v, "value", v) for v in array.flat]).reshape(array.shape)
+    if isinstance(value, list | tuple):
+        return type(value)([_plain(v) for v in value])
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return np.array([_plain(v) for v in value.flat]).reshape(value.shape)
     return value
 
 

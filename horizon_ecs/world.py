@@ -100,6 +100,7 @@ class World(Saving, Tracking, RelatedEntities):
         for state in arguments.sequence("states", states, "members, such as [Screen.MENU]"):
             self._states.add(state)
         self.when_moved(self._states.follow)
+        phases = arguments.sequence("phases", phases, "names, such as ['simulate', 'react']")
         self._schedule = Schedule(self, phases, self._states, on_error, n_threads)
         self.changes.on_error = on_error
         self._owed_s = 0.0

@@ -39,6 +39,7 @@ def world() -> hz.World:
         (lambda w: w.despawn(1.5), "handles .*not 1.5"),
         (lambda w: w.alive(np.ma.array([1, 2], mask=[0, 1])), "some of these handles are masked"),
         (lambda w: hz.World(kinds=Ship), r"kinds is a list of kinds, such as \[Ship\], not Kind\('Ship'"),
+        (lambda w: hz.World(phases="simulate"), "phases is a list of names"),
         (lambda w: hz.World(track=Position), "track is a list of components or kinds"),
         (lambda w: hz.World(states=Screen.MENU), r"states is a list of members, such as \[Screen.MENU\]"),
         (lambda w: hz.World.load("none", kinds=[Ship], states=[Screen]), "did you mean Screen.MENU"),

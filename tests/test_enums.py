@@ -56,6 +56,10 @@ def test_members_are_compared_with(world):
     assert (stance == [Stance.IDLE, Stance.IDLE, Stance.ATTACK, Stance.ATTACK]).tolist() == [True, False, True, False]
     assert (world.query(Mind)["Mind.stance"] == Stance.GUARD).tolist() == expected
     assert (world.query(optional=[Mind])["Mind.stance"] == Stance.GUARD).tolist() == expected
+    assert np.isin(stance, [Stance.IDLE, Stance.ATTACK]).tolist() == [not e for e in expected]
+    assert np.where(expected, stance, Stance.ATTACK).tolist() == [2, 1, 2, 1]
+    assert np.concatenate([stance, stance], dtype=np.int64).tolist() == NUMBERS * 2
+    assert np.take(stance, [1], out=np.zeros(1, np.uint8)).tolist() == [1]
     assert type(world[Mind].can) is np.ndarray
     assert (world[Mind].can[:4] == Can.WALK).all()
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import Component, fields_of, role_of
-from horizon_ecs.entities import DEAD, Entities
+from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.parts import n_pages_touched, rng_state
 from horizon_ecs.query import Query
+from horizon_ecs.slots import DEAD
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:

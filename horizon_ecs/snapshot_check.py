@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
-from horizon_ecs.entities import DEAD, MAX_CAPACITY
 from horizon_ecs.errors import SnapshotError
+from horizon_ecs.slots import DEAD, MAX_CAPACITY
 from horizon_ecs.systems import storage
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from horizon_ecs.columns import PAGE
 from horizon_ecs.compaction import SlotMap, move, plan, plan_order
 from horizon_ecs.components import Component, Name, is_object
 from horizon_ecs.describe import describe_world, hash_of
-from horizon_ecs.entities import DEAD, Entities
+from horizon_ecs.entities import Entities
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.handles import Handles
 from horizon_ecs.inspection import Inspection, inspect_entity
 from horizon_ecs.kinds import Kind
+from horizon_ecs.slots import DEAD
 from horizon_ecs.systems import storage
 from horizon_ecs.validation import validate
 from horizon_ecs.values import rows_of

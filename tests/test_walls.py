@@ -89,6 +89,7 @@ def test_the_core_does_not_know_the_network(path):
     core = (
         "world",
         "entities",
+        "slots",
         "components",
         "columns",
         "query",

@@ -139,7 +139,7 @@ class Tables:
     carrier : uint8[K, G, 256]       by mask: the lowest of them that is followed, or 255
     n_groups : int64[K]
     n_fields : int64[K, G]
-    order : uint8[K, C, G, 4]        predictor
+    order : uint8[K, C, G, 4]        predictor: 3 toggled bits, 2 linear, 1 previous value, 0 none
     scale : float64[K, C, G, 4]      world units a step
     track : int32[K, C, G, 4]        index into `tracks`
     tracks : list of (component, field, codec, scale): what is quantised once a tick
@@ -171,7 +171,8 @@ class Tables:
     @property
     def depth(self) -> int:
         """Rows of history that every predictor together needs, a power of two."""
-        reach = int((self.order.max(axis=(2, 3), initial=0).astype(np.int64) * self.period).max(initial=1))
+        periods = np.array([0, 1, 2, 1])[self.order]  # back to the oldest value that a predictor looks at
+        reach = int((periods.max(axis=(2, 3), initial=0) * self.period).max(initial=1))
         return 1 << reach.bit_length()
 
     def due_groups(self) -> NDArray[np.uint8]:
@@ -237,7 +238,7 @@ def _check(schema: Mapping[str, Any]) -> None:
                 listed = sum(1 << c for c, params in enumerate(field["params"]) if params is not None)
                 sound = sound and listed == group["channels"] and field["codec"] in ("quantised", "integer", "bits")
                 sound = sound and all(
-                    p[0] in (0, 1, 2) and 0 < p[1] < math.inf for p in field["params"] if p is not None
+                    p[0] in (0, 1, 2, 3) and 0 < p[1] < math.inf for p in field["params"] if p is not None
                 )
                 names += [group["component"], field["name"], field["type"]]
     if not sound or not all(isinstance(name, str) for name in names):

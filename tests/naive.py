@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.naive_wire import Client, Entry, Malformed, Reader, Writer, apply_frame, wrap, zz
+from tests.naive_wire import Client, Entry, Malformed, Reader, Writer, apply_frame, unzz, wrap, zz
 
-__all__ = ["Client", "Entry", "Malformed", "Reader", "Writer", "apply_frame", "wrap", "zz"]
+__all__ = ["Client", "Entry", "Malformed", "Reader", "Writer", "apply_frame", "unzz", "wrap", "zz"]
 
 PAGE = 1024
 
@@ -513,7 +513,7 @@ def follow_entities(entity: Sequence[int], positions: list[Any], where: dict[int
 
 def residual(order: int, now: int, before: int, difference: int) -> int:
     """What a predictor missed, given the value before and its last difference."""
-    return wrap(now - (0, before, before + difference)[order])
+    return unzz((now ^ before) & 0xFFFFFFFF) if order == 3 else wrap(now - (0, before, before + difference)[order])
 
 
 def rice_length(value: int, k: int) -> int:

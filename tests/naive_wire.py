@@ -310,6 +310,8 @@ def _predict(entry: Entry, j: int, orders: list[int], residuals: list[int] | Non
             entry.q[j][f] = wrap(entry.q[j][f] + entry.d[j][f])
         elif order == 1:
             entry.q[j][f] = wrap(entry.q[j][f] + r)
+        elif order == 3:
+            entry.q[j][f] = wrap(entry.q[j][f] ^ zz(r))
         else:
             entry.q[j][f] = wrap(r)
     return entry.q[j] != before

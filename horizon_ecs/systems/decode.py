@@ -22,6 +22,7 @@ from horizon_ecs.systems.bits import (
     get_wide,
     index_bits,
     unzigzag,
+    zigzag,
 )
 from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
 from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
@@ -176,6 +177,8 @@ def _get_record(data, reader, i, kind, c, j, q, d, n_fields, order, rice, parame
             q[i, j, f] = np.int32(before + d[i, j, f])
         elif order[kind, c, j, f] == 1:
             q[i, j, f] = np.int32(before + r)
+        elif order[kind, c, j, f] == 3:
+            q[i, j, f] = before ^ np.int32(zigzag(r))
         else:
             q[i, j, f] = r
         moved |= q[i, j, f] != before

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper, kernel
-from horizon_ecs.systems.bits import CODE_BITS, LENGTH_MASK, LENGTH_SHIFT, MAX_UNARY, zigzag
+from horizon_ecs.systems.bits import CODE_BITS, LENGTH_MASK, LENGTH_SHIFT, MAX_UNARY, unzigzag, zigzag
 
 PAGE = 1024
 DEAD = np.uint32(0xFFFFFFFF)
@@ -45,6 +45,7 @@ def residual(history, track, order, slot, tick, period, born, depth):
 
     Before its birth an entity is taken to have stood where it was born. Without a predictor (order 0) the history
     doesn't reach the baseline: whether such a value moved is told by when it changed last (see `_moved_lately`).
+    Bits that toggle (order 3) are told unfolded, so that zigzag gives them back.
     """
     first = np.int64(born)
     now = history[history_row(track, tick, depth), slot]
@@ -53,6 +54,8 @@ def residual(history, track, order, slot, tick, period, born, depth):
     before = history[history_row(track, max(tick - period, first), depth), slot]
     if order == 1:
         return np.int32(now - before), now != before
+    if order == 3:
+        return unzigzag(now ^ before), now != before
     earlier = history[history_row(track, max(tick - 2 * period, first), depth), slot]
     return np.int32(now - np.int32(before) - np.int32(before - earlier)), now != before
 
@@ -94,6 +97,10 @@ def _old_page(history, changed, tracks, orders, ks, n_fields, first, tick, perio
             for i in range(PAGE):
                 a, b = now[i], before[i]
                 _accumulate(np.int32(a - b), a != b, k, i, code, length, flags)
+        elif orders[f] == 3:
+            for i in range(PAGE):
+                a, b = now[i], before[i]
+                _accumulate(unzigzag(a ^ b), a != b, k, i, code, length, flags)
         else:
             for i in range(PAGE):
                 moved = _moved_lately(changed, tracks[f], first + i, tick, period)
@@ -176,7 +183,7 @@ def encode_records(
     history : int32[n_tracks * depth, stride] in   quantised values; `depth` is a power of two
     changed : uint32[n_tracks, stride]        in   last tick of any change, of tracks without a predictor
     track : int32[n_kinds, C, G, 4]           in   track of each field
-    order : uint8[n_kinds, C, G, 4]           in   predictor: 2 linear, 1 previous value, 0 none
+    order : uint8[n_kinds, C, G, 4]           in   predictor: 3 toggled bits, 2 linear, 1 previous value, 0 none
     rice : uint8[n_kinds, C, G, 4]            in   Rice parameters
     period : int64[n_kinds, C]                in   ticks
     n_fields : int64[n_kinds, G]              in

@@ -378,11 +378,13 @@ export class Replica extends Table {
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
       const before = this.q[at + f];
-      const r = present ? unzigzag(reader.rice(this.parameters[parameter + f])) : 0;
+      const code = present ? reader.rice(this.parameters[parameter + f]) : 0;
+      const r = unzigzag(code);
       const order = layout.order[parameter + f];
       // The arrays' own 32 bits wrap every sum.
       if (order === 2) this.q[at + f] += this.d[at + f] += r;
       else if (order === 1) this.q[at + f] += r;
+      else if (order === 3) this.q[at + f] ^= code;
       else this.q[at + f] = r;
       moved |= this.q[at + f] ^ before;
     }

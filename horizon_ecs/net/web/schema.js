@@ -187,7 +187,7 @@ function checkGroup(group, name, channels) {
         require(channels[c] !== null, `${path} travels on channel ${c}, which ${name} lacks`);
         require(Array.isArray(params[c]), `${path} has no params for channel ${c}`);
       }
-      if (params[c] !== null) requireInteger(params[c]?.[0], 0, 2, `order of ${path}`);
+      if (params[c] !== null) requireInteger(params[c]?.[0], 0, 3, `order of ${path}`);
     }
   }
 }

@@ -176,6 +176,23 @@ prefetch = _prefetch if jit_enabled() else _prefetch_nothing
 """`prefetch(array, i)` in a kernel: bring the line of a contiguous array's i-th element, in memory order, nearer."""
 
 
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+def _bit_length(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], cgutils.false_bit)
+        return builder.sub(zeros.type(64), zeros)
+
+    return numba.types.uint64(numba.types.uint64), generate
+
+
+def _plain_bit_length(value: np.uint64) -> np.uint64:
+    return np.uint64(int(value).bit_length())
+
+
+bit_length = _bit_length if jit_enabled() else _plain_bit_length
+"""`bit_length(value)` in a kernel: how many bits a uint64 needs, 0 for 0, as uint64."""
+
+
 def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a kernel: a function over arrays, compiled for exactly these signatures by `warm_up`.
 

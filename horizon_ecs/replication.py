@@ -160,6 +160,8 @@ class Replicator:
         n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
         self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed, len(world.page_kind))
+        self._gone = np.zeros(world.n_slots // 8, np.uint8)
+        self._pages_seen = 0
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
         self._max_silence = min(MAX_SILENCE_TICKS, max(1, round(world.tick_rate)))
         self._entry_bits = self._most_bits_an_entry()
@@ -365,7 +367,7 @@ class Replicator:
             )  # fmt: skip
 
         def fill(part: int, thread: int) -> None:
-            grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.x, g.y, g.z)
+            grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.position)
 
         self._crew.run(count, n_parts)
         grid.place_cells(counts, g.cell_start)
@@ -416,6 +418,7 @@ class Replicator:
         observers.order_by_tile(
             table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
         )
+        self._mark_gone(tick)
         words = self._room(tick, n + n_parts)
         region = np.linspace(0, len(words), n_parts + 1).astype(np.int64)
         self._scratch.tally[:] = 0
@@ -427,6 +430,15 @@ class Replicator:
         start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
         self._count(n, payload, stop)
         return Frames(tick, table.served[:n][sent], start, payload, stop, words.data.cast("B"))
+
+    def _mark_gone(self, tick: int) -> None:
+        """Which slots may have lost their entity since any list was last looked at."""
+        table, world = self._table, self.world
+        # A page that lost its last entity isn't used any more, and must be looked at nevertheless.
+        self._pages_seen = max(self._pages_seen, world.n_pages_used)
+        oldest = observers.oldest_evaluation(table.n_used, table.status, table.n_followed, table.evaluated_tick, tick)
+        if world.structure_tick > oldest:
+            observers.mark_gone(world.born[: self._pages_seen * quantise.PAGE], oldest, self._gone)
 
     def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
         """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
@@ -461,9 +473,9 @@ class Replicator:
             tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups,
             tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,
             int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,
-            world.generation, world.structure_tick, self._max_silence, tables.bits,
-            g.inverse_size, g.shape, g.cell_start, g.slot, g.x, g.y, g.z,
-            s.near_slot, s.near_sq, s.inside, s.held, s.used, s.where, s.stamp, s.first_of_kind, s.picked, s.place,
+            world.generation, world.structure_tick, self._max_silence, self._gone, tables.bits,
+            g.inverse_size, g.shape, g.cell_start, g.slot, g.position,
+            s.near_slot, s.near_sq, s.inside, s.held, s.known, s.where, s.stamp, s.first_of_kind, s.picked, s.place,
             s.leaves, s.moves, s.due_index, s.entry_groups, s.counters, s.absolute, s.record, s.source, s.reference,
             s.tokens, s.followed, words, words.view(np.uint8), region, self._entry_bits, table.span, s.tally
         )  # fmt: skip

@@ -271,12 +271,9 @@ def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any,
                n_parts: int, tick: int = 1) -> tuple[Any, Any, Any]:  # fmt: skip
     """Where each cell begins, and its items: slots, and positions as float32[3, n]."""
     n_cells = sum(1 << (w + h) for _, w, h in shape)
-    start, slot, cell_of = (
-        np.zeros(n_cells + 1, np.int32),
-        np.zeros(len(born), np.uint32),
-        np.zeros(len(born), np.int32),
-    )
-    sorted_position = np.zeros((3, len(born)), np.float32)
+    start, cell_of = np.zeros(n_cells + 1, np.int32), np.zeros(len(born), np.int32)
+    item = np.zeros((len(born), 4), np.uint32)
+    place = item.view(np.float32)
     shares, counts = np.array_split(np.array(pages, np.uint32), n_parts), np.zeros((n_parts, n_cells), np.int32)
     for share, count in zip(shares, counts, strict=True):
         grid.count_cells(
@@ -285,8 +282,8 @@ def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any,
         )  # fmt: skip
     grid.place_cells(counts, start)
     for share, cursor in zip(shares, counts, strict=True):
-        grid.fill_cells(share, *position, cell_of, cursor, slot, *sorted_position)
-    return start, slot[: start[-1]], sorted_position[:, : start[-1]]
+        grid.fill_cells(share, *position, cell_of, cursor, item, place)
+    return start, item[: start[-1], 3], place[: start[-1], :3].T
 
 
 def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, Any, Any]
@@ -294,9 +291,11 @@ def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: l
     """(slot, squared distance) of what one kind has within the limit."""
     start, slot, position = built
     out_slot, out_sq = np.zeros(len(slot) + 1, np.uint32), np.zeros(len(slot) + 1, np.float32)
+    item = np.zeros((len(slot) + 1, 4), np.uint32)
+    place = item.view(np.float32)
+    item[:-1, 3], place[:-1, :3] = slot, position.T
     n = interest.scan(*(np.float32(c) for c in centre), float(reach), np.float32(limit_sq), float(inverse_size),
-                      np.array(shape, np.int64), start, np.append(slot, np.uint32(0)),
-                      *np.pad(position, ((0, 0), (0, 1))), out_slot, out_sq, 0)  # fmt: skip
+                      np.array(shape, np.int64), start, item, place, out_slot, out_sq, 0)  # fmt: skip
     return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
 
 
@@ -349,6 +348,25 @@ def select_served(status: list[int], phase: list[int], wants_reset: list[int], s
         tick, silence, np.array(due, np.int64).reshape(-1, n_kinds), np.array(every, np.int64), out_observer, out_reset, out_due
     )  # fmt: skip
     return list(zip(out_observer[:m].tolist(), out_reset[:m].tolist(), out_due[:m].tolist(), strict=True))
+
+
+def oldest_evaluation(status: list[int], n_followed: list[int], evaluated: list[int], tick: int) -> int:
+    return int(
+        observers.oldest_evaluation(
+            len(status),
+            np.array(status, np.uint8),
+            np.array(n_followed, np.int32),
+            np.array(evaluated, np.uint32),
+            tick,
+        )
+    )
+
+
+def mark_gone(born: Any, oldest: int) -> list[int]:
+    """The slots whose bit is set."""
+    bits = np.full(len(born) // 8, 0xFF, np.uint8)
+    observers.mark_gone(np.array(born, np.uint32), oldest, bits)
+    return np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist()
 
 
 def order_by_tile(positions: list[tuple[float, float]], inverse_size: float) -> list[int]:

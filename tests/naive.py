@@ -501,6 +501,16 @@ def select_served(
     return served
 
 
+def oldest_evaluation(status: Sequence[int], n_followed: Sequence[int], evaluated: Sequence[int], tick: int) -> int:
+    """Twin of `observers.oldest_evaluation`; live status is 1."""
+    return min([tick, *(e for s, n, e in zip(status, n_followed, evaluated, strict=True) if s == 1 and n)])
+
+
+def mark_gone(born: Sequence[int], oldest: int) -> list[int]:
+    """Twin of `observers.mark_gone`: the slots whose bit is set."""
+    return [slot for slot, birth in enumerate(born) if birth > oldest]
+
+
 def follow_entities(entity: Sequence[int], positions: list[Any], where: dict[int, Any]) -> list[Any]:
     """Twin of `observers.follow_entities`; `where` has the position of every living handle."""
     return [

@@ -27,6 +27,19 @@ def test_who_is_served(rows, periods, tick, silence):
 
 @quick
 @given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 9)), max_size=9),
+    st.lists(st.sampled_from([0, 3, 4, 5, 9, DEAD]), max_size=3),
+)
+def test_who_may_have_died_since_a_list_was_looked_at(rows, births):
+    status, n_followed, evaluated = ([row[i] for row in rows] for i in range(3))
+    oldest = naive.oldest_evaluation(status, n_followed, evaluated, 9)
+    assert kernels.oldest_evaluation(status, n_followed, evaluated, 9) == oldest
+    born = (births + [4] * 8)[:8] + [DEAD] * 8
+    assert kernels.mark_gone(born, oldest) == naive.mark_gone(born, oldest)
+
+
+@quick
+@given(
     st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([0.0, 7.0, np.nan, np.inf, 3e38])), max_size=8
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper
+from horizon_ecs.kernel import bit_length, helper, inlined
 
 POSITION, END, ERROR = 0, 1, 2  # fields of the reader's state
 
@@ -28,18 +28,7 @@ _ESCAPE = np.uint64((1 << (MAX_UNARY + 1)) - 1)
 _ESCAPE_BITS = np.uint64(MAX_UNARY + 1)
 
 
-@helper
-def bit_length(value):
-    """How many bits the unsigned `value` needs: 0 for 0."""
-    v = np.uint64(value)
-    n = np.uint64(0)
-    while v != np.uint64(0):
-        v >>= _1
-        n += _1
-    return n
-
-
-@helper
+@inlined
 def index_bits(count):
     """How many bits any number below `count` needs."""
     if count <= 1:
@@ -47,27 +36,27 @@ def index_bits(count):
     return bit_length(np.uint64(count) - _1)
 
 
-@helper
+@inlined
 def zigzag(value):
     """Fold the sign into the lowest bit: 0, -1, 1, -2 … become 0, 1, 2, 3 … (uint32)."""
     v = np.int32(value)
     return np.uint32((np.uint32(v) << np.uint32(1)) ^ np.uint32(v >> np.int32(31)))
 
 
-@helper
+@inlined
 def unzigzag(value):
     """The int32 that `zigzag` folded."""
     v = np.uint32(value)
     return np.int32((v >> np.uint32(1)) ^ np.uint32(-np.int64(v & np.uint32(1))))
 
 
-@helper
+@inlined
 def token(value, n):
     """The `n` (0–56) lowest bits of `value`, all bits above which must be 0."""
     return np.uint64(value) | (np.uint64(n) << LENGTH_SHIFT)
 
 
-@helper
+@inlined
 def put_gamma(tokens, at, value):
     """Elias gamma of `value + 1`: short for small numbers. `value` is below 2**32 - 1."""
     v = np.uint64(value) + _1
@@ -77,7 +66,7 @@ def put_gamma(tokens, at, value):
     return at + 2
 
 
-@helper
+@inlined
 def wide_token(value):
     """A 6-bit length, then the bits of a uint32 below the leading one: for numbers of unknown size."""
     v = np.uint64(value)
@@ -86,7 +75,7 @@ def wide_token(value):
     return token(n | ((v & ((_1 << below) - _1)) << np.uint64(6)), below + np.uint64(6))
 
 
-@helper
+@inlined
 def rice_token(value, k):
     """Rice code of a uint32 with parameter `k`; raw 32 bits behind 16 ones where the quotient exceeds MAX_UNARY."""
     v, shift = np.uint64(value), np.uint64(k)
@@ -96,7 +85,7 @@ def rice_token(value, k):
     return token(((_1 << quotient) - _1) | ((v & ((_1 << shift) - _1)) << (quotient + _1)), quotient + _1 + shift)
 
 
-@helper
+@inlined
 def pack(words, first, tokens, n):
     """Write `n` tokens back to back from word `first` on, zeros behind them; return their bits.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper
+from horizon_ecs.kernel import helper, inlined
 from horizon_ecs.systems.bits import (
     CODE_BITS,
     CODE_MASK,
@@ -35,7 +35,7 @@ HEADER_WORDS = 2  # room for the longest WebSocket header of a server (10 bytes)
 _1 = np.uint64(1)
 
 
-@helper
+@inlined
 def sort_into_blocks(row, n_due, due_index, due_groups, carrier, records, counters, absolute, record, source):
     """Sort the due groups of the due entries into blocks (channel * G + group).
 
@@ -161,7 +161,7 @@ def _put_record(tokens, at, coded, entry, c, j, tick, history, depth, track, ord
     return at
 
 
-@helper
+@inlined
 def _sum_up(record, n):
     """How many records missed, the bits of the others, and the greatest length."""
     n_changed, unchanged_bits, widest = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -174,7 +174,7 @@ def _sum_up(record, n):
     return np.int64(n_changed), np.int64(unchanged_bits), np.int64(widest)
 
 
-@helper
+@inlined
 def _shortest_mode(n, n_changed, unchanged_bits, width):
     """The cheapest way to say which of `n` entries have a record."""
     if n_changed == 0:
@@ -186,7 +186,7 @@ def _shortest_mode(n, n_changed, unchanged_bits, width):
     return MODE_BITMAP if n <= in_list else MODE_LIST
 
 
-@helper
+@inlined
 def _put_short(tokens, at, mode, record, n, width):
     """Records that fit a token together with what says that they are there: without a branch, as half of them are."""
     if mode == MODE_DENSE:
@@ -226,7 +226,7 @@ def _put_long(tokens, at, mode, record, source, n, width, row, c, j, tick, histo
     return at
 
 
-@helper
+@inlined
 def put_blocks(tokens, at, row, tick, phase, reset, counters, absolute, record, source, history, depth, track, order,
                rice, period, n_fields, born, reference):  # fmt: skip
     """Every block that has entries: absolute records first, then the shared ones."""
@@ -259,7 +259,7 @@ def put_blocks(tokens, at, row, tick, phase, reset, counters, absolute, record, 
     return at
 
 
-@helper
+@inlined
 def finish(words, octets, tokens, n_tokens, first_word):
     """Pack the tokens and write the WebSocket header in front of them; return start, payload and stop in bytes."""
     payload = (first_word + HEADER_WORDS) * 8

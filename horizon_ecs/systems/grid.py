@@ -90,17 +90,19 @@ def place_cells(counts, out_start):
 
 
 @kernel(
-    "void(uint32[::1], float32[::1], float32[::1], float32[::1], int32[::1], int32[::1], uint32[::1], float32[::1], "
-    "float32[::1], float32[::1])"
+    "void(uint32[::1], float32[::1], float32[::1], float32[::1], int32[::1], int32[::1], uint32[:, ::1], "
+    "float32[:, ::1])"
 )
-def fill_cells(pages, x, y, z, cell_of, cursor, out_slot, out_x, out_y, out_z):
-    """Put the entities of some pages in their places.
+def fill_cells(pages, x, y, z, cell_of, cursor, out_slot, out_position):
+    """Put the entities of some pages in their places, four words each: who looks at one finds all of it in one line.
 
     Parameters
     ----------
     pages, x, y, z, cell_of               in      as `count_cells` had and wrote them
     cursor : int32[n_cells]               in/out  this part's row of what `place_cells` wrote
-    out_slot, out_x, out_y, out_z         out     the items, sorted by cell, slots ascending in each
+    out_slot : uint32[capacity, 4]        out     the items, sorted by cell, slots ascending in each: the last of four
+                                                  words is the slot
+    out_position : float32[capacity, 4]   out     the same memory: the first three are x, y, z
 
     Oracle: tests/naive.py::build_grid.
     """
@@ -112,7 +114,7 @@ def fill_cells(pages, x, y, z, cell_of, cursor, out_slot, out_x, out_y, out_z):
             cell = np.uint32(cell_of[i])
             at = np.uint32(cursor[cell])
             cursor[cell] += 1
-            out_slot[at] = np.uint32(i)
-            out_x[at] = x[i]
-            out_y[at] = y[i]
-            out_z[at] = z[i]
+            out_position[at, 0] = x[i]
+            out_position[at, 1] = y[i]
+            out_position[at, 2] = z[i]
+            out_slot[at, 3] = np.uint32(i)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper, prefetch
+from horizon_ecs.kernel import bit_length, helper, inlined, prefetch
 from horizon_ecs.systems.grid import cell_coordinate
 
 DEAD = np.uint32(0xFFFFFFFF)
@@ -23,32 +23,35 @@ STALE_SHIFT = np.uint64(40)
 KIND_SHIFT = np.uint64(48)
 ALL_STALE = np.uint64(0xFF)
 
+_PAGE_SHIFT = np.uint32(10)
+_BYTE_SHIFT, _IN_BYTE = np.uint32(3), np.uint32(7)
 
-@helper
+
+@inlined
 def slot_of(entry):
     """An entry's slot. Parts of an entry are unsigned: an index that might be negative costs a select for every use."""
     return np.uint32(entry & SLOT_MASK)
 
 
-@helper
+@inlined
 def mask_of(entry):
     """The channels an entry is followed on."""
     return np.uint32((entry >> MASK_SHIFT) & BYTE_MASK)
 
 
-@helper
+@inlined
 def stale_of(entry):
     """The groups of an entry that wait for an absolute record."""
     return np.uint32((entry >> STALE_SHIFT) & BYTE_MASK)
 
 
-@helper
+@inlined
 def kind_of(entry):
     """An entry's kind."""
     return np.uint32((entry >> KIND_SHIFT) & BYTE_MASK)
 
 
-@helper
+@inlined
 def make_entry(slot, mask, stale, kind):
     """Pack one entry of a list."""
     return (
@@ -59,22 +62,22 @@ def make_entry(slot, mask, stale, kind):
     )
 
 
-@helper
-def _scan_run(first, last, ox, oy, oz, limit_sq, item_slot, item_x, item_y, item_z, out_slot, out_sq, n):
+@inlined
+def _scan_run(first, last, ox, oy, oz, limit_sq, item_slot, item_position, out_slot, out_sq, n):
     """Append the items of one run of cells that lie within the limit; without a branch, since half of them don't."""
     at = np.uint64(n)
     for a in range(np.uint64(first), np.uint64(last)):
-        dx = item_x[a] - ox
-        dy = item_y[a] - oy
-        dz = item_z[a] - oz
+        dx = item_position[a, 0] - ox
+        dy = item_position[a, 1] - oy
+        dz = item_position[a, 2] - oz
         distance_sq = (dx * dx + dy * dy) + dz * dz
-        out_slot[at] = item_slot[a]
+        out_slot[at] = item_slot[a, 3]
         out_sq[at] = distance_sq
         at += np.uint64(distance_sq <= limit_sq)
     return np.int64(at)
 
 
-@helper
+@inlined
 def _span(centre, reach, inverse_size, n_cells):
     """First cell and number of cells that `centre ± reach` covers on a ring of `n_cells`."""
     if not reach * inverse_size < n_cells:
@@ -83,12 +86,13 @@ def _span(centre, reach, inverse_size, n_cells):
     return first, min(cell_coordinate(centre + reach, inverse_size) - first + 1, np.int64(n_cells))
 
 
-@helper
-def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z, out_slot,
-         out_sq, n):  # fmt: skip
+@inlined
+def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot, item_position, out_slot, out_sq,
+         n):  # fmt: skip
     """Append to `out_slot`, `out_sq` from `n` on the entities of one kind within the limit; return the new `n`.
 
-    `shape` is the kind's row of the grid's shape; `reach` (world units) must cover the square root of `limit_sq`.
+    `shape` is the kind's row of the grid's shape; `reach` (world units) must cover the square root of `limit_sq`; the
+    items are what `grid.fill_cells` wrote.
     """
     base, log_w, log_h = shape[0], shape[1], shape[2]
     width, height = np.int64(1) << log_w, np.int64(1) << log_h
@@ -98,11 +102,11 @@ def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot
     for row in range(ny):
         cell = base + (((y0 + row) & (height - 1)) << log_w)
         stop = min(x0 + nx, width)
-        n = _scan_run(cell_start[cell + x0], cell_start[cell + stop], ox, oy, oz, limit_sq, item_slot, item_x, item_y,
-                      item_z, out_slot, out_sq, n)  # fmt: skip
+        n = _scan_run(cell_start[cell + x0], cell_start[cell + stop], ox, oy, oz, limit_sq, item_slot, item_position,
+                      out_slot, out_sq, n)  # fmt: skip
         if x0 + nx > width:
-            n = _scan_run(cell_start[cell], cell_start[cell + x0 + nx - width], ox, oy, oz, limit_sq, item_slot, item_x,
-                          item_y, item_z, out_slot, out_sq, n)  # fmt: skip
+            n = _scan_run(cell_start[cell], cell_start[cell + x0 + nx - width], ox, oy, oz, limit_sq, item_slot,
+                          item_position, out_slot, out_sq, n)  # fmt: skip
     return n
 
 
@@ -115,24 +119,34 @@ def stale_after(carrier, n_groups, before, after, stale):
     return stale
 
 
-@helper
-def classify(near_sq, first, last, due, enter_sq, leave_sq, out_inside, out_held, out_used):
-    """Which due channels each find of one kind enters, and on which it stays: bit masks."""
+@inlined
+def classify(near_sq, first, last, due, enter_sq, leave_sq, out_inside, out_held):
+    """Which due channels each find of one kind enters, and on which it stays, as bit masks; return how many enter."""
     distances, inside, held = near_sq[first:last], out_inside[first:last], out_held[first:last]
     inside[:] = 0
     held[:] = 0
-    out_used[first:last] = 0
     for c in range(len(enter_sq)):
         if (due >> c) & 1:
             enter, leave, bit = enter_sq[c], leave_sq[c], np.uint8(1 << c)
             for m in range(len(distances)):
                 inside[m] |= np.uint8(distances[m] <= enter) * bit
                 held[m] |= np.uint8(distances[m] <= leave) * bit
+    n_inside = np.uint32(0)
+    for m in range(len(inside)):
+        n_inside += np.uint32(inside[m] != 0)
+    return np.int64(n_inside)
 
 
-@helper
-def _pick(row, n, due, picked):
-    """Indices of the entries followed on a due channel. Without a branch: few are."""
+@inlined
+def _find_of(where, slot, base, n_near):
+    """Which of the finds a slot is; `n_near` for none."""
+    found = np.uint64(np.int64(where[slot]) - base)
+    return np.uint32(min(found, np.uint64(n_near)))
+
+
+@inlined
+def pick_due(row, n, due, picked):
+    """Indices of the entries followed on a due channel; returns how many. Without a branch: few are."""
     m = np.uint64(0)
     for i in range(n):
         picked[m] = i
@@ -141,57 +155,47 @@ def _pick(row, n, due, picked):
 
 
 @helper
-def _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked):
+def pick_changing(row, n, due, dies, evaluated_tick, born, where, base, n_near, picked):
     """Indices of all entries that may change: followed on a due channel, found by the scan, or dead."""
     m = 0
     for i in range(n):
         slot = slot_of(row[i])
-        found = np.uint64(np.int64(where[slot]) - base) < np.uint64(n_near)
-        dead = check_deaths and np.int64(born[slot]) > evaluated_tick
+        found = _find_of(where, slot, base, n_near) != n_near
+        dead = dies and np.int64(born[slot]) > evaluated_tick
         picked[m] = i
         m += np.int64(found | dead | ((mask_of(row[i]) & due[kind_of(row[i])]) != 0))
     return m
 
 
-@helper
-def _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, out_place, out_used):
-    """Where among the finds each picked entry stands: `n_near` for nowhere, one more for the dead."""
+@inlined
+def locate(row, n_picked, picked, where, base, n_near, inside, out_place):
+    """Where among the finds each picked entry stands; returns how many of them are within a due channel."""
+    n_inside = np.uint32(0)
     for p in range(n_picked):
-        slot = slot_of(row[picked[p]])
-        found = np.int64(where[slot]) - base
-        place = np.uint32(found if np.uint64(found) < np.uint64(n_near) else n_near)
-        if check_deaths and np.int64(born[slot]) > evaluated_tick:
-            place = np.uint32(n_near + 1)
-        out_place[p] = place
-        out_used[place] = 1
+        found = _find_of(where, slot_of(row[picked[p]]), base, n_near)
+        out_place[p] = found
+        n_inside += np.uint32(inside[found] != 0)
+    return np.int64(n_inside)
+
+
+@inlined
+def any_gone(row, n, evaluated_tick, gone, born):
+    """Whether an entity of the list died since; `gone` is quick to look at, and has a bit for each that may have."""
+    for i in range(n):
+        slot = slot_of(row[i])
+        if (gone[slot >> _BYTE_SHIFT] >> (slot & _IN_BYTE)) & 1 and np.int64(born[slot]) > evaluated_tick:
+            return True
+    return False
 
 
 @helper
-def _any_enters(n_near, inside, used):
-    """Whether a find that no picked entry accounts for is within a due channel."""
-    some = np.uint8(0)
-    for m in range(n_near):
-        some |= inside[m] & (used[m] - np.uint8(1))
-    return some != 0
-
-
-@helper
-def pick(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, inside, held, used, picked, place):
-    """List the entries that may change, and where among the finds each stands; returns how many.
-
-    An entry that isn't followed on a due channel changes only by entering one, and few ticks see that: only then, or
-    where somebody may have died, the whole list is compared with what was found.
-    """
-    inside[n_near : n_near + 2] = 0
-    held[n_near : n_near + 2] = 0
-    n_picked = 0
-    if not check_deaths:
-        n_picked = _pick(row, n, due, picked)
-        _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, place, used)
-    if check_deaths or _any_enters(n_near, inside, used):
-        n_picked = _pick_all(row, n, due, evaluated_tick, check_deaths, born, where, base, n_near, picked)
-        _locate(row, n_picked, picked, evaluated_tick, check_deaths, born, where, base, n_near, place, used)
-    return n_picked
+def account(row, n_picked, picked, dies, evaluated_tick, born, n_near, place, known):
+    """Tell the dead apart (`n_near + 1`), and mark the finds that the list has already."""
+    known[: n_near + 2] = 0
+    for p in range(n_picked):
+        if dies and np.int64(born[slot_of(row[picked[p]])]) > evaluated_tick:
+            place[p] = n_near + 1
+        known[place[p]] = 1
 
 
 @helper
@@ -207,47 +211,50 @@ def _close_up(row, n, leaves, n_leaves):
     return kept
 
 
-@helper
+@inlined
 def prefetch_records(records, entry, groups, carrier):
     """Have an entry's records fetched: they lie anywhere in memory, and will be wanted in a moment."""
-    first = np.uint32(0)
-    while not (groups >> first) & 1:
-        first += np.uint32(1)
+    first = np.uint32(bit_length(np.uint64(groups)) - np.uint64(1))
     c = np.int64(carrier[kind_of(entry), first, mask_of(entry)])
     prefetch(records, (c * records.shape[1] + np.int64(slot_of(entry))) * records.shape[2])
 
 
-@helper
+@inlined
 def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, due_groups, records, leaves,
-            moves, out_due, out_groups):  # fmt: skip
+            moves, out_due, out_groups, followed, tick):  # fmt: skip
     """Bring the picked entries of one observer's list up to date; return its new length, leaves, moves, entries due.
 
     Parameters
     ----------
     row : uint64[max_followed]               in/out  the list; it closes up in place
     due : int64[n_kinds]                     in      bit mask of due channels
-    picked, place : uint32[n_picked]          in      what `pick` wrote
+    picked, place : uint32[n_picked]          in      indices, and where each is found: n_near for nowhere, one more for
+                                                     the dead
     inside, held : uint8[n_near + 2]         in      what `classify` wrote, 0 for those not found
     leaves, moves : uint32[max_followed]      out     indices before, respectively after, the leaves
     out_due, out_groups                      out     entries, after the leaves, with groups carried on a due channel
+    followed : uint32[n_pages]               in/out  last tick at which an entity of the page was followed
     """
     n_leaves, n_moves, n_due = 0, 0, 0
     for p in range(n_picked):
         i, f = picked[p], place[p]
-        kind, mask = kind_of(row[i]), mask_of(row[i])
-        after = np.uint32((mask & ~due[kind]) | inside[f] | (mask & held[f]))
+        entry = row[i]
+        kind, mask = kind_of(entry), mask_of(entry)
+        after = np.uint32((mask & ~np.uint32(due[kind])) | inside[f] | (mask & held[f]))
         if after != mask or f > n_near:
             if after == 0 or f > n_near:
                 leaves[n_leaves] = i
                 n_leaves += 1
                 continue
-            stale = stale_after(carrier[kind], n_groups[kind], mask, after, np.int64(stale_of(row[i])))
-            row[i] = make_entry(slot_of(row[i]), after, stale, kind)
+            stale = stale_after(carrier[kind], n_groups[kind], mask, after, np.int64(stale_of(entry)))
+            entry = make_entry(slot_of(entry), after, stale, kind)
+            row[i] = entry
             moves[n_moves] = i - n_leaves
             n_moves += 1
+        followed[slot_of(entry) >> _PAGE_SHIFT] = tick
         groups = due_groups[kind, np.uint32(due[kind]), after]
         if groups != 0:
-            prefetch_records(records, row[i], groups, carrier)
+            prefetch_records(records, entry, groups, carrier)
         out_due[n_due] = i - n_leaves
         out_groups[n_due] = groups
         n_due += np.int64(groups != 0)
@@ -257,19 +264,20 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
 
 
 @helper
-def admit(row, n, max_followed, kind, due, near_slot, inside, used, first, last, due_groups, n_due, out_due,
-          out_groups):  # fmt: skip
+def admit(row, n, max_followed, kind, due, near_slot, inside, known, first, last, due_groups, n_due, out_due,
+          out_groups, followed, tick):  # fmt: skip
     """Append what the scan found of one kind and the list lacks; return the new length, entries due, and how many found
     no room."""
     refused = 0
     for m in range(first, last):
         mask = np.uint32(inside[m])
-        if used[m] != 0 or mask == 0:
+        if known[m] != 0 or mask == 0:
             continue
         if n == max_followed:
             refused += 1
             continue
         row[n] = make_entry(near_slot[m], mask, ALL_STALE, kind)
+        followed[near_slot[m] >> _PAGE_SHIFT] = tick
         groups = due_groups[np.uint32(kind), np.uint32(due), mask]
         out_due[n_due] = n
         out_groups[n_due] = groups

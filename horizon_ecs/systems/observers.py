@@ -80,6 +80,45 @@ def select_served(
     return m
 
 
+@kernel("int64(int64, uint8[::1], int32[::1], uint32[::1], int64)")
+def oldest_evaluation(n, status, n_followed, evaluated_tick, tick):
+    """The tick at which some live observer's list was looked at longest ago; `tick` where none has anything in it.
+
+    Parameters
+    ----------
+    n : int64                                          in   observers in use
+    status : uint8[max_observers]                      in
+    n_followed : int32[max_observers]                  in
+    evaluated_tick : uint32[max_observers]             in
+
+    Oracle: tests/naive.py::oldest_evaluation.
+    """
+    oldest = tick
+    for o in range(n):
+        if status[o] == LIVE and n_followed[o] > 0:
+            oldest = min(oldest, np.int64(evaluated_tick[o]))
+    return oldest
+
+
+@kernel("void(uint32[::1], int64, uint8[::1])")
+def mark_gone(born, oldest, out_gone):
+    """Set the bit of every slot in which nobody lives, or somebody born after `oldest`: whoever was there may be dead.
+
+    Parameters
+    ----------
+    born : uint32[n]         in   0xFFFFFFFF marks a dead slot
+    out_gone : uint8[n / 8]  out  lowest bit first
+
+    Oracle: tests/naive.py::mark_gone.
+    """
+    limit = np.uint32(oldest)
+    for i in range(len(born) // 8):
+        bits = np.uint32(0)
+        for b in range(8):
+            bits |= np.uint32(born[8 * i + b] > limit) << np.uint32(b)
+        out_gone[i] = bits
+
+
 _TILE_LOG2 = 3  # cells a tile is wide, as log2
 _TILES_LOG2 = 5  # tiles the plane is wide, as log2: further out it repeats
 N_TILES = 1 << (2 * _TILES_LOG2)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import helper, kernel, prefetch
+from horizon_ecs.kernel import bit_length, helper, inlined, kernel, prefetch
 from horizon_ecs.systems.bits import token
 from horizon_ecs.systems.frames import (
     FLAG_PARAMETERS,
@@ -19,44 +19,69 @@ from horizon_ecs.systems.frames import (
     put_structure,
     sort_into_blocks,
 )
-from horizon_ecs.systems.interest import ALL_STALE, STALE_SHIFT, admit, classify, pick, refresh, scan, slot_of
+from horizon_ecs.systems.interest import (
+    ALL_STALE,
+    STALE_SHIFT,
+    account,
+    admit,
+    any_gone,
+    classify,
+    locate,
+    pick_changing,
+    pick_due,
+    refresh,
+    scan,
+)
 
 # Columns of `tally`, what one thread counts in one tick.
 UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
 
-_PAGE_SHIFT = np.uint32(10)
 _AHEAD = 2  # observers
 
 
-@helper
-def _highest(mask):
-    """The number of the highest bit of a non-zero mask."""
-    top = 0
-    while mask >> (top + 1):
-        top += 1
-    return top
+@inlined
+def _find(position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_position,
+          near_slot, near_sq, inside, held, where, base, first_of_kind):  # fmt: skip
+    """Scan every due kind around one observer; note at each slot where in the finds it stands, and what each enters.
 
-
-@helper
-def _find(position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-          near_slot, near_sq, inside, held, used, where, base, first_of_kind):  # fmt: skip
-    """Scan every due kind around one observer; note at each slot where in the finds it stands, and what each enters."""
-    n = 0
+    Returns how many there are, and how many of them are within a due channel.
+    """
+    n, n_inside = 0, 0
     for k in range(len(due)):
         first_of_kind[k] = n
         if due[k] != 0:
-            top = _highest(due[k])
+            top = np.int64(bit_length(np.uint64(due[k]))) - 1
             first = n
             n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k],
-                     cell_start, item_slot, item_x, item_y, item_z, near_slot, near_sq, n)  # fmt: skip
-            classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], inside, held, used)
+                     cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
+            n_inside += classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], inside, held)
     first_of_kind[len(due)] = n
     for m in range(n):
         where[near_slot[m]] = np.uint32(base + m)
-    return n
+    inside[n : n + 2] = 0
+    held[n : n + 2] = 0
+    return n, n_inside
 
 
-@helper
+@inlined
+def _pick(row, n, due, dies, evaluated_tick, born, where, base, n_near, n_inside, inside, picked, place, known):
+    """List the entries that may change, and where among the finds each stands; return how many, and whether some enter.
+
+    An entry that isn't followed on a due channel changes only by entering one, and few ticks see that: only then, or
+    where somebody died, the whole list is compared with what was found.
+    """
+    n_picked, enters = 0, dies
+    if not dies:
+        n_picked = pick_due(row, n, due, picked)
+        enters = locate(row, n_picked, picked, where, base, n_near, inside, place) != n_inside
+    if enters:
+        n_picked = pick_changing(row, n, due, dies, evaluated_tick, born, where, base, n_near, picked)
+        locate(row, n_picked, picked, where, base, n_near, inside, place)
+        account(row, n_picked, picked, dies, evaluated_tick, born, n_near, place, known)
+    return n_picked, enters
+
+
+@inlined
 def _fresh_stamp(stamp, where):
     """A stamp above all that stand in `where`; it starts over before it leaves 32 bits."""
     if stamp + len(where) > 0xFFFFFFFF:
@@ -66,30 +91,25 @@ def _fresh_stamp(stamp, where):
 
 
 @helper
-def _admit_all(row, n, max_followed, due, near_slot, inside, used, first_of_kind, due_groups, n_due, due_index, groups):
+def _admit_all(row, n, max_followed, due, near_slot, inside, known, first_of_kind, due_groups, n_due, due_index, groups,
+               followed, tick):  # fmt: skip
     """Let the new finds of every due kind in."""
     refused = 0
     for k in range(len(due)):
         if due[k] != 0:
-            n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, used, first_of_kind[k],
-                                   first_of_kind[k + 1], due_groups, n_due, due_index, groups)  # fmt: skip
+            n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, first_of_kind[k],
+                                   first_of_kind[k + 1], due_groups, n_due, due_index, groups, followed,
+                                   tick)  # fmt: skip
             refused += over
     return n, n_due, refused
 
 
-@helper
+@inlined
 def _prefetch_list(lists, o, n_followed):
     """Have an observer's list fetched: nobody has looked at it for ticks."""
     first = np.int64(o) * lists.shape[1]
     for i in range(0, np.int64(n_followed[o]), 8):
         prefetch(lists, first + i)
-
-
-@helper
-def _mark(row, n, followed, tick):
-    """Remember that somebody follows an entity of these pages: their records will be wanted."""
-    for i in range(n):
-        followed[slot_of(row[i]) >> _PAGE_SHIFT] = tick
 
 
 @helper
@@ -99,7 +119,7 @@ def _make_all_stale(row, n):
         row[i] |= ALL_STALE << STALE_SHIFT
 
 
-@helper
+@inlined
 def _open_frame(tokens, flags, reset, tick, sent_tick):
     """Flags and tick, at the first byte of the payload."""
     tokens[0] = token(flags, 8)
@@ -112,8 +132,8 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
     "float32[:, ::1], uint32[::1], uint32[::1], int32[::1], uint64[:, ::1], int64, int64[:, ::1], float64[:, ::1], "
     "float32[:, ::1], float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], "
     "int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, int32[:, ::1], "
-    "int64, uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, int64[::1], float64[::1], int64[:, ::1], "
-    "int32[::1], uint32[::1], float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[:, ::1], "
+    "int64, uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, uint8[::1], int64[::1], float64[::1], "
+    "int64[:, ::1], int32[::1], uint32[:, ::1], float32[:, ::1], uint32[:, ::1], float32[:, ::1], "
     "uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], uint32[:, ::1], "
     "uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint8[:, ::1], uint32[:, :, ::1], "
     "uint32[:, :, ::1], uint64[:, :, ::1], uint32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], "
@@ -123,8 +143,8 @@ def replicate(
     part, n_parts, thread, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
     n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track,
     order, rice, rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick,
-    max_silence, bits, inverse_size, shape, cell_start, item_slot, item_x, item_y, item_z,
-    near_slot, near_sq, inside, held, used, where, stamp, first_of_kind, picked, place, leaves, moves, due_index,
+    max_silence, gone, bits, inverse_size, shape, cell_start, item_slot, item_position,
+    near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place, leaves, moves, due_index,
     entry_groups, counters, absolute, record, source, reference, tokens, followed, words, octets, region, entry_bits,
     out_span, tally
 ):  # fmt: skip
@@ -156,12 +176,13 @@ def replicate(
     history : int32[n_tracks * depth, stride];  records : uint64[C, stride, G]
     born, generation : uint32[capacity];  structure_tick : int64
     max_silence : int64                            in      ticks after which an empty frame goes out
+    gone : uint8[capacity / 8]                     in      bits: who may have died since any observer was evaluated
     bits : int64[3]                                in      widths of a kind, a slot, a mask
     inverse_size, shape, cell_start, item_*        in      the grid (`grid`)
-    near_slot … tokens                             scratch, a row a thread: near_*, inside, held, used, where by find or
-                                                   slot; stamp, first_of_kind; picked … entry_groups by entry; counters
-                                                   [C * G, 2], absolute, record, source [C * G, entries], reference
-                                                   [n_kinds, 4]; tokens
+    near_slot … tokens                             scratch, a row a thread: near_*, inside, held, known, where by find
+                                                   or slot; stamp, first_of_kind; picked … entry_groups by entry;
+                                                   counters [C * G, 2], absolute, record, source [C * G, entries],
+                                                   reference [n_kinds, 4]; tokens
     followed : uint32[n_threads, n_pages]          in/out  last tick at which an entity of the page was followed
     words : uint64[n], octets : uint8[8 n]         out     the same memory: the frames
     region : int64[n_parts + 1]                    in      where each part's words begin
@@ -173,7 +194,7 @@ def replicate(
     """
     at = region[part]
     slots, distances, index = near_slot[thread], near_sq[thread], where[thread]
-    enters, stays, known, firsts = inside[thread], held[thread], used[thread], first_of_kind[thread]
+    enters, stays, firsts = inside[thread], held[thread], first_of_kind[thread]
     lost, moved, indices, groups = leaves[thread], moves[thread], due_index[thread], entry_groups[thread]
     count, out = counters[thread], tokens[thread]
     for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
@@ -184,19 +205,22 @@ def replicate(
         row, due, is_reset = lists[o], observer_due[s], reset[s] != 0
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
-        base = _fresh_stamp(stamp[thread], index)
-        n_found = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_x,
-                        item_y, item_z, slots, distances, enters, stays, known, index, base, firsts)  # fmt: skip
+        base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
+        n_found, n_inside = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start,
+                                  item_slot, item_position, slots, distances, enters, stays, index, base,
+                                  firsts)  # fmt: skip
         stamp[thread] = base + n_found
-        n_picked = pick(row, n_before, due, np.int64(evaluated_tick[o]), structure_tick > np.int64(evaluated_tick[o]),
-                        born, index, base, n_found, enters, stays, known, picked[thread], place[thread])  # fmt: skip
+        dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
+        n_picked, some_enter = _pick(row, n_before, due, dies, evaluated, born, index, base, n_found, n_inside, enters,
+                                     picked[thread], place[thread], known[thread])  # fmt: skip
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
                                                  enters, stays, carrier, n_groups, due_groups, records, lost,
-                                                 moved, indices, groups)  # fmt: skip
-        n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known, firsts, due_groups, n_due,
-                                       indices, groups)  # fmt: skip
+                                                 moved, indices, groups, followed[thread], tick)  # fmt: skip
+        n, refused = kept, 0
+        if some_enter:
+            n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known[thread], firsts,
+                                           due_groups, n_due, indices, groups, followed[thread], tick)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n
-        _mark(row, n, followed[thread], tick)
         if is_reset:
             _make_all_stale(row, n)
         n_moved, n_said = sort_into_blocks(row, n_due, indices, groups, carrier, records, count, absolute[thread],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from horizon_ecs.declare import System as System
     from horizon_ecs.declare import system as system
     from horizon_ecs.diff import Diff as Diff
+    from horizon_ecs.dissection import dissect as dissect
     from horizon_ecs.errors import ArgumentError as ArgumentError
     from horizon_ecs.errors import CapacityError as CapacityError
     from horizon_ecs.errors import CheckFailure as CheckFailure
@@ -98,6 +99,7 @@ _PLACES = {
     "components": "Name Tag Time component event make_component object_component resource",
     "config": "ServerConfig",
     "diff": "Diff",
+    "dissection": "dissect",
     "checking": "SystemCheck check_system",
     "errors": (
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "

@@ -107,6 +107,21 @@ class Replica:
         self.n_leaves += int(self._head[_LEFT])
 
     @property
+    def schema(self) -> Mapping[str, Any]:
+        """As the welcome had it."""
+        return self._schema
+
+    @property
+    def phase(self) -> int:
+        """This observer's phase: channel c is due at tick t where (t + phase) mod period is 0."""
+        return self._phase
+
+    @property
+    def rice(self) -> NDArray[np.uint8]:
+        """uint8[n_parameters]: the Rice parameters, in the order of docs/wire.md, a view."""
+        return self._rice
+
+    @property
     def tick(self) -> int:
         """The last frame's tick; -1 before the first, and after a malformed one."""
         return int(self._head[_TICK])

@@ -21,6 +21,7 @@ from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.crew import Crew
 from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
+from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
 from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables, describe
 from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
@@ -64,7 +65,7 @@ def _position_component(world: World, kinds: list[Any], position: Any) -> Compon
     return component
 
 
-class Replicator:
+class Replicator(Inspected):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -316,6 +317,7 @@ class Replicator:
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._last_tick = tick
+        self._note(frames[0])
         return frames[0]
 
     def _timed(self, stage: str, work: Callable[[int], None]) -> None:

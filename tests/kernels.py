@@ -20,6 +20,7 @@ from horizon_ecs.systems import (  # fmt: skip
     observers,
     quantise,
     random,
+    recount,
     rice,
     storage,
 )
@@ -27,7 +28,9 @@ from horizon_ecs.systems import (  # fmt: skip
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
-kernel.warm_up("changes", "delta", "grid", "hierarchy", "neighbours", "observers", "quantise", "rice", "storage")
+kernel.warm_up(
+    "changes", "delta", "grid", "hierarchy", "neighbours", "observers", "quantise", "recount", "rice", "storage"
+)
 
 
 def every_stage_parallel(monkeypatch: Any) -> None:
@@ -415,6 +418,18 @@ def measure_rice(history: Any, depth: int, order: int, tick: int, period: int, b
         tick, history, depth, np.int32(0), np.uint8(order), period, born, cost
     )  # fmt: skip
     return int(n), cost.tolist()
+
+
+def recount_record(history: Any, depth: int, orders: list[int], ks: list[int], slot: int, tick: int, period: int, born: int
+                   ) -> tuple[list[int], list[int]]:  # fmt: skip
+    """Residual and code length of each field of one entity; field f is track f."""
+    n = len(orders)
+    missed, n_bits = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    recount.recount(
+        history, depth, np.arange(n, dtype=np.int32), np.array(orders, np.uint8), np.array(ks, np.uint8), slot, tick, period,
+        born, missed, n_bits
+    )  # fmt: skip
+    return missed.tolist(), n_bits.tolist()
 
 
 # -- changes -----------------------------------------------------------------------------------------------------

@@ -537,6 +537,11 @@ def rice_costs(residuals: Iterable[int]) -> list[int]:
     return [sum(rice_length(z, k) for z in folded) for k in range(32)]
 
 
+def recount(residuals: Iterable[int], ks: Iterable[int]) -> list[int]:
+    """Twin of `recount.recount`: the length of each field's code."""
+    return [rice_length(zz(r), k) for r, k in zip(residuals, ks, strict=True)]
+
+
 def encode_record(
     residuals: Sequence[int], orders: Sequence[int], moved: bool, ks: Sequence[int]
 ) -> tuple[int, int, bool, bool]:

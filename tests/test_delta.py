@@ -103,3 +103,14 @@ def test_pages_left_alone_are_in_no_sample():
     assert kernels.measure_rice(history, DEPTH, 1, TICK, 3, born, [0, 1], [TICK - 4, 0])[0] == 0
     assert kernels.measure_rice(history, DEPTH, 1, TICK, 3, born, [0], [TICK - 3, 0])[0] == 1
     assert kernels.measure_rice(history, DEPTH, 1, TICK, 3, born, [], [TICK, TICK]) == (0, [0] * 32)
+
+
+@quick
+@given(rows, fields, st.sampled_from([1, 3, 7]), st.booleans())
+def test_a_record_is_measured_again_later(rows, fields, period, absolute):
+    orders, ks = [0 if absolute else order for order, _ in fields], [k for _, k in fields]
+    history, born = history_of(rows, len(fields))
+    for slot in SAMPLED[: len(rows)]:
+        each = [residual_of(history, born, f, slot, order, period)[0] for f, order in enumerate(orders)]
+        measured = kernels.recount_record(history, DEPTH, orders, ks, slot, TICK, period, int(born[slot]))
+        assert measured == (each, naive.recount(each, ks))

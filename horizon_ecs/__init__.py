@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from horizon_ecs.components import make_component as make_component
     from horizon_ecs.components import object_component as object_component
     from horizon_ecs.components import resource as resource
+    from horizon_ecs.config import NetworkConfig as NetworkConfig
     from horizon_ecs.config import ServerConfig as ServerConfig
+    from horizon_ecs.config import SpatialConfig as SpatialConfig
     from horizon_ecs.declare import System as System
     from horizon_ecs.declare import system as system
     from horizon_ecs.diff import Diff as Diff
@@ -97,7 +99,7 @@ _PLACES = {
     "commands": "Commands",
     "compaction": "SlotMap",
     "components": "Name Tag Time component event make_component object_component resource",
-    "config": "ServerConfig",
+    "config": "NetworkConfig ServerConfig SpatialConfig",
     "diff": "Diff",
     "dissection": "dissect",
     "checking": "SystemCheck check_system",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 from horizon_ecs.components import nearest
@@ -86,6 +87,88 @@ class ServerConfig:
             if name not in known:
                 raise ArgumentError(f"there is no setting {name!r}{nearest(name, known)}")
         return cls(**settings)
+
+
+@dataclass(frozen=True)
+class SpatialConfig:
+    """How space is divided for the search of who is near whom.
+
+    It changes what a tick costs; of what is sent, only the order of those that enter at the same tick.
+
+    Attributes
+    ----------
+    min_region_size, max_region_size : float
+        World units: the edge of a region in crowded and in sparse places.
+    split_threshold : int
+        A region with more objects than this is split.
+    merge_threshold : int
+        Regions with fewer objects than this are merged; below `split_threshold`, so that none flickers.
+
+    Raises
+    ------
+    ArgumentError
+        Names the setting, what was expected and what came.
+
+    Source: Horizon guide, "Spatial Partitioning Tuning".
+    """
+
+    min_region_size: float = 100.0
+    max_region_size: float = 1_000.0
+    split_threshold: int = 50
+    merge_threshold: int = 10
+
+    def __post_init__(self) -> None:
+        _number("min_region_size", self.min_region_size, 1e-6, 1e12)
+        _number("max_region_size", self.max_region_size, self.min_region_size, 1e12)
+        _whole("split_threshold", self.split_threshold, 1, 2**31)
+        _whole("merge_threshold", self.merge_threshold, 0, self.split_threshold - 1)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How updates are packed for the network, in Horizon's words.
+
+    Some of what these ask for is how frames are made in any case: all updates of an observer that are due at a tick
+    travel in one frame, which leaves with that tick. So none waits for a batch, and `max_batch_delay` is always kept;
+    and state is compressed by prediction, deltas and Rice codes whatever `enable_compression` says.
+
+    Attributes
+    ----------
+    enable_compression : bool
+        For messages beside the state. State frames are packed to the bit, and deflating them makes them longer.
+    compression_threshold : int
+        Bytes; shorter messages stay as they are.
+    batch_size : int
+        Updates that one packet should hold at least where it may wait for more.
+    max_batch_delay : float or timedelta
+        Seconds that an update may wait for others; kept as a float.
+    max_bandwidth_per_player : int or None
+        Bytes a second of state; None for no limit.
+
+    Raises
+    ------
+    ArgumentError
+        Names the setting, what was expected and what came.
+
+    Source: Horizon guide, "Network Optimization".
+    """
+
+    enable_compression: bool = True
+    compression_threshold: int = 512
+    batch_size: int = 32
+    max_batch_delay: float | timedelta = 0.016
+    max_bandwidth_per_player: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.enable_compression, bool):
+            raise ArgumentError(f"enable_compression must be True or False, not {self.enable_compression!r}")
+        _whole("compression_threshold", self.compression_threshold, 0, 2**31)
+        _whole("batch_size", self.batch_size, 1, 2**20)
+        if isinstance(self.max_batch_delay, timedelta):
+            object.__setattr__(self, "max_batch_delay", self.max_batch_delay.total_seconds())
+        _number("max_batch_delay", self.max_batch_delay, 0.0, 60.0)
+        if self.max_bandwidth_per_player is not None:
+            _whole("max_bandwidth_per_player", self.max_bandwidth_per_player, 1, 2**40)
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:

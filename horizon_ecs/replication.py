@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from horizon_ecs import kernel
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type, fields_of
+from horizon_ecs.config import NetworkConfig, SpatialConfig
 from horizon_ecs.crew import Crew
 from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
@@ -157,6 +158,8 @@ class Replicator(Inspected):
         flat = np.zeros(world.n_slots, np.float32)
         axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
         self._x, self._y, self._z = axes
+        self.spatial: SpatialConfig | None = None
+        self.network = NetworkConfig()
         self._grid = Cells(tables, world.n_slots, n_threads)
         n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
@@ -170,6 +173,26 @@ class Replicator(Inspected):
         self._last_ms: dict[str, float] = {}
         self._last_tick: int | None = None
         self.stats = ReplicationStats()
+
+    def configure_spatial_partitioning(self, config: SpatialConfig) -> None:
+        """Divide space otherwise from the next step on.
+
+        A kind's cells are as wide as its radii ask for, but within the configured sizes of regions. Raises
+        ArgumentError for what is no SpatialConfig.
+        """
+        if not isinstance(config, SpatialConfig):
+            raise ArgumentError(f"configure_spatial_partitioning takes a SpatialConfig, not {config!r}")
+        self.spatial = config
+        self._grid = Cells(self.tables, self.world.n_slots, self._crew.n_threads, config)
+
+    def configure_network(self, config: NetworkConfig) -> None:
+        """Take other settings for what is sent from the next step on; see NetworkConfig for what each does.
+
+        Raises ArgumentError for what is no NetworkConfig.
+        """
+        if not isinstance(config, NetworkConfig):
+            raise ArgumentError(f"configure_network takes a NetworkConfig, not {config!r}")
+        self.network = config
 
     def _follow(self, moved: SlotMap) -> None:
         """Observers keep standing at entities that were given other handles."""

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from horizon_ecs.columns import reserve
+from horizon_ecs.config import SpatialConfig
 from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables
 from horizon_ecs.systems import delta, replicate
 
@@ -61,8 +62,9 @@ class Cells:
     MAX_CELLS_ACROSS = 8
     MAX_LOG2 = 9
 
-    def __init__(self, tables: Tables, capacity: int, n_threads: int) -> None:
+    def __init__(self, tables: Tables, capacity: int, n_threads: int, spatial: SpatialConfig | None = None) -> None:
         n_kinds = len(tables.radius)
+        least, most = (spatial.min_region_size, spatial.max_region_size) if spatial else (0.0, math.inf)
         self.inverse_size = np.ones(n_kinds)
         self.shape = np.zeros((n_kinds, 3), np.int64)
         n_cells = 0
@@ -71,7 +73,8 @@ class Cells:
             finite = radii[(radii > 0) & np.isfinite(radii)]
             log2 = side if len(finite) else 0
             if len(finite):
-                self.inverse_size[k] = 1.0 / max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
+                size = max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
+                self.inverse_size[k] = 1.0 / min(max(size, least), most)
             self.shape[k] = n_cells, log2, log2
             n_cells += 1 << (2 * log2)
         self.cell_start = np.zeros(n_cells + 1, np.int32)

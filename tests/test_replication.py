@@ -46,6 +46,27 @@ def test_clients_have_what_brute_force_says(seed, position, hysteresis, max_foll
     assert any(watcher.frames for watcher in stage.watchers)
 
 
+@pytest.mark.parametrize("sizes", [(1.0, 5.0), (60.0, 80.0), (500.0, 1_000.0)])
+def test_regions_of_any_size_find_the_same(sizes):
+    stage = crowd(Stage(kinds_of(Position), seed=8))
+    stage.replicator.configure_spatial_partitioning(hz.SpatialConfig(*sizes))
+    edges = 1 / np.array(kernels.grid_of(stage.replicator)[0])
+    assert ((edges > sizes[0] * 0.999) & (edges < sizes[1] * 1.001)).all()
+    stage.watch()
+    play(stage, 40 if COMPILED else 5, *EVERYTHING)
+    assert stage.replicator.spatial.min_region_size == sizes[0]
+
+
+def test_only_configurations_configure():
+    replicator = Stage(kinds_of(Position)).replicator
+    with pytest.raises(hz.ArgumentError, match="takes a SpatialConfig, not 5"):
+        replicator.configure_spatial_partitioning(5)
+    with pytest.raises(hz.ArgumentError, match="takes a NetworkConfig, not None"):
+        replicator.configure_network(None)
+    replicator.configure_network(hz.NetworkConfig(batch_size=64))
+    assert replicator.network.batch_size == 64
+
+
 @compiled_only
 def test_a_layer_too_slow_for_any_history():
     """Period 133: sent absolute each time, and its own last due tick isn't in the history."""

@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test bench peers lint docs clean
+.PHONY: help venv demo test bench peers reference lint docs clean
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed  ## Make the environment (.venv)
 
@@ -38,6 +38,9 @@ bench: $(VENV)/.bench  ## Run the benchmarks on this commit
 
 peers: $(VENV)/.peers  ## Measure other ECS libraries beside this one (ARGS="--write docs/benchmarks.md" writes it down)
 	$(BIN)/python -m benchmarks.peers --install $(ARGS)
+
+reference: venv  ## Measure Horizon's own scenario, each recipient checked (ARGS="--write docs/benchmarks.md" writes it down)
+	$(BIN)/python -m benchmarks.reference $(ARGS)
 
 lint: venv  ## Check style, format and types
 	$(BIN)/ruff check .

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import mmap
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,8 @@ import horizon_ecs as hz
 from horizon_ecs import Read, Res, Write, f4, kernel, u1
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.frames import Frames
-from horizon_ecs.replica import Replica
+from horizon_ecs.observed import Checker
 from horizon_ecs.replication import Replicator
-from horizon_ecs.schema import NO_CHANNEL
 
 TICK_RATE = 60.0
 PRECISION = 1 / 64
@@ -25,6 +26,7 @@ LAYERS = ((50.0, 30.0), (100.0, 15.0), (140.0, 10.0), (178.0, 2.0))  # radius, f
 SPEED = 5.0  # world units a second, as the standard deviation of each axis
 TURNING = 0.01  # of the entities, each tick
 HURT = 0.002
+HOT_SHARE = 0.3  # of the entities stand around a hot spot
 MAX_CHECKED = 16  # observers
 
 Progress = Callable[[int, int, str], None]
@@ -73,22 +75,35 @@ def bob(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]) -> None:
 class _Crowd:
     """The world that is measured: every entity moves, some turn and some are hurt each tick."""
 
-    def __init__(self, entities: int, observers: int, density: float, threads: int | None) -> None:
+    def __init__(self, entities: int, observers: int, density: float, threads: int | None, hot_spot: int = 0,
+                 hot_share: float = HOT_SHARE) -> None:  # fmt: skip
         self._random = np.random.default_rng(1)
         fields = [Position, Health]
         layers = [hz.Layer(c, radius, hertz, fields, PRECISION) for c, (radius, hertz) in enumerate(LAYERS)]
         ship = hz.Kind("Ship", Position, Velocity, Health, layers=layers)
         side = math.sqrt(entities / density)
+        place = np.zeros((entities, 3), np.float32)
+        place[:, :2] = self._random.random((entities, 2), np.float32) * np.float32(side)
+        if hot_spot:
+            self._crowd_together(place, side, density, hot_spot, hot_share)
         self.world = hz.World(capacity=entities, tick_rate=TICK_RATE)
         self.world.insert(Square(side=side))
-        place = self._random.random((entities, 3), np.float32) * np.float32(side)
-        place[:, 2] = 0.0
         handles = self.world.spawn(ship, entities, Position=place, Velocity=self._headings(entities))
         self._slots = self.world.slots_of(handles)
         self.world.add_system(move, bob)
+        kernel.warm_up()  # machine code is no part of what replication takes
+        self.bytes_before = _resident_bytes()
         self.replicator = Replicator(self.world, max_observers=observers, n_threads=threads)
         for entity in handles[np.linspace(0, entities - 1, observers).astype(np.int64)]:
             self.replicator.add_observer(entity=int(entity))
+
+    def _crowd_together(self, place: NDArray[np.float32], side: float, density: float, hot_spot: int,
+                        hot_share: float) -> None:  # fmt: skip
+        """Move some of the entities around the middle, so that who stands there follows so many."""
+        picked = np.flatnonzero(self._random.random(len(place)) < hot_share)
+        more = hot_spot / (math.pi * LAYERS[-1][0] ** 2) - density
+        spread = math.sqrt(len(picked) / (2 * math.pi * more))
+        place[picked, :2] = np.clip(self._random.normal(side / 2, spread, (len(picked), 2)), 0, side)
 
     def _headings(self, n: int) -> NDArray[np.float32]:
         return (self._random.standard_normal((n, 2), np.float32) * np.float32(SPEED)).astype(np.float32)
@@ -96,6 +111,20 @@ class _Crowd:
     def _some(self, share: float) -> NDArray[Any]:
         n = max(1, round(len(self._slots) * share))
         return self._slots[self._random.integers(0, len(self._slots), n)]
+
+    def checker(self, observers: NDArray[np.int64]) -> Checker:
+        """What holds the frames of some observers against the columns."""
+        position = self.world[Position]
+        fields = [[position.x, position.y, position.z], [self.world[Health].hp]]
+        return Checker(self.replicator, observers, fields, PRECISION)
+
+    def replication_bytes(self, checker: Checker) -> float:
+        """The memory in use now that wasn't before there was a replicator, and that isn't the checker's."""
+        return max(0.0, _resident_bytes() - self.bytes_before - checker.memory_bytes)
+
+    def followed_max(self) -> int:
+        """The most entities that one observer follows."""
+        return max(len(self.replicator.followed(o)) for o in range(self.replicator.n_observers))
 
     def tick(self) -> Frames:
         """One whole tick: some turn, some are hurt, the systems run, and the replicator makes its frames."""
@@ -107,63 +136,35 @@ class _Crowd:
         return self.replicator.step()
 
 
-class _Checker:
-    """Decodes every frame of some observers, and compares their tables with the world's columns rounded by NumPy."""
-
-    def __init__(self, crowd: _Crowd, observers: NDArray[np.int64]) -> None:
-        world, self._tables = crowd.world, crowd.replicator.tables
-        self._replicas = {
-            int(o): (Replica(crowd.replicator.schema, phase=crowd.replicator.phase(o)), crowd.replicator.phase(o))
-            for o in observers.tolist()
-        }
-        position = world[Position]
-        self._fields = [[position.x, position.y, position.z], [world[Health].hp]]
-        self._rows = self._tables.longest_period + 1
-        self._history = [[np.zeros((self._rows, len(c)), np.int32) for c in group] for group in self._fields]
-        self._first_tick = 0
-        self.values = self.mismatches = 0
-
-    def check(self, frames: Frames) -> None:
-        """Remember this tick's columns, then decode and compare what this tick's frames brought."""
-        self._first_tick = self._first_tick or frames.tick
-        for group, columns in zip(self._history, self._fields, strict=True):
-            for past, column in zip(group, columns, strict=True):
-                exact = column.dtype.kind == "u"
-                past[frames.tick % self._rows] = column if exact else np.rint(column.astype(np.float64) / PRECISION)
-        for observer, start, stop in zip(frames.observers, frames.payload, frames.stop, strict=True):
-            if int(observer) in self._replicas:
-                replica, phase = self._replicas[int(observer)]
-                replica.apply(frames.buffer[start:stop])
-                self._compare(replica, phase, frames.tick)
-
-    def _compare(self, replica: Replica, phase: int, tick: int) -> None:
-        """Every value that some channel carries, as of that channel's last due tick."""
-        slots = (replica.handle & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        for j, group in enumerate(self._history):
-            carrier = self._tables.carrier[0, j, replica.mask]
-            # An entry whose channel has just changed waits for its first record there.
-            known = np.flatnonzero((carrier != NO_CHANNEL) & (replica.stale >> j & 1 == 0))
-            period = self._tables.period[0, carrier[known]]
-            due = np.maximum(tick - (tick + phase) % period, self._first_tick)
-            for f, past in enumerate(group):
-                wrong = replica.q(j)[known, f] != past[due % self._rows, slots[known]]
-                self.values += len(known)
-                self.mismatches += int(np.count_nonzero(wrong))
-
-
-def _check_arguments(entities: int, observers: int, density: float, ticks: int, threads: int | None,
-                     warm_ticks: int) -> None:  # fmt: skip
+def _check_arguments(entities: int, observers: int, density: float, ticks: int, threads: int | None, warm_ticks: int,
+                     hot_spot: int, hot_share: float) -> None:  # fmt: skip
     for name, value, least, most in (
         ("entities", entities, 1, 10_000_000),
         ("observers", observers, 1, min(entities, 2**20) if isinstance(entities, int) else 1),
         ("ticks", ticks, 1, 10_000_000),
         ("threads", 1 if threads is None else threads, 1, 1024),
         ("warm_ticks", warm_ticks, 0, 10_000_000),
+        ("hot_spot", hot_spot, 0, 4_000),
     ):
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise ArgumentError(f"bench_tick: {name} must be a whole number from {least} to {most}, not {value!r}")
     if not isinstance(density, int | float) or not 0.0 < density < math.inf:
         raise ArgumentError(f"bench_tick: density must be a positive number of entities a square unit, not {density!r}")
+    if not isinstance(hot_share, int | float) or not 0.0 < hot_share <= 1.0:
+        raise ArgumentError(f"bench_tick: hot_share must be a number above 0 and at most 1, not {hot_share!r}")
+    elsewhere = density * math.pi * LAYERS[-1][0] ** 2
+    if hot_spot and hot_spot <= elsewhere:
+        raise ArgumentError(f"bench_tick: hot_spot must be more than the {elsewhere:.0f} that are followed elsewhere "
+                            f"at this density, not {hot_spot!r}")  # fmt: skip
+
+
+def _resident_bytes() -> float:
+    """The memory that this process has in use now; NaN where the system doesn't tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return math.nan
+    return float(pages * mmap.PAGESIZE)
 
 
 def _peak_memory_mib() -> float:
@@ -184,7 +185,7 @@ def _lateness_ms(tick_ms: NDArray[np.float64]) -> NDArray[np.float64]:
     return late
 
 
-def _run(crowd: _Crowd, checker: _Checker, warm_ticks: int, ticks: int, report: Progress) -> list[dict[str, float]]:
+def _run(crowd: _Crowd, checker: Checker, warm_ticks: int, ticks: int, report: Progress) -> list[dict[str, float]]:
     """What each timed tick did: milliseconds by stage, and counts."""
     rows = []
     for number in range(warm_ticks + ticks):
@@ -211,6 +212,8 @@ def bench_tick(
     ticks: int = 300,
     threads: int | None = None,
     warm_ticks: int = 60,
+    hot_spot: int = 0,
+    hot_share: float = HOT_SHARE,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Time whole ticks, systems and replication, of a world full of movers, without sockets.
@@ -229,26 +232,33 @@ def bench_tick(
         Timed ticks, and untimed ones before them.
     threads : int, optional
         As for the Replicator.
+    hot_spot : int
+        How many an observer follows in the middle of a crowd that `hot_share` of the entities form, thinning out like a
+        bell curve; 0 for entities spread evenly.
+    hot_share : float
     progress : callable(done, total, text), optional
 
     Returns
     -------
-    dict : entities, observers, density, ticks, threads; tick_ms_median, tick_ms_p99, tick_ms_max; systems_ms,
+    dict : entities, observers, density, hot_spot, ticks, threads; tick_ms_median, tick_ms_p99, tick_ms_max; systems_ms,
         quantise_ms, grid_ms, records_ms, frames_ms (medians);
-        followed_pairs, updates, bytes, bytes_per_update (state frames over all timed ticks; pairs of the last);
+        followed_pairs, followed_max (by one observer), updates, bytes, bytes_per_update (state frames over all timed
+        ticks; pairs of the last);
         ns_per_pair; missed_ticks (longer than 1/60 s); late_ms_p99 (how late ticks would begin at 60 Hz);
-        checked_observers, checked_values, mismatches (all ticks); peak_memory_mib.
+        checked_observers, checked_values, mismatches (all ticks); peak_memory_mib, replication_mib (resident at the
+        end, above what the world and machine code took before), memory_bytes_per_pair (of the latter).
 
     Raises
     ------
     ArgumentError
     """
-    _check_arguments(entities, observers, density, ticks, threads, warm_ticks)
+    _check_arguments(entities, observers, density, ticks, threads, warm_ticks, hot_spot, hot_share)
     report: Progress = progress or (lambda done, total, text: None)
     report(0, warm_ticks + ticks, "compiling")
-    crowd = _Crowd(entities, observers, density, threads)
-    checker = _Checker(crowd, np.unique(np.linspace(0, observers - 1, MAX_CHECKED).astype(np.int64)))
+    crowd = _Crowd(entities, observers, density, threads, hot_spot, hot_share)
+    checker = crowd.checker(np.unique(np.linspace(0, observers - 1, MAX_CHECKED).astype(np.int64)))
     rows = _run(crowd, checker, warm_ticks, ticks, report)
+    memory = crowd.replication_bytes(checker)
     tick_ms = np.array([row["tick"] for row in rows])
     median = float(np.median(tick_ms))
     pairs, updates = int(rows[-1]["followed_pairs"]), int(sum(row["updates"] for row in rows))
@@ -258,6 +268,7 @@ def bench_tick(
         "entities": entities,
         "observers": observers,
         "density": density,
+        "hot_spot": hot_spot,
         "ticks": ticks,
         "threads": threads or kernel.n_threads(),
         "tick_ms_median": median,
@@ -265,6 +276,7 @@ def bench_tick(
         "tick_ms_max": float(tick_ms.max()),
         **{f"{stage}_ms": float(np.median([row[stage] for row in rows])) for stage in stages},
         "followed_pairs": pairs,
+        "followed_max": crowd.followed_max(),
         "updates": updates,
         "bytes": n_bytes,
         "bytes_per_update": n_bytes / max(1, updates),
@@ -275,4 +287,6 @@ def bench_tick(
         "checked_values": checker.values,
         "mismatches": checker.mismatches,
         "peak_memory_mib": _peak_memory_mib(),
+        "replication_mib": memory / 2**20,
+        "memory_bytes_per_pair": memory / max(1, pairs),
     }

@@ -124,6 +124,10 @@ def _add_bench(commands: Any) -> None:
     add("--entities", type=_number(int, 100, 10_000_000), default=100_000, metavar="N", help="all of them moving")
     add("--observers", type=_number(int, 1, 1_000_000), default=10_000, metavar="N", help="each at its own entity")
     add("--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit")
+    add("--hot-spot", type=_number(int, 1, 4_000), default=0, metavar="N",
+        help="a crowd in the middle, where an observer follows N; without, all stand evenly")  # fmt: skip
+    add("--hot-share", type=_number(float, 1e-6, 1.0), default=0.3, metavar="S",
+        help="the part of the entities that stand in the crowd; default 0.3")  # fmt: skip
     add("--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed")
     add("--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default one a core")
 
@@ -234,7 +238,7 @@ def _bench_tick(options: argparse.Namespace) -> int:
         kernel.report_progress(report)
         result = bench_tick(
             entities=options.entities, observers=options.observers, density=options.density, ticks=options.ticks,
-            threads=options.threads, progress=report
+            threads=options.threads, hot_spot=options.hot_spot, hot_share=options.hot_share, progress=report
         )  # fmt: skip
     _print_report(result, options)
     return 1 if result["mismatches"] else 0

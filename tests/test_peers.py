@@ -8,10 +8,12 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks import node
 from benchmarks.limits import Limit
+from benchmarks.node import Missing
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import measure, report, with_bitecs
-from benchmarks.peers.case import Case, Missing
+from benchmarks.peers.case import Case
 from benchmarks.peers.inputs import DT, WORKLOADS, make_inputs
 
 N = 260
@@ -107,11 +109,12 @@ def test_tables_say_what_was_measured_and_what_was_not():
 
 def test_tables_are_written_between_the_markers_only(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    begin, end = report.MARKERS
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
     for _ in range(2):
         report.write(page, RESULT)
         text = page.read_text(encoding="utf-8")
-        assert text == f"before\n{report.BEGIN}\n\n{report.markdown(RESULT)}\n\n{report.END}\nafter\n"
+        assert text == f"before\n{begin}\n\n{report.markdown(RESULT)}\n\n{end}\nafter\n"
     page.write_text("no markers", encoding="utf-8")
     with pytest.raises(ValueError, match="must contain once"):
         report.write(page, RESULT)
@@ -122,7 +125,7 @@ def test_the_command_prints_json_and_fails_where_a_limit_is_not_held(monkeypatch
     monkeypatch.setattr(measure, "LIMITS", (Limit("x", "a limit", 2.0, "µs", lambda: 2.5),))
     monkeypatch.setattr(measure, "TURN_S", 0.0)
     page = tmp_path / "page.md"
-    page.write_text(f"{report.BEGIN}\n{report.END}\n", encoding="utf-8")
+    page.write_text("\n".join(report.MARKERS), encoding="utf-8")
     small = ["--entities", str(N), "--rounds", "1", "--peers", "esper", "--json", "--write", str(page)]
     assert command.main(small) == 1
     result = json.loads(capsys.readouterr().out)
@@ -144,10 +147,10 @@ def test_wrong_arguments_are_refused(arguments, capsys):
 def test_a_peer_that_is_not_there_says_what_it_lacks(monkeypatch, tmp_path):
     with_bitecs.stop()
     monkeypatch.setenv("HORIZON_NODE_MODULES", str(tmp_path))
-    monkeypatch.setattr(with_bitecs.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(node.shutil, "which", lambda name: f"/bin/{name}")
     with pytest.raises(Missing, match=f"{tmp_path} has no bitecs: run with --install"):
         with_bitecs.version()
-    monkeypatch.setattr(with_bitecs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(node.shutil, "which", lambda name: None)
     with pytest.raises(Missing, match="node is not installed"):
         with_bitecs.version()
     with pytest.raises(Missing, match="npm is not installed"):

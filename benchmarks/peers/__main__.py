@@ -7,10 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
+from benchmarks import document
+from benchmarks.node import Missing
 from benchmarks.peers import report, with_bitecs
-from benchmarks.peers.case import Missing
 from benchmarks.peers.inputs import KINDS
 from benchmarks.peers.measure import PEERS, measure
 from horizon_ecs.progress import reporting
@@ -38,22 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    for line in report.conditions(result):
-        console.print(line, highlight=False)
-    for head, rows in (report.peer_rows(result), report.limit_rows(result)):
-        table = Table(*head)
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 1 where a limit isn't held or a peer can't be installed."""
     parser = _parser()
@@ -79,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        _show(result)
+        document.show(report.conditions(result), [report.peer_rows(result), report.limit_rows(result)])
     return 0 if all(row["value"] <= row["limit"] for row in result["limits"]) else 1
 
 

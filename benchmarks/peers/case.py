@@ -1,4 +1,4 @@
-"""What every peer speaks: prepared cases, and why one can't be had."""
+"""What every peer speaks: prepared cases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.peers.inputs import Inputs
-
-
-class Missing(Exception):
-    """A peer can't be measured here; the message says what it lacks."""
 
 
 class Measurable(Protocol):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
-
 from benchmarks.limits import LIMITS, Limit
+from benchmarks.machine import machine
+from benchmarks.node import Missing
 from benchmarks.peers import with_bitecs, with_esper, with_horizon, with_snecs, with_tcod_ecs
-from benchmarks.peers.case import Measurable, Missing, Peer
+from benchmarks.peers.case import Measurable, Peer
 from benchmarks.peers.inputs import WORKLOADS, Inputs, Workload, make_inputs
-from horizon_ecs import kernel
 
 PEERS: tuple[Any, ...] = (with_horizon, with_bitecs, with_esper, with_snecs, with_tcod_ecs)
 
@@ -88,25 +82,3 @@ def measure(n: int, rounds: int, names: Sequence[str], progress: Progress) -> di
         **machine(), "entities": n, "rounds": rounds, "peers": versions, "missing": missing, "workloads": rows,
         "limits": limits,
     }  # fmt: skip
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on, and when."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "cpu": f"{_cpu()} ({kernel.cpu_name()}), {os.cpu_count()} cores",
-        "system": f"{platform.system()} {platform.machine()}",
-        "numba": numba.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def _cpu() -> str:
-    """The processor's name as it calls itself, where the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-BEGIN = "<!-- measured: begin (python -m benchmarks.peers --write) -->"
-END = "<!-- measured: end -->"
+from benchmarks import document
+from benchmarks.document import Table, number
+from benchmarks.machine import where
+
+MARKERS = document.markers("python -m benchmarks.peers")
 OURS = "Horizon ECS"
 RATIOS = ("bitECS", "esper")
-
-
-def number(value: float) -> str:
-    """Three digits, or whole where it is larger."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _ratio(ns: dict[str, float], name: str) -> str:
     return f"{number(ns[name] / ns[OURS])} ×" if {OURS, name} <= ns.keys() else "–"
 
 
-def peer_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def peer_rows(result: dict[str, Any]) -> Table:
     """Titles and cells of the first table."""
     names = [*result["peers"], *result["missing"]]
     ratios = [name for name in RATIOS if name in result["peers"]]
@@ -33,7 +31,7 @@ def peer_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def limit_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def limit_rows(result: dict[str, Any]) -> Table:
     """Titles and cells of the second table."""
     rows = []
     for row in result["limits"]:
@@ -45,7 +43,7 @@ def limit_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 def conditions(result: dict[str, Any]) -> list[str]:
     """What was measured where: one line each."""
     lines = [
-        f"{result['date']}, {result['cpu']}, {result['system']}; Numba {result['numba']}, NumPy {result['numpy']}.",
+        where(result),
         f"{result['entities']:,} entities; the best of {result['rounds']} rounds in which the peers took turns.",
         "Versions: " + "; ".join(f"{name} {version}" for name, version in result["peers"].items()) + ".",
     ]
@@ -54,17 +52,9 @@ def conditions(result: dict[str, Any]) -> list[str]:
 
 def markdown(result: dict[str, Any]) -> str:
     """Both tables, with the conditions above them."""
-    blocks = ["  \n".join(conditions(result))]
-    for head, rows in (peer_rows(result), limit_rows(result)):
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(blocks)
+    return document.blocks(conditions(result), [peer_rows(result), limit_rows(result)])
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
     """Put the tables between the markers of a document. Raises ValueError where it hasn't each once, in order."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path} must contain once {BEGIN!r}, and after it {END!r}")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    path.write_text(f"{before}{BEGIN}\n\n{markdown(result)}\n\n{after}", encoding="utf-8")
+    document.write(path, MARKERS, markdown(result))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from benchmarks.peers.case import Case, Missing, weighted_objects
+from benchmarks.node import Missing
+from benchmarks.peers.case import Case, weighted_objects
 from benchmarks.peers.inputs import COMPONENTS, DT, WANTED, Inputs
 
 try:

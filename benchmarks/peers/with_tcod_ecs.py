@@ -7,7 +7,8 @@ import platform
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.case import Case, Missing, weighted_objects
+from benchmarks.node import Missing
+from benchmarks.peers.case import Case, weighted_objects
 from benchmarks.peers.inputs import COMPONENTS, DT, WANTED, Inputs
 
 try:

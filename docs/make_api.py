@@ -72,9 +72,9 @@ TOPICS = [
     ),
     Topic(
         "replication", "Replication", "Who is told what, the server, and its clients.",
-        "replication replica dissection config net.server net.players net.client",
+        "replication replica dissection gorc config net.server net.players net.client",
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
-        "meter.BytesBy dissection.Part dissection.Dissector testing.serving",
+        "meter.BytesBy gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip

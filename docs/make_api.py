@@ -76,6 +76,9 @@ TOPICS = [
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
         "meter.BytesBy gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
+    Topic(
+        "recordings", "Recordings", "What clients are told, in a file, and out of it again.", "recorder recording",
+    ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import DefinitionError as DefinitionError
     from horizon_ecs.errors import HorizonError as HorizonError
     from horizon_ecs.errors import ListenError as ListenError
+    from horizon_ecs.errors import RecordingError as RecordingError
     from horizon_ecs.errors import SnapshotError as SnapshotError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
@@ -78,6 +79,11 @@ if TYPE_CHECKING:
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.query import Query as Query
     from horizon_ecs.random import Random as Random
+    from horizon_ecs.recorder import FrameRecorder as FrameRecorder
+    from horizon_ecs.recorder import RecordedObserver as RecordedObserver
+    from horizon_ecs.recorder import WorldRecorder as WorldRecorder
+    from horizon_ecs.recording import Recording as Recording
+    from horizon_ecs.recording import open_recording as open_recording
     from horizon_ecs.relations import Parent as Parent
     from horizon_ecs.relations import Relation as Relation
     from horizon_ecs.replica import Replica as Replica
@@ -107,7 +113,7 @@ _PLACES = {
     "checking": "SystemCheck check_system",
     "errors": (
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
-        "ListenError SnapshotError StaleHandleError SystemFailure WireError"
+        "ListenError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
     ),
     "events": "Emit Events",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
@@ -121,6 +127,8 @@ _PLACES = {
     "net.server": "Server serve",
     "query": "Query",
     "random": "Random",
+    "recorder": "FrameRecorder RecordedObserver WorldRecorder",
+    "recording": "Recording open_recording",
     "relations": "Parent Relation",
     "replica": "Replica",
     "replication": "Replicator",

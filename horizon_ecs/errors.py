@@ -7,6 +7,7 @@ HorizonError
 ├── CapacityError        a limit that was given once is reached
 ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
 ├── SnapshotError        a world can't be saved as it is, or a file not be loaded (also a ValueError)
+├── RecordingError       a recording is cut off, corrupted, newer or of another schema (also a ValueError)
 ├── SystemFailure        a system raised while the world ticked
 ├── CheckFailure         a system doesn't keep its promises (also an AssertionError)
 ├── WireError            bytes from the network are malformed
@@ -25,6 +26,7 @@ __all__ = [
     "DefinitionError",
     "HorizonError",
     "ListenError",
+    "RecordingError",
     "SnapshotError",
     "StaleHandleError",
     "SystemFailure",
@@ -58,6 +60,10 @@ class StaleHandleError(HorizonError, LookupError):
 
 class SnapshotError(HorizonError, ValueError):
     """A world holds what no file can, or a file is truncated, corrupted, newer or of another schema."""
+
+
+class RecordingError(HorizonError, ValueError):
+    """A recording is no such file, cut off within its header, corrupted, newer or of another schema."""
 
 
 class SystemFailure(HorizonError):

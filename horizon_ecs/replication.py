@@ -8,6 +8,7 @@ kernels in `systems/`; this file owns their arrays and decides what is worth a s
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,13 @@ from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
 from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
-from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables, describe
+from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables, describe, unbound
 from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
 from horizon_ecs.workspace import Cells, Scratch
 
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
+    from horizon_ecs.recorder import FrameRecorder
     from horizon_ecs.world import World
 
 _MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
@@ -81,6 +83,8 @@ class Replicator(Inspected):
         Limits: observers at a time, entities an observer follows.
     n_threads : int, optional
         At most so many threads; by default what `kernel.n_threads()` says. The bytes don't depend on it.
+    everywhere : bool
+        Take every radius for infinite, so that observers follow all there is, each entity on its fastest channel.
 
     Raises
     ------
@@ -97,6 +101,7 @@ class Replicator(Inspected):
         max_observers: int = 16_384,
         max_followed: int = 4_096,
         n_threads: int | None = None,
+        everywhere: bool = False,
     ) -> None:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
@@ -116,6 +121,8 @@ class Replicator(Inspected):
         self.schema = describe(
             kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed
         )
+        if everywhere:
+            unbound(self.schema)
         self.tables = compile_tables(self.schema)
         world.freeze_kinds("they are being replicated, and clients know the schema")
         self._kinds = kinds
@@ -172,6 +179,7 @@ class Replicator(Inspected):
         self._words = [np.zeros(0, np.uint64), np.zeros(0, np.uint64)]
         self._last_ms: dict[str, float] = {}
         self._last_tick: int | None = None
+        self._when_stepped: list[Callable[[Frames], None]] = []
         self.stats = ReplicationStats()
 
     def configure_spatial_partitioning(self, config: SpatialConfig) -> None:
@@ -341,7 +349,28 @@ class Replicator(Inspected):
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._last_tick = tick
         self._note(frames[0])
+        for tell in tuple(self._when_stepped):
+            tell(frames[0])
         return frames[0]
+
+    def record(self, path: str | os.PathLike[str], **options: Any) -> FrameRecorder:
+        """Record every step's frames into a new file until the recorder is closed: `with replicator.record(path):`.
+
+        Parameters
+        ----------
+        path : path of the file
+        **options
+            As for `FrameRecorder`: `observers`, `reset_every_s`, `flush_every_s`, `about`, `name_of`.
+
+        Raises
+        ------
+        ArgumentError, OSError
+        """
+        from horizon_ecs.recorder import FrameRecorder
+
+        recorder = FrameRecorder(path, self, **options)
+        recorder.attach(self._when_stepped)
+        return recorder
 
     def _timed(self, stage: str, work: Callable[[int], None]) -> None:
         """Do one stage of the step, in more than one part where the last time showed that it pays."""

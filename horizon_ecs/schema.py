@@ -126,6 +126,14 @@ def describe(
     }
 
 
+def unbound(schema: Mapping[str, Any]) -> None:
+    """Make every radius of a schema infinite."""
+    for kind in schema["kinds"]:
+        for channel in kind["channels"]:
+            if channel is not None:
+                channel["radius"] = math.inf
+
+
 @dataclass(frozen=True)
 class Tables:
     """What kernels read of a schema: K kinds, C channels, G groups at most, 4 fields at most.

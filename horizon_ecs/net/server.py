@@ -8,21 +8,16 @@ observer's first frame, and a frame never reaches who came later.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from websockets.asyncio.server import Server as WebSocketServer
-from websockets.asyncio.server import serve as listen
-
 from horizon_ecs.config import ServerConfig
-from horizon_ecs.errors import ArgumentError, DefinitionError, ListenError
+from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
-from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
-from horizon_ecs.net.metered import metered
+from horizon_ecs.net.connections import Connections
+from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
@@ -36,7 +31,7 @@ _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
 
 
-class Server:
+class Server(Listening):
     """Serves a world.
 
     Parameters
@@ -78,26 +73,21 @@ class Server:
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.config = config or ServerConfig()
-        told = _checked_about(about or {})
-        numbered = _number_events(events)
+        super().__init__(config or ServerConfig())
+        told = checked_about(about or {})
+        numbered = number_events(events)
         self._stage = Stage(
             world, self.config, self, position=position, on_join=on_join, on_leave=on_leave,
             after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
         )  # fmt: skip
-        self.schema = {**self.replicator.schema, "events": _describe_events(numbered)}
+        self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
             self.config, self.schema, numbered, told, world.tick_rate, self.replicator.max_silence_ticks
         )
         self._connections.stage = self._stage
-        self._listener: WebSocketServer | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
 
     def __repr__(self) -> str:
-        listening = self._listener is not None and self._listener.sockets
-        where = self.url if listening else "not listening"
-        return f"Server({where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
+        return f"Server({self._where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
 
     @property
     def is_ticking(self) -> bool:
@@ -121,42 +111,6 @@ class Server:
 
     # -- life --------------------------------------------------------------------------------------------------
 
-    def run(self, *, started: Callable[[Server], None] | None = None, seconds: float | None = None) -> None:
-        """Serve until SIGINT or SIGTERM, or for so many seconds; clients are then closed with code 1001.
-
-        Parameters
-        ----------
-        started : callable(server), optional
-            Called when clients can connect.
-        seconds : float, optional
-
-        Raises
-        ------
-        SystemFailure
-            A system raised.
-        ListenError
-            The address can't be listened on.
-        """
-        asyncio.run(self._run(started, seconds))
-
-    async def _run(self, started: Callable[[Server], None] | None, seconds: float | None) -> None:
-        self.handle_signals()
-        await self.start()
-        try:
-            if started:
-                started(self)
-            await self.wait(seconds)
-        finally:
-            await self.stop()
-
-    def handle_signals(self) -> None:
-        """Let SIGINT and SIGTERM end `wait`."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Windows, and threads other than the main one, have no such handlers.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._stop.set)
-
     async def start(self) -> None:
         """Listen, and begin to tick; once in a server's life.
 
@@ -171,28 +125,9 @@ class Server:
             raise ArgumentError("a server can be started once; make another for the same world")
         if self.world in _served:
             raise ArgumentError("another server serves this world: it would tick twice as fast")
-        config = self.config
-        listening = listen(
-            self._connections.handle, config.host, config.port, process_request=self._connections.request,
-            compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
-            close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS",
-            create_connection=metered(config.max_messages_per_s, self._connections.flooded)
-        )  # fmt: skip
-        try:
-            self._listener = await listening
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ListenError(error.errno, f"can't listen on {config.host} port {config.port}: {reason}") from None
-        self._loop = asyncio.get_running_loop()
+        await self._listen()
         _served.add(self.world)
         self._stage.ticker.start()
-
-    async def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is to stop, at most so long; whether it is."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        return self._stop.is_set()
 
     async def stop(self) -> None:
         """Stop ticking, close every connection, and end listening.
@@ -201,47 +136,15 @@ class Server:
         """
         ticker = self._stage.ticker
         await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
-        if self._listener is not None:
-            self._listener.close(close_connections=False)  # it would close them with 1001 in any case
-            failed = ticker.error is not None
-            await self._connections.close_all(
-                Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
-            )
-            await self._listener.wait_closed()
+        failed = ticker.error is not None
+        await self._end(
+            Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
+        )
         _served.discard(self.world)
         if ticker.error is not None:
             raise ticker.error
 
-    def request_stop(self) -> None:
-        """Let `wait` and `run` end; from any thread, once the server was started."""
-        self._post(self._stop.set)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        if self._listener is None or not self._listener.sockets:
-            raise ArgumentError("the server isn't listening")
-        return int(next(iter(self._listener.sockets)).getsockname()[1])
-
-    @property
-    def url(self) -> str:
-        """Where the page is."""
-        host = self.config.host
-        if host in ("0.0.0.0", "::", ""):
-            host = "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
-
-    @property
-    def ws_url(self) -> str:
-        """Where clients connect to."""
-        return self.url.replace("http", "ws", 1).rstrip("/") + wire.PATH
-
     # -- what it costs -----------------------------------------------------------------------------------------
-
-    @property
-    def n_clients(self) -> int:
-        """Connections, those included that have not joined yet."""
-        return len(self._connections.seats)
 
     def forget_times(self) -> None:
         """Let times and counts of the report begin now."""
@@ -279,10 +182,6 @@ class Server:
 
     # -- from the tick's thread to the event loop --------------------------------------------------------------
 
-    def _post(self, function: Callable[..., None], *args: Any) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *args)
-
     def deliver(self, frames: Frames) -> None:
         """For the stage."""
         self._post(self._connections.deliver, frames)
@@ -300,7 +199,7 @@ class Server:
         self._post(self._connections.broadcast, message)
 
 
-def _checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
+def checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """A copy; what would fail with every welcome is refused now."""
     for key, value in about.items():
         try:
@@ -312,7 +211,7 @@ def _checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
     return dict(about)
 
 
-def _number_events(events: Sequence[type]) -> dict[int, Any]:
+def number_events(events: Sequence[type]) -> dict[int, Any]:
     """Events by their number on the wire."""
     if len(events) > wire.MAX_EVENTS:
         raise DefinitionError(f"{len(events)} events; at most {wire.MAX_EVENTS} can be declared")
@@ -322,7 +221,7 @@ def _number_events(events: Sequence[type]) -> dict[int, Any]:
     return dict(enumerate(events, 1))
 
 
-def _describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
+def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
     """Events as the wire's schema has them."""
     return [
         {

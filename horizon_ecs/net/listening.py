@@ -1,0 +1,149 @@
+"""Listening: what a server of any kind does to be there: an address, a page, connections, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any, Self
+
+from websockets.asyncio.server import Server as WebSocketServer
+from websockets.asyncio.server import serve as listen
+
+from horizon_ecs.config import ServerConfig
+from horizon_ecs.errors import ArgumentError, ListenError
+from horizon_ecs.net import wire
+from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
+from horizon_ecs.net.metered import metered
+from horizon_ecs.net.wire import Close
+
+
+class Listening:
+    """The part of a server that listens; `start` and `stop` are made of `_listen` and `_end`.
+
+    Parameters
+    ----------
+    config : ServerConfig
+    """
+
+    _connections: Connections
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self._listener: WebSocketServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    def run(self, *, started: Callable[[Self], None] | None = None, seconds: float | None = None) -> None:
+        """Serve until SIGINT or SIGTERM, or for so many seconds; clients are then closed with code 1001.
+
+        Parameters
+        ----------
+        started : callable(server), optional
+            Called when clients can connect.
+        seconds : float, optional
+
+        Raises
+        ------
+        SystemFailure
+            A system raised.
+        ListenError
+            The address can't be listened on.
+        """
+        asyncio.run(self._run(started, seconds))
+
+    async def _run(self, started: Callable[[Self], None] | None, seconds: float | None) -> None:
+        self.handle_signals()
+        await self.start()
+        try:
+            if started:
+                started(self)
+            await self.wait(seconds)
+        finally:
+            await self.stop()
+
+    def handle_signals(self) -> None:
+        """Let SIGINT and SIGTERM end `wait`."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Windows, and threads other than the main one, have no such handlers.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._stop.set)
+
+    async def start(self) -> None:
+        """Listen, and begin; once in a server's life. Raises ArgumentError, ListenError."""
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        """Close every connection, and end listening."""
+        raise NotImplementedError
+
+    async def _listen(self) -> None:
+        """Let clients connect. Raises ListenError."""
+        config = self.config
+        listening = listen(
+            self._connections.handle, config.host, config.port, process_request=self._connections.request,
+            compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
+            close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS",
+            create_connection=metered(config.max_messages_per_s, self._connections.flooded)
+        )  # fmt: skip
+        try:
+            self._listener = await listening
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ListenError(error.errno, f"can't listen on {config.host} port {config.port}: {reason}") from None
+        self._loop = asyncio.get_running_loop()
+
+    async def _end(self, code: Close, reason: str) -> None:
+        """Close every connection with this code, and end listening."""
+        if self._listener is not None:
+            self._listener.close(close_connections=False)  # it would close them with 1001 in any case
+            await self._connections.close_all(code, reason)
+            await self._listener.wait_closed()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is to stop, at most so long; whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Let `wait` and `run` end; from any thread, once the server was started."""
+        self._post(self._stop.set)
+
+    def _post(self, function: Callable[..., None], *args: Any) -> None:
+        """Have the event loop call a function; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
+
+    @property
+    def n_clients(self) -> int:
+        """Connections, those included that have not joined yet."""
+        return len(self._connections.seats)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        if self._listener is None or not self._listener.sockets:
+            raise ArgumentError("the server isn't listening")
+        return int(next(iter(self._listener.sockets)).getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host = self.config.host
+        if host in ("0.0.0.0", "::", ""):
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    @property
+    def ws_url(self) -> str:
+        """Where clients connect to."""
+        return self.url.replace("http", "ws", 1).rstrip("/") + wire.PATH
+
+    @property
+    def _where(self) -> str:
+        """Its address, for a repr."""
+        return self.url if self._listener is not None and self._listener.sockets else "not listening"

@@ -77,7 +77,8 @@ TOPICS = [
         "meter.BytesBy gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic(
-        "recordings", "Recordings", "What clients are told, in a file, and out of it again.", "recorder recording",
+        "recordings", "Recordings", "What clients are told, in a file, and out of it again.",
+        "recorder recording playing net.playback feeding",
     ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip

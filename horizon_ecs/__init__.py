@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import WireError as WireError
     from horizon_ecs.events import Emit as Emit
     from horizon_ecs.events import Events as Events
+    from horizon_ecs.feeding import decode_load as decode_load
+    from horizon_ecs.feeding import feed as feed
     from horizon_ecs.fields import b1 as b1
     from horizon_ecs.fields import f2 as f2
     from horizon_ecs.fields import f4 as f4
@@ -74,9 +76,11 @@ if TYPE_CHECKING:
     from horizon_ecs.lookup import Lookup as Lookup
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
+    from horizon_ecs.net.playback import Playback as Playback
     from horizon_ecs.net.players import Player as Player
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
+    from horizon_ecs.playing import Playhead as Playhead
     from horizon_ecs.query import Query as Query
     from horizon_ecs.random import Random as Random
     from horizon_ecs.recorder import FrameRecorder as FrameRecorder
@@ -116,6 +120,7 @@ _PLACES = {
         "ListenError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
     ),
     "events": "Emit Events",
+    "feeding": "decode_load feed",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
     "gorc": "GorcObject GorcSystem",
     "groups": "Group",
@@ -123,8 +128,10 @@ _PLACES = {
     "kinds": "Kind Layer",
     "lookup": "Lookup",
     "net.client": "Client connect",
+    "net.playback": "Playback",
     "net.players": "Player",
     "net.server": "Server serve",
+    "playing": "Playhead",
     "query": "Query",
     "random": "Random",
     "recorder": "FrameRecorder RecordedObserver WorldRecorder",

@@ -8,8 +8,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from horizon_ecs.errors import HorizonError, ListenError
 # What a command needs is imported when it runs: `--help` shall not wait for a compiler.
 
 MAX_CLIENTS = 1_000
+A_RECORDING = "what --record, a WorldRecorder or Replicator.record made"
 FOLLOWED = 16_384  # of the demo: its outermost ring holds half the world
 
 
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_replay(commands)
+    _add_play(commands)
+    _add_recording(commands)
     _add_bench(commands)
     _command(commands, "doctor", _doctor, "Tell what this machine offers, and what to do about what it lacks.")
     return parser
@@ -91,6 +94,12 @@ def _add_serving(parser: argparse.ArgumentParser, seconds: str) -> None:
     add("--clients", type=_number(int, 0, MAX_CLIENTS), default=0, metavar="N",
         help="simulated clients over real sockets, each of which checks every value it decodes")  # fmt: skip
     add("--seconds", type=_number(float, 0.1, 1e7), metavar="S", help=seconds)
+    add("--record", type=Path, metavar="FILE", help="record the whole world into a new file, for `horizon-ecs play`")
+    _add_address(parser)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_number(int, 0, 65_535), default=8080, metavar="P", help="0 lets the system pick one")
 
@@ -117,6 +126,27 @@ def _add_replay(commands: Any) -> None:
     _add_serving(parser, "serve so long; without, loop until Ctrl+C, or with --clients play the recording once")
 
 
+def _add_play(commands: Any) -> None:
+    text = (
+        "Play a recording to the page and any client; ?tick=600&speed=2&observer=1 behind the address goes elsewhere."
+    )
+    parser = _command(commands, "play", _play, text)
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=A_RECORDING)
+    add("--speed", type=_number(float, 0, 100), default=1.0, metavar="X", help="times the recording's own; 0: paused")
+    add("--loop", action="store_true", help="begin again at the end")
+    add("--observer", type=_number(int, 0, 2**32 - 1), default=0, metavar="N", help="whose view, by its number in FILE")
+    add("--seconds", type=_number(float, 0.1, 1e7), metavar="S", help="serve so long; without, until Ctrl+C")
+    _add_address(parser)
+
+
+def _add_recording(commands: Any) -> None:
+    parser = _command(commands, "recording", _recording, "Tell what a recording holds, and hold it to its checksums.")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="made by --record, a WorldRecorder or Replicator.record"
+    )
+
+
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="Measure.", description="Measure.")
     what = bench.add_subparsers(required=True, metavar="WHAT")
@@ -130,6 +160,11 @@ def _add_bench(commands: Any) -> None:
         help="the part of the entities that stand in the crowd; default 0.3")  # fmt: skip
     add("--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed")
     add("--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default one a core")
+    load = _command(what, "decode", _bench_decode, "Time clients that decode a recording, without sockets.")
+    load.add_argument("file", type=Path, metavar="FILE", help="a recording")
+    load.add_argument(
+        "--clients", type=_number(int, 1, 100_000), default=100, metavar="N", help="each decodes all of it"
+    )
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -204,7 +239,8 @@ def _serve(
         if options.clients:
             print(f"{options.clients} simulated clients join and check what they are told", flush=True)
 
-    result = host(make_server, n_clients=options.clients, seconds=options.seconds, announce=announce, ready=ready)
+    with _recorded(options, make_server) as make:
+        result = host(make, n_clients=options.clients, seconds=options.seconds, announce=announce, ready=ready)
     error = result.pop("error", None)
     checked = {"checked_values", "mismatches", "first_mismatch"}
     shown = {key: value for key, value in result.items() if options.clients or options.json or key not in checked}
@@ -212,6 +248,86 @@ def _serve(
     if error:
         print(f"horizon-ecs: the simulated clients: {error}", file=sys.stderr)
     return 1 if error or result["mismatches"] else 0
+
+
+@contextmanager
+def _recorded(options: argparse.Namespace, make_server: Any) -> Iterator[Any]:
+    """Have a server record its world after each tick, if that was asked for."""
+    if options.record is None:
+        yield make_server
+        return
+    from horizon_ecs.recorder import WorldRecorder
+
+    recorders: list[WorldRecorder] = []
+
+    def make(after_tick: Any = None) -> Any:
+        def after(server: Any) -> None:
+            recorders[0].step()
+            if after_tick:
+                after_tick(server)
+
+        server = make_server(after_tick=after)
+        recorders.append(WorldRecorder(server.world, options.record, about=server.about))
+        return server
+
+    try:
+        yield make
+    finally:
+        for recorder in recorders:
+            recorder.close()
+            if not recorder.n_frames:  # it never began to serve: the name is free for another attempt
+                options.record.unlink()
+    print(f"Recorded into {options.record}", flush=True)
+
+
+def _open(path: Path) -> Any:
+    """A recording, with progress where it has to be read through, and a word where some of it is lost."""
+    from horizon_ecs.progress import reporting
+    from horizon_ecs.recording import open_recording
+
+    with reporting("Reading") as report:
+        recording = open_recording(path, progress=lambda done, total: report(done, total, "bytes"))
+    if not recording.complete:
+        lost = f"; its last {recording.lost_bytes:,} bytes are lost" if recording.lost_bytes else ""
+        print(f"horizon-ecs: {path} was cut off, or is still being written{lost}", file=sys.stderr)
+    return recording
+
+
+def _play(options: argparse.Namespace) -> int:
+    from horizon_ecs.config import ServerConfig
+    from horizon_ecs.net.playback import Playback
+
+    def announce(playback: Playback) -> None:
+        what = f"{options.file.name}, {recording.duration_s:,.1f} s of {len(recording.observers)} observers,"
+        print(f"Playing {what} on {playback.url} (stop with Ctrl+C)", flush=True)
+
+    with _open(options.file) as recording:
+        config = ServerConfig(host=options.host, port=options.port)
+        shown = {"observer": options.observer, "speed": options.speed, "loop": options.loop}
+        playback = Playback(recording, config, **shown)
+        playback.run(started=announce, seconds=options.seconds)
+    _print_report(playback.report(), options)
+    return 0
+
+
+def _recording(options: argparse.Namespace) -> int:
+    from horizon_ecs.progress import reporting
+
+    with _open(options.file) as recording:
+        with reporting("Checking") as report:
+            recording.verify(lambda done, total: report(done, total, "bytes"))
+        _print_report(recording.summary(), options)
+    return 0
+
+
+def _bench_decode(options: argparse.Namespace) -> int:
+    from horizon_ecs.feeding import decode_load
+    from horizon_ecs.progress import reporting
+
+    with _open(options.file) as recording, reporting("Decoding") as report:
+        result = decode_load(recording, options.clients, lambda done, total: report(done, total, "ticks"))
+    _print_report(result, options)
+    return 0
 
 
 def _print_report(result: dict[str, Any], options: argparse.Namespace) -> None:

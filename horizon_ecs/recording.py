@@ -126,6 +126,24 @@ class Recording:
         self._check(observer)
         return [tick for tick, number in zip(self._ticks, self._numbers, strict=True) if number == observer]
 
+    def summary(self) -> dict[str, Any]:
+        """What it holds, as plain data."""
+        return {
+            "about": dict(self.about),
+            "kinds": [kind["name"] for kind in self.schema["kinds"]],
+            "schema_hash": self.schema_hash,
+            "tick_rate": self.tick_rate,
+            "first_tick": self.first_tick,
+            "last_tick": self.last_tick,
+            "duration_s": self.duration_s,
+            "observers": len(self.observers),
+            "reset_frames": len(self._ticks),
+            "frames": self.n_frames,
+            "bytes": self.n_bytes,
+            "complete": self.complete,
+            "lost_bytes": self.lost_bytes,
+        }
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def seek(self, tick: int, observer: int = 0) -> int:
@@ -186,6 +204,21 @@ class Recording:
                 observers, place, data = self._reader.frames(record)
             for i in np.flatnonzero(observers == observer).tolist():
                 yield record.tick, bytes(data[place[i] : place[i + 1]])
+
+    def ticks(self) -> Iterator[tuple[int, list[tuple[int, bytes]]]]:
+        """All frames, tick by tick, as (tick, [(observer, bytes), ...]).
+
+        Raises
+        ------
+        RecordingError
+            While it runs: the file is corrupted there.
+        """
+        for record in self._records(self._reader.first):
+            if record.kind == FRAMES:
+                with self._lock:
+                    observers, place, data = self._reader.frames(record)
+                spans = zip(observers.tolist(), place[:-1].tolist(), place[1:].tolist(), strict=True)
+                yield record.tick, [(number, bytes(data[start:stop])) for number, start, stop in spans]
 
     def _records(self, offset: int) -> Iterator[Record]:
         """Heads of the records from a place on, up to what is known to be there."""

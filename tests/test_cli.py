@@ -40,7 +40,9 @@ def last_json(done) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["replay"], ["bench"], ["bench", "tick"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["replay"], ["play"], ["recording"], ["bench"], ["bench", "tick"], ["doctor"]]
+)
 def test_everything_has_help_and_it_is_quick(command):
     done = run(*command, "--help")
     assert "usage: horizon-ecs" in done.stdout
@@ -69,6 +71,7 @@ def test_version():
         (["demo", "--clients", "-1"], "argument --clients: must lie between 0 and 1000"),
         (["replay"], "the following arguments are required: TRACKS"),
         (["replay", "x.npz", "--speed", "0"], "argument --speed: must lie between"),
+        (["play", "x.hzr", "--speed", "101"], "argument --speed: must lie between 0 and 100, not 101"),
         (["bench", "tick", "--threads", "0"], "argument --threads: must lie between"),
     ],
 )

@@ -228,7 +228,7 @@ def test_a_file_cut_off_keeps_all_before(tmp_path, short):
         whole = frames_of(recording)
     # Before the end and the index, which aren't there when the power fails: the last two ticks, byte by byte.
     rng = np.random.default_rng(1)
-    cuts = {*range(places[-5], len(short)), *rng.integers(places[0], places[-5], 200).tolist()}
+    cuts = {*range(places[-5], len(short)), *rng.integers(places[0], places[-5], 60).tolist()}
     for cut in sorted(cuts):
         path.write_bytes(short[:cut])
         check_cut(path, whole, places[:-2])
@@ -237,7 +237,8 @@ def test_a_file_cut_off_keeps_all_before(tmp_path, short):
 def test_a_file_cut_off_in_its_header_is_refused(tmp_path, short):
     path = tmp_path / "cut.hzr"
     path.write_bytes(short)
-    for cut in range(places_of(path)[0]):
+    first = places_of(path)[0]
+    for cut in [*range(40), *range(40, first, 29), first - 1]:
         path.write_bytes(short[:cut])
         with pytest.raises(RecordingError, match=r"cut\.hzr: .*cut off"):
             hz.open_recording(path)

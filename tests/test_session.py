@@ -219,3 +219,28 @@ def test_an_old_acknowledgement_changes_nothing():
     assert session.behind == 0
     acknowledge(session, 7)
     assert session._owed == type(session._owed)()
+
+
+def test_what_was_told_before_a_jump_back_is_not_owed():
+    session = live()
+    for tick in (100, 200):
+        session.sent(tick, 0.0)
+    session.sent(5, 1.0)  # a recording is played again
+    assert session.behind == 0
+    acknowledge(session, 200)  # was on its way
+    session.sent(6, 1.0)
+    assert session.pace(1.0 + STALL_S) is Pace.AS_IS
+    assert session.pace(1.1 + STALL_S) is Pace.GIVE_UP
+    acknowledge(session, 6)
+    assert isinstance(session.receive(wire.acknowledgement(201), 0, 0.0), Refused)
+
+
+def test_a_welcome_may_name_another_window():
+    session = greeting()
+    session.receive(hello(), 0, 0.0)
+    session.joined(3 * WINDOW)
+    session.sent(1, 0.0)
+    session.sent(1 + 3 * WINDOW, 0.0)
+    assert session.pace(0.0) is Pace.AS_IS
+    session.sent(2 + 3 * WINDOW, 0.0)
+    assert session.pace(0.0) is Pace.HOLD

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
@@ -24,7 +24,6 @@ from horizon_ecs.net import wire
 from horizon_ecs.net.pages import Pages
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Session, State
-from horizon_ecs.net.stage import Stage
 from horizon_ecs.net.wire import Close
 
 log = logging.getLogger("horizon_ecs.server")
@@ -33,6 +32,32 @@ ACKS_PER_S = 10
 SWEEP_INTERVAL_S = 0.25
 CLOSE_TIMEOUT_S = 2.0
 MAX_BACKLOG_BYTES = 16 * 2**20  # as much as one frame may have: no honest client leaves more unread
+
+
+class Backstage(Protocol):
+    """What joins, leaves and inputs are told to."""
+
+    @property
+    def tick_count(self) -> int:
+        """The tick for pongs."""
+
+    def join(self, seat: Seat) -> None:
+        """A client has introduced itself."""
+
+    def leave(self, seat: Seat) -> None:
+        """One that had introduced itself is gone."""
+
+    def hold(self, seat: Seat) -> None:
+        """Tell a client nothing until it is resumed."""
+
+    def resume(self, seat: Seat) -> None:
+        """It has caught up."""
+
+    def input(self, event: type, player: Player, records: Any) -> None:
+        """Records of an event came from a client."""
+
+    def delivered(self) -> None:
+        """A tick's frames have been handed on."""
 
 
 class Connections:
@@ -52,13 +77,13 @@ class Connections:
 
     Attributes
     ----------
-    stage : Stage
+    stage : Backstage
         What joins, leaves and inputs are posted to; set before the first connection.
     counters : Counter
         `refused:CODE`, `holds`, `resets`.
     """
 
-    stage: Stage
+    stage: Backstage
 
     def __init__(
         self, config: ServerConfig, schema: Mapping[str, Any], events: Mapping[int, Any], about: Mapping[str, Any],
@@ -72,20 +97,21 @@ class Connections:
         self._pages = Pages(config.page)
         self._closing: set[asyncio.Future[None]] = set()
         self._swept_at = 0.0
-        window_ticks = max(1, round(config.window_s * tick_rate))
+        window_ticks, ack_every = self._flow(tick_rate)
+        self._limits = {
+            "max_message_bytes": config.max_message_bytes,
+            "window_ticks": window_ticks,
+            "max_silence_ticks": max_silence_ticks,
+        }
         self._welcome_message = {
             "type": "welcome",
             "protocol": wire.PROTOCOL,
             "schema_hash": wire.schema_hash(schema),
             "schema": schema,
             "tick_rate": tick_rate,
-            "ack_every": max(1, min(round(tick_rate / ACKS_PER_S), window_ticks // 4)),
+            "ack_every": ack_every,
             "about": about,
-            "limits": {
-                "max_message_bytes": config.max_message_bytes,
-                "window_ticks": window_ticks,
-                "max_silence_ticks": max_silence_ticks,
-            },
+            "limits": self._limits,
         }
         self._session_settings: dict[str, Any] = {
             "schema_hash": self._welcome_message["schema_hash"],
@@ -94,6 +120,11 @@ class Connections:
             "window_ticks": window_ticks,
             "stall_timeout_s": config.stall_timeout_s,
         }
+
+    def _flow(self, tick_rate: float) -> tuple[int, int]:
+        """Ticks that a client may lag behind, and after which it is to acknowledge."""
+        window_ticks = max(1, round(self.config.window_s * tick_rate))
+        return window_ticks, max(1, min(round(tick_rate / ACKS_PER_S), window_ticks // 4))
 
     # -- what comes in -----------------------------------------------------------------------------------------
 
@@ -142,7 +173,7 @@ class Connections:
 
     def _receive(self, seat: Seat, data: bytes | str) -> None:
         now = time.perf_counter()
-        said = seat.session.receive(data, self.stage.world.tick_count, now)
+        said = seat.session.receive(data, self.stage.tick_count, now)
         if isinstance(said, Input):
             self._input(seat, said)
         elif isinstance(said, Hello):
@@ -189,13 +220,19 @@ class Connections:
         """Close every connection, and wait for it, but not for long."""
         await asyncio.gather(*(_close(seat.connection, code, reason) for seat in self.seats))
 
-    def welcome(self, seat: Seat, phase: int, tick: int) -> None:
-        """Tell a client that it has joined."""
+    def welcome(self, seat: Seat, phase: int, tick: int, tick_rate: float | None = None) -> None:
+        """Tell a client that it has joined, and a tick rate if it has one of its own."""
         if seat.gone or seat.player is None or seat.session.state is not State.JOINING:
             return
         self._by_observer[seat.observer] = seat
-        seat.session.joined()
-        own = {"tick": tick, "phase": phase, "observer": seat.observer, "entity": seat.player.entity}
+        own: dict[str, Any] = {}
+        window_ticks = None
+        if tick_rate is not None:
+            window_ticks, ack_every = self._flow(tick_rate)
+            limits = {**self._limits, "window_ticks": window_ticks}
+            own = {"tick_rate": tick_rate, "ack_every": ack_every, "limits": limits}
+        seat.session.joined(window_ticks)
+        own |= {"tick": tick, "phase": phase, "observer": seat.observer, "entity": seat.player.entity}
         self._write(seat, memoryview(wire.message(wire.pack({**self._welcome_message, **own}))))
 
     def deliver(self, frames: Frames) -> None:
@@ -206,11 +243,19 @@ class Connections:
             for observer, start, stop in spans:
                 seat = self._by_observer[observer]
                 if seat is not None:
-                    self._write(seat, frames.buffer[start:stop])
-                    seat.session.sent(frames.tick, now)
-                    self._pace(seat, now)
+                    self.tell(seat, frames.tick, frames.buffer[start:stop], now)
         finally:
             self.stage.delivered()
+        self.sweep(now)
+
+    def tell(self, seat: Seat, tick: int, message: memoryview, now: float) -> None:
+        """Send one client its frame of a tick, a whole message."""
+        self._write(seat, message)
+        seat.session.sent(tick, now)
+        self._pace(seat, now)
+
+    def sweep(self, now: float) -> None:
+        """Look now and then who of those that are told nothing owes an answer."""
         if now - self._swept_at > SWEEP_INTERVAL_S:
             self._swept_at = now
             for seat in self.seats:

@@ -74,7 +74,7 @@ class Server(Listening):
         about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(config or ServerConfig())
-        told = checked_about(about or {})
+        self.about = checked_about(about or {})
         numbered = number_events(events)
         self._stage = Stage(
             world, self.config, self, position=position, on_join=on_join, on_leave=on_leave,
@@ -82,7 +82,7 @@ class Server(Listening):
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
-            self.config, self.schema, numbered, told, world.tick_rate, self.replicator.max_silence_ticks
+            self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
         )
         self._connections.stage = self._stage
 

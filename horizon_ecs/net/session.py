@@ -109,7 +109,7 @@ class Session:
     ) -> None:
         self.state = State.GREETING
         self.held = False
-        self.sent_tick = 0
+        self.sent_tick = self._latest_tick = 0
         # Ticks of frames not yet acknowledged. Not only the first and the last: after a silence two that follow each
         # other may lie a second apart, and that's nobody's lag.
         self._owed: deque[int] = deque()
@@ -120,10 +120,11 @@ class Session:
         self._stall_timeout_s = stall_timeout_s
         self._progress_at = 0.0
 
-    def joined(self) -> None:
-        """The welcome goes out."""
+    def joined(self, window_ticks: int | None = None) -> None:
+        """The welcome goes out; it may name another window."""
         if self.state is State.JOINING:
             self.state = State.LIVE
+            self._window_ticks = window_ticks or self._window_ticks
 
     def ended(self) -> None:
         """The connection is gone."""
@@ -212,15 +213,18 @@ class Session:
     # -- flow --------------------------------------------------------------------------------------------------
 
     def sent(self, tick: int, now: float) -> None:
-        """A frame of `tick` went out."""
+        """A frame of `tick` went out; one of an earlier tick where a recording is played from there again."""
+        if tick < self.sent_tick:
+            self._owed.clear()
         if not self._owed:
             self._progress_at = now
         self._owed.append(tick)
         self.sent_tick = tick
+        self._latest_tick = max(self._latest_tick, tick)
 
     def _acknowledge(self, tick: int, now: float) -> None:
-        if tick > self.sent_tick:
-            raise WireError(f"tick {tick} is acknowledged, but {self.sent_tick} was sent last")
+        if tick > self._latest_tick:
+            raise WireError(f"tick {tick} is acknowledged, but {self._latest_tick} was sent last")
         while self._owed and self._owed[0] <= tick:
             self._owed.popleft()
             self._progress_at = now

@@ -89,6 +89,11 @@ class Stage:
             world.tick_rate, self._tick, max_catch_up=config.max_catch_up, on_end=on_end, after=after_tick
         )
 
+    @property
+    def tick_count(self) -> int:
+        """The world's tick."""
+        return self.world.tick_count
+
     # -- posted from the event loop ----------------------------------------------------------------------------
 
     def join(self, seat: Seat) -> None:

@@ -55,7 +55,7 @@ class Page {
 
   constructor() {
     this.steering = new Steering((direction) => this.link.client.send(STEER, direction));
-    this.link = new Link(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`, {
+    this.link = new Link(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws${location.search}`, {
       name: "page",
       onWelcome: (welcome) => this.#begin(welcome),
       onFrame: () => this.motion?.update(performance.now()),

@@ -3,9 +3,10 @@
 PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+HTML := .asv/html
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test bench peers reference lint docs clean
+.PHONY: help venv demo test bench bench-compare bench-html peers reference wire lint docs clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +24,15 @@ $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-$(VENV)/.peers: $(VENV)/.installed
+$(VENV)/.bench-compare: $(VENV)/.bench  ## Fail where kernels are slower, or bytes more, than in another commit: BASE=<commit>
+	@test -n "$(BASE)" || { echo "Say which commit to compare with: make bench-compare BASE=main" >&2; exit 1; }
+	$(BIN)/python -m benchmarks.compare $(ARGS) $(BASE)
+
+bench-html: $(VENV)/.bench  ## Write what was measured so far as pages, by commit, to HTML=.asv/html
+	cd benchmarks && ../$(BIN)/asv publish --html-dir $(abspath $(HTML)) $(ARGS)
+	@echo "Open $(HTML)/index.html by a web server, such as: python -m http.server -d $(HTML)"
+
+peers: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
@@ -36,11 +45,22 @@ test: venv  ## Run the tests (ARGS=... goes to pytest)
 bench: $(VENV)/.bench  ## Run the benchmarks on this commit
 	cd benchmarks && ../$(BIN)/asv machine --yes && ../$(BIN)/asv run --show-stderr $(ARGS) 'HEAD^!'
 
+bench-compare: $(VENV)/.bench  ## Fail where kernels are slower, or bytes more, than in another commit: BASE=<commit>
+	@test -n "$(BASE)" || { echo "Say which commit to compare with: make bench-compare BASE=main" >&2; exit 1; }
+	$(BIN)/python -m benchmarks.compare $(ARGS) $(BASE)
+
+bench-html: $(VENV)/.bench  ## Write what was measured so far as pages, by commit, to HTML=.asv/html
+	cd benchmarks && ../$(BIN)/asv publish --html-dir $(abspath $(HTML)) $(ARGS)
+	@echo "Open $(HTML)/index.html by a web server, such as: python -m http.server -d $(HTML)"
+
 peers: $(VENV)/.peers  ## Measure other ECS libraries beside this one (ARGS="--write docs/benchmarks.md" writes it down)
 	$(BIN)/python -m benchmarks.peers --install $(ARGS)
 
 reference: venv  ## Measure Horizon's own scenario, each recipient checked (ARGS="--write docs/benchmarks.md" writes it down)
 	$(BIN)/python -m benchmarks.reference $(ARGS)
+
+wire: venv  ## Measure bytes and time of the wire beside Colyseus and plain formats (ARGS="--tracks ... --write docs/benchmarks.md")
+	$(BIN)/python -m benchmarks.wire --install $(ARGS)
 
 lint: venv  ## Check style, format and types
 	$(BIN)/ruff check .

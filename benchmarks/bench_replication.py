@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from typing import Any
 
 import numpy as np
 
 from benchmarks.bench_import import seconds
+from benchmarks.bench_kernels import SCALES, warm_crowd
 from benchmarks.timing import best_s
 from horizon_ecs.bench import MAX_CHECKED, PRECISION, _Crowd, bench_tick
 from horizon_ecs.systems import grid, quantise
@@ -110,6 +112,36 @@ class Tick:
 Tick.track_median.unit = Tick.track_p99.unit = "ms"  # type: ignore[attr-defined]
 Tick.track_a_pair.unit = "ns"  # type: ignore[attr-defined]
 Tick.track_bytes_an_update.unit = "bytes"  # type: ignore[attr-defined]
+
+
+class Flatness:
+    """Nanoseconds a followed pair, a whole tick, on one thread; and how many times that at 100,000 pairs."""
+
+    params = (list(SCALES),)
+    param_names = ("followed pairs",)
+    timeout = 900
+
+    def setup_cache(self) -> dict[str, float]:
+        crowds = {scale: warm_crowd(scale) for scale in SCALES}
+        ns: dict[str, list[float]] = {scale: [] for scale in SCALES}
+        for _ in range(60):  # in turns, so that all see the machine's good and bad moments
+            for scale, crowd in crowds.items():
+                started = time.perf_counter_ns()
+                crowd.tick()
+                ns[scale].append((time.perf_counter_ns() - started) / crowd.replicator.stats.followed_pairs)
+        return {scale: float(np.median(values)) for scale, values in ns.items()}
+
+    setup_cache.timeout = 900  # type: ignore[attr-defined]
+
+    def track_a_pair(self, results: dict[str, float], scale: str) -> float:
+        return results[scale]
+
+    def track_by_100k(self, results: dict[str, float], scale: str) -> float:
+        return results[scale] / results["100k"]
+
+
+Flatness.track_a_pair.unit = "ns"  # type: ignore[attr-defined]
+Flatness.track_by_100k.unit = "x"  # type: ignore[attr-defined]
 
 
 class WarmUp:

@@ -1,0 +1,126 @@
+"""What is tracked from commit to commit: each benchmark gives what it says, and a comparison judges the right commits."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from benchmarks import bench_bytes, bench_kernels, bench_replication, compare
+from horizon_ecs import bench
+
+TINY = {"10k": (300, 20, 0.001), "100k": (400, 40, 0.001), "1M": (500, 50, 0.001), "2.5M": (400, 40, 0.002)}
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    for module in (bench_bytes, bench_kernels, bench_replication):
+        monkeypatch.setattr(module, "SCALES", TINY)
+    monkeypatch.setattr(bench_bytes, "TICKS", 10)
+
+
+@pytest.mark.parametrize("name", ["Quantise", "Grid", "Records", "Frames"])
+def test_the_clock_runs_in_one_stage_only(name):
+    stage = getattr(bench_kernels, name)()
+    stage.setup("10k")
+    started = stage.timer()
+    stage.time_stage("10k")
+    ms = stage._crowd.replicator.stats.ms
+    assert stage.timer() - started == pytest.approx(ms[name.lower()] / 1e3)
+    crowd = stage._crowd
+    stage.setup("10k")
+    assert stage._crowd is crowd  # it lives on from sample to sample
+
+
+def test_a_client_decodes_a_reset_frame_and_all_others():
+    decode = bench_kernels.Decode()
+    stream = decode.setup_cache()
+    assert len(stream[2]) > bench_kernels.DECODED_TICKS // 3
+    assert stream[2][0][0] & 1  # flags: reset
+    decode.setup(stream)
+    decode.time_stream(stream)
+
+
+def test_bytes_are_of_whole_frames(monkeypatch):
+    monkeypatch.delitem(bench_bytes.SCENARIOS, "hot spot")
+    wire = bench_bytes.Wire()
+    results = wire.setup_cache()
+    for scenario in bench_bytes.SCENARIOS:
+        assert 0.5 < wire.track_update(results, scenario) < 8
+        assert wire.track_reset_frame(results, scenario) > 10
+    assert wire.track_update(results, "tracks") < wire.track_update(results, "tracks, yaw and health")
+
+
+def test_memory_a_pair_is_what_bench_tick_says(monkeypatch):
+    monkeypatch.setattr(bench_bytes, "bench_tick", lambda **given: {"memory_bytes_per_pair": given["observers"]})
+    assert bench_bytes.Memory().track_a_pair("1M") == 50
+
+
+def test_flatness_is_one_where_it_is_compared_with():
+    flatness = bench_replication.Flatness()
+    results = flatness.setup_cache()
+    assert set(results) == set(TINY)
+    assert flatness.track_by_100k(results, "100k") == 1.0
+    assert all(flatness.track_a_pair(results, scale) > 0 for scale in TINY)
+
+
+def test_every_tracked_value_has_a_unit():
+    for cls in (bench_bytes.Wire, bench_bytes.Memory, bench_replication.Flatness, bench_replication.Tick):
+        for name in [n for n in vars(cls) if n.startswith("track_")]:
+            assert getattr(getattr(cls, name), "unit", getattr(cls, "unit", None)), f"{cls.__name__}.{name}"
+
+
+def test_scales_are_named_by_their_pairs(monkeypatch):
+    monkeypatch.undo()
+    for name, (entities, observers, density) in bench_kernels.SCALES.items():
+        pairs = observers * min(entities, density * 3.1416 * bench.LAYERS[-1][0] ** 2)
+        assert pairs == pytest.approx(float(name.replace("k", "e3").replace("M", "e6")), rel=0.05)
+
+
+@pytest.fixture
+def repository(monkeypatch, tmp_path):
+    """Two commits; what asv is asked to do is noted, and it answers what `codes` holds."""
+
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True,
+                       capture_output=True)  # fmt: skip
+
+    git("init")
+    for message in ("one", "two"):
+        (tmp_path / "file").write_text(message, encoding="utf-8")
+        git("add", "file")
+        git("commit", "-m", message)
+    monkeypatch.setattr(compare, "_HERE", tmp_path)
+    asked, codes = [], [0, 0]
+    monkeypatch.setattr(compare, "asv", lambda *arguments: asked.append(arguments) or codes.pop(0))
+    return asked, codes
+
+
+def test_the_base_comes_first_and_asv_judges(repository):
+    asked, codes = repository
+    assert compare.main(["HEAD~1", "--factor", "1.2", "--bench", "x"]) == 0
+    assert asked[0][0] == "machine"
+    assert asked[1][0] == "continuous"
+    assert "--interleave-rounds" in asked[1]
+    assert asked[1][-6:-2] == ("--factor", "1.2", "--bench", "x")
+    assert asked[1][-2:] == (compare._git("rev-parse", "HEAD~1"), compare._git("rev-parse", "HEAD"))
+    codes[:] = [0, 1]
+    assert compare.main(["HEAD~1"]) == 1
+    codes[:] = [2]
+    assert compare.main(["HEAD~1"]) == 2
+
+
+def test_a_commit_against_itself_is_one_against_its_twin(repository):
+    base, head = compare.commits("HEAD", "HEAD")
+    assert base != head
+    assert compare._git("rev-parse", f"{base}^{{tree}}") == compare._git("rev-parse", f"{head}^{{tree}}")
+    assert compare._git("rev-parse", f"{base}^") == head
+    assert compare._git("log", "--format=%s", "HEAD") == "two\none"  # and no branch has it
+
+
+def test_what_cannot_be_compared_is_refused(repository, capsys):
+    with pytest.raises(SystemExit, match="git rev-parse: fatal"):
+        compare.main(["nowhere"])
+    with pytest.raises(SystemExit):
+        compare.main(["HEAD", "--factor", "1"])
+    assert "--factor must be more than 1" in capsys.readouterr().err

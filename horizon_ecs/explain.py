@@ -436,6 +436,6 @@ def _last_record(case: Case, c: int, j: int, tick: int) -> tuple[int | None, boo
     missed, bits = np.zeros(n, np.int64), np.zeros(n, np.int64)
     recount.recount(
         replicator._history, replicator._depth, replicator.tables.track[k, c, j, :n], orders,
-        replicator._rice[k, c, j, :n], case.slot, tick, period, case.born, missed, bits
+        replicator._records.rice[k, c, j, :n], case.slot, tick, period, case.born, missed, bits
     )  # fmt: skip
     return int(bits.sum()), bool(orders.max() and not missed.any())

@@ -196,7 +196,7 @@ def _reader(replicator: Replicator, observer: int) -> Dissector:
     made = Dissector(replicator.schema, phase=replicator.phase(observer))
     entries = replicator.followed(observer)
     kind, mask, stale = ((entries >> shift) & _BYTE for shift in (KIND_SHIFT, MASK_SHIFT, STALE_SHIFT))
-    made.start(kind, mask, stale, replicator._rice_flat, int(replicator.sent_tick[observer]))
+    made.start(kind, mask, stale, replicator._records.rice_flat, int(replicator.sent_tick[observer]))
     return made
 
 

@@ -25,8 +25,9 @@ from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
 from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
-from horizon_ecs.schema import MAX_GROUP_FIELDS, compile_tables, describe, unbound
-from horizon_ecs.systems import delta, grid, observers, quantise, replicate, rice
+from horizon_ecs.records import Records
+from horizon_ecs.schema import compile_tables, describe, unbound
+from horizon_ecs.systems import grid, observers, quantise, replicate
 from horizon_ecs.workspace import Cells, Scratch
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
 PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
 PARALLEL_MS = 1.0  # below this a stage is about as quick as handing half of it over
 MAX_PHASES = 240  # more than this, and observers couldn't spread any more evenly
-RICE_DEFAULT = 4
-RICE_GAIN = 0.98  # a new parameter must save this much, else each change would cost more than it brings
 
 
 def _position_component(world: World, kinds: list[Any], position: Any) -> Component:
@@ -136,7 +135,7 @@ class Replicator(Inspected):
     def _set_up(self, component: Component, n_threads: int) -> None:
         """Lay out every array."""
         world, tables = self.world, self.tables
-        n_kinds, n_channels, n_groups = tables.first_parameter.shape
+        n_kinds = len(tables.first_parameter)
         self._crew = Crew(n_threads)
         self._kind_number = self._number_kinds()
         radius_out = np.where(tables.radius > 0, tables.radius * (1.0 + self.hysteresis), -1.0)
@@ -151,13 +150,7 @@ class Replicator(Inspected):
         self._stride = world.n_slots + 80
         self._history = reserve((max(1, len(tables.tracks)) * self._depth, self._stride), np.int32)
         self._changed = reserve((max(1, len(tables.tracks)), self._stride), np.uint32)
-        self._unpredicted = set(tables.track[self._carried() & (tables.order == 0)].tolist())
-        self._records = reserve((n_channels, self._stride, n_groups), np.uint64)
-        self._rice = np.full((n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS), RICE_DEFAULT, np.uint8)
-        self._rice_flat = np.full(tables.n_parameters, RICE_DEFAULT, np.uint8)
-        self._rice_tick = np.zeros(tables.n_parameters, np.uint32)
-        self._due_groups = tables.due_groups()
-        self._specs = self._list_specs()
+        self._records = Records(tables, len(world.page_kind), self._stride, n_threads)
         self._columns = [
             (world.column(self._component(name), f), codec, scale) for name, f, codec, scale in tables.tracks
         ]
@@ -170,7 +163,7 @@ class Replicator(Inspected):
         self._grid = Cells(tables, world.n_slots, n_threads)
         n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
-        self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed, len(world.page_kind))
+        self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed)
         self._gone = np.zeros(world.n_slots // 8, np.uint8)
         self._pages_seen = 0
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
@@ -217,31 +210,12 @@ class Replicator(Inspected):
             numbers[self.world.kinds.index(kind)] = number
         return numbers
 
-    def _carried(self) -> NDArray[np.bool_]:
-        """bool[K, C, G, 4]: the fields that exist, on the channels that list them."""
-        tables = self.tables
-        channels = np.arange(tables.order.shape[1])[None, :, None]
-        listed = (tables.group_channels[:, None, :] >> channels) & 1 == 1
-        exists = np.arange(MAX_GROUP_FIELDS) < tables.n_fields[:, :, None]
-        carried: NDArray[np.bool_] = listed[..., None] & exists[:, None, :, :]
-        return carried
-
-    def _list_specs(self) -> NDArray[np.int64]:
-        """Every (kind, channel, group) that is ever carried."""
-        tables = self.tables
-        specs = [
-            (k, c, j)
-            for k, c, j in np.ndindex(*tables.first_parameter.shape)
-            if tables.group_channels[k, j] >> c & 1 and tables.n_fields[k, j] > 0
-        ]
-        return np.array(specs, np.int64).reshape(-1, 3)
-
     def _most_bits_an_entry(self) -> int:
         """An upper bound of what one entry adds to a frame, the frame's fixed parts spread over 64 entries."""
         structure = 8 + 32 + 63 + 8 + 2 * 21 + 8
         widest = int(self.tables.n_fields.sum(axis=1).max(initial=1)) * 2 * 38
         lists = 2 * int(self.tables.n_groups.max(initial=1)) * (21 + 1)
-        n_blocks = self._records.shape[0] * self._records.shape[2]
+        n_blocks = len(self._records.loud)
         fixed = 512 + self.tables.n_parameters * 32 + n_blocks * 64
         return int(structure + widest + lists + fixed // 64)
 
@@ -344,7 +318,12 @@ class Replicator(Inspected):
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
         # Each part of the grid has counts of its own to add up: no more of them than threads.
         self._timed("grid", lambda n_parts: self._build_grid(pages, tick, min(n_parts, self._crew.n_threads)))
-        self._timed("records", lambda n_parts: self._encode(pages, tick, n_parts))
+        self._timed(
+            "records",
+            lambda n_parts: self._records.encode(
+                pages, self._page_kind, tick, self._history, self._changed, self.world, self._crew, n_parts
+            ),
+        )
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._last_tick = tick
@@ -406,7 +385,7 @@ class Replicator(Inspected):
                 # Who was there before the first step is taken to have stood still until then.
                 used = self.world.n_pages_used * quantise.PAGE
                 rows[:, :used] = out[:used]
-            elif number in self._unpredicted:
+            elif number in self._records.stamped:
                 quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[number, :n])
 
     def _build_grid(self, pages: NDArray[np.uint32], now: int, n_parts: int) -> None:
@@ -427,39 +406,6 @@ class Replicator(Inspected):
         grid.place_cells(counts, g.cell_start)
         self._crew.run(fill, n_parts)
 
-    def _encode(self, pages: NDArray[np.uint32], tick: int, n_parts: int) -> None:
-        tables, s = self.tables, self._scratch
-        self._tune(pages, tick)
-        shares = np.array_split(pages, n_parts)
-
-        def encode(part: int, thread: int) -> None:
-            delta.encode_records(
-                self._specs, shares[part], self._page_kind, s.followed, tick, self._history, self._changed, self._depth,
-                tables.track, tables.order, self._rice, tables.period, tables.n_fields, self.world.born,
-                self.world.structure_tick, tables.longest_period, self._records, s.code[thread], s.length[thread],
-                s.flags[thread]
-            )  # fmt: skip
-
-        self._crew.run(encode, n_parts)
-
-    def _tune(self, pages: NDArray[np.uint32], tick: int) -> None:
-        """Measure one (kind, channel, group) a tick, and change a Rice parameter where another is clearly shorter."""
-        if not len(self._specs):
-            return
-        tables, cost = self.tables, self._scratch.cost
-        k, c, j = (int(v) for v in self._specs[tick % len(self._specs)])
-        for f in range(tables.n_fields[k, j]):
-            n = rice.measure_rice(
-                pages, self._page_kind, self._scratch.followed, tick - tables.longest_period, k, tick, self._history,
-                self._depth, tables.track[k, c, j, f], tables.order[k, c, j, f], tables.period[k, c], self.world.born,
-                cost
-            )  # fmt: skip
-            best = int(np.argmin(cost))
-            if n and cost[best] < RICE_GAIN * cost[self._rice[k, c, j, f]]:
-                number = tables.first_parameter[k, c, j] + f
-                self._rice[k, c, j, f] = self._rice_flat[number] = best
-                self._rice_tick[number] = tick
-
     def _serve(self, tick: int, n_parts: int) -> Frames:
         table, world = self._table, self.world
         observers.follow_entities(
@@ -474,9 +420,16 @@ class Replicator(Inspected):
         )
         self._mark_gone(tick)
         words = self._room(tick, n + n_parts)
-        region = np.linspace(0, len(words), n_parts + 1).astype(np.int64)
         self._scratch.tally[:] = 0
-        self._crew.run(lambda part, thread: self._run(part, n_parts, thread, tick, n, words, region), n_parts)
+        passing = {
+            "n_parts": n_parts, "tick": tick, "sequence": table.order, "served": table.served[:n], "words": words,
+            "octets": words.view(np.uint8), "region": np.linspace(0, len(words), n_parts + 1).astype(np.int64),
+            "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
+        }  # fmt: skip
+        arguments = self._lasting() | passing
+        rest = [arguments[name] for name in replicate.ARGUMENTS if name not in ("part", "n_parts", "thread")]
+        self._crew.run(lambda part, thread: replicate.replicate(part, n_parts, thread, *rest), n_parts)
+        self._records.count(tick)
         reset = table.served[:n][table.served_reset[:n] != 0]
         table.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
@@ -510,29 +463,31 @@ class Replicator(Inspected):
             self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
         return self._words[tick & 1]
 
-    def _run(
-        self,
-        part: int,
-        n_parts: int,
-        thread: int,
-        tick: int,
-        n: int,
-        words: NDArray[np.uint64],
-        region: NDArray[np.int64],
-    ) -> None:
+    def _lasting(self) -> dict[str, Any]:
+        """What `replicate.replicate` takes and stays the same array or number from tick to tick, by name."""
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
-        replicate.replicate(
-            part, n_parts, thread, tick, table.order, table.served[:n], table.served_reset, table.due, table.phase,
-            table.position, table.evaluated_tick, table.sent_tick, table.n_followed, table.lists, self.max_followed,
-            tables.period, self._reach, self._enter_sq, self._leave_sq, tables.carrier, self._due_groups,
-            tables.n_groups, tables.n_fields, tables.track, tables.order, self._rice, self._rice_flat, self._rice_tick,
-            int(self._rice_tick.max(initial=0)), self._history, self._depth, self._records, world.born,
-            world.generation, world.structure_tick, self._max_silence, self._gone, tables.bits,
-            g.inverse_size, g.shape, g.cell_start, g.slot, g.position,
-            s.near_slot, s.near_sq, s.inside, s.held, s.known, s.where, s.stamp, s.first_of_kind, s.picked, s.place,
-            s.leaves, s.moves, s.due_index, s.entry_groups, s.counters, s.absolute, s.record, s.source, s.reference,
-            s.tokens, s.followed, words, words.view(np.uint8), region, self._entry_bits, table.span, s.tally
+        of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits")
+        of_observers = ("phase", "position", "evaluated_tick", "sent_tick", "n_followed", "lists")
+        of_scratch = (
+            "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
+            "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
+            "reference", "tokens", "tally"
         )  # fmt: skip
+        of_records = ("records", "rice", "rice_flat", "rice_tick", "lead", "loud", "plans", "bulk", "uses", "said")
+        of_grid = ("inverse_size", "shape", "cell_start")
+        return {
+            **{name: getattr(tables, name) for name in of_tables},
+            **{name: getattr(table, name) for name in of_observers},
+            **{name: getattr(s, name) for name in of_scratch},
+            **{name: getattr(g, name) for name in of_grid},
+            **{name: getattr(self._records, name) for name in of_records},
+            "observer_due": table.due, "reset": table.served_reset, "out_span": table.span,
+            "item_slot": g.slot, "item_position": g.position, "max_followed": self.max_followed,
+            "reach": self._reach, "enter_sq": self._enter_sq, "leave_sq": self._leave_sq,
+            "history": self._history, "changed": self._changed, "depth": self._depth,
+            "born": world.born, "generation": world.generation, "max_silence": self._max_silence, "gone": self._gone,
+            "entry_bits": self._entry_bits,
+        }  # fmt: skip
 
     def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:
         total = self._scratch.tally.sum(axis=0)

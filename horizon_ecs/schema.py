@@ -183,16 +183,13 @@ class Tables:
         reach = int((periods.max(axis=(2, 3), initial=0) * self.period).max(initial=1))
         return 1 << reach.bit_length()
 
-    def due_groups(self) -> NDArray[np.uint8]:
-        """uint8[K, 256, 256]: by due channels and mask, the groups that are carried on a due channel, as bits."""
-        due = np.arange(256)[:, None]
-        out = np.zeros((len(self.carrier), 256, 256), np.uint8)
-        for (k, j), n_fields in np.ndenumerate(self.n_fields):
-            if n_fields:
-                carrier = self.carrier[k, j].astype(np.int64)
-                carried = (due >> np.minimum(carrier, 8)) & 1
-                out[k] |= (carried << j).astype(np.uint8)
-        return out
+    def carried(self) -> NDArray[np.bool_]:
+        """bool[K, C, G, 4]: the fields that exist, on the channels that list them."""
+        channels = np.arange(self.order.shape[1])[None, :, None]
+        listed = (self.group_channels[:, None, :] >> channels) & 1 == 1
+        exists = np.arange(MAX_GROUP_FIELDS) < self.n_fields[:, :, None]
+        carried: NDArray[np.bool_] = listed[..., None] & exists[:, None, :, :]
+        return carried
 
 
 def _carriers(group_channels: int) -> NDArray[np.uint8]:

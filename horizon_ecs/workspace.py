@@ -9,7 +9,7 @@ import numpy as np
 from horizon_ecs.columns import reserve
 from horizon_ecs.config import SpatialConfig
 from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables
-from horizon_ecs.systems import delta, replicate
+from horizon_ecs.systems import replicate
 
 
 def row_length(n: int) -> int:
@@ -21,7 +21,7 @@ def row_length(n: int) -> int:
 class Scratch:
     """Working memory of the kernels, a row a thread; reserved, so that what is never touched costs nothing."""
 
-    def __init__(self, tables: Tables, n_threads: int, n_items: int, max_followed: int, n_pages: int) -> None:
+    def __init__(self, tables: Tables, n_threads: int, n_items: int, max_followed: int) -> None:
         n_kinds, n_channels, n_groups = tables.first_parameter.shape
         n_blocks, n_entries = n_channels * n_groups, row_length(max_followed)
         self.near_slot = reserve((n_threads, n_items), np.uint32)
@@ -30,22 +30,16 @@ class Scratch:
         self.where = reserve((n_threads, n_items), np.uint32)
         self.stamp = np.ones(n_threads, np.int64)
         self.first_of_kind = np.zeros((n_threads, n_kinds + 1), np.int64)
-        self.picked, self.place, self.leaves, self.moves, self.due_index = (
-            reserve((n_threads, n_entries), np.uint32) for _ in range(5)
+        self.picked, self.place, self.leaves, self.moves, self.due_index, self.due_plan = (
+            reserve((n_threads, n_entries), np.uint32) for _ in range(6)
         )
-        self.entry_groups = reserve((n_threads, n_entries), np.uint8)
-        self.counters = np.zeros((n_threads, n_blocks, 2), np.uint32)
+        self.counters = np.zeros((n_threads, n_blocks, 3), np.uint32)
         self.absolute = reserve((n_threads, n_blocks, n_entries), np.uint32)
         self.record = reserve((n_threads, n_blocks, n_entries), np.uint64)
-        self.source = reserve((n_threads, n_blocks, n_entries), np.uint32)
+        self.source, self.places = (reserve((n_threads, n_blocks, n_entries), np.uint32) for _ in range(2))
         self.reference = np.zeros((n_threads, n_kinds, MAX_GROUP_FIELDS), np.int32)
         self.tokens = reserve((n_threads, _most_tokens(tables, max_followed)), np.uint64)
-        self.followed = np.zeros((n_threads, n_pages), np.uint32)
         self.tally = np.zeros((n_threads, replicate.N_TALLIES), np.int64)
-        self.code = np.zeros((n_threads, delta.PAGE), np.uint64)
-        self.length = np.zeros((n_threads, delta.PAGE), np.uint16)
-        self.flags = np.zeros((n_threads, delta.PAGE), np.uint8)
-        self.cost = np.zeros(32, np.int64)
 
 
 def _most_tokens(tables: Tables, max_followed: int) -> int:

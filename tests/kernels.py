@@ -51,7 +51,7 @@ def grid_of(replicator: Any) -> tuple[list[float], list[list[int]]]:
 
 def rice_of(replicator: Any) -> list[int]:
     """The Rice parameters in the wire's order."""
-    return list(replicator._rice_flat)
+    return list(replicator._records.rice_flat)
 
 
 def max_silence(replicator: Any) -> int:
@@ -386,36 +386,37 @@ def order_by_tile(positions: list[tuple[float, float]], inverse_size: float) -> 
 
 
 def encode_records(history: Any, depth: int, orders: list[int], ks: list[int], tick: int, period: int, born: Any, structure_tick: int,
-                   pages: list[int], followed: list[int], n_parts: int = 1, changed: Any = None
+                   pages: list[int], wanted: list[int], n_parts: int = 1, changed: Any = None
                    ) -> list[tuple[int, int, bool, bool]]:  # fmt: skip
-    """Every slot's (code, length, moved, missed) for one kind, channel and group; field f is track f."""
+    """Every slot's (code, length, moved, missed) for one kind, channel and group of the wanted pages; field f is track f."""
     changed = np.full((len(orders), history.shape[1]), tick, np.uint32) if changed is None else changed
     n, n_slots = len(orders), len(born)
     shape = (1, 1, 1, 4)
     track, order, rices = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     track[..., :n], order[..., :n], rices[..., :n] = range(n), orders, ks
-    out = np.zeros((1, history.shape[1], 1), np.uint64)
+    out = np.zeros((1, history.shape[1]), np.uint64)
+    bulk = np.isin(np.arange(n_slots // PAGE), wanted).astype(np.uint8)[:, None]
     for share in np.array_split(np.array(pages, np.uint32), n_parts):
         delta.encode_records(
-            np.zeros((1, 3), np.int64), share, np.zeros(n_slots // PAGE, np.int16), np.array([followed], np.uint32), tick,
-            history, changed, depth, track, order, rices, np.array([[period]], np.int64), np.array([[n]], np.int64), born,
-            structure_tick, period, out, np.zeros(PAGE, np.uint64), np.zeros(PAGE, np.uint16), np.zeros(PAGE, np.uint8)
+            np.zeros((1, 3), np.int64), share, np.zeros(n_slots // PAGE, np.int16), bulk, tick, history, changed, depth, track,
+            order, rices, np.array([[period]], np.int64), np.array([[n]], np.int64), np.full((1, 1), -1, np.int32), born,
+            structure_tick, out, np.zeros(PAGE, np.uint64), np.zeros((4, PAGE), np.uint32)
         )  # fmt: skip
     records = []
-    for packed in out[0, :n_slots, 0].tolist():
-        length = packed >> 56 & 63
-        code = packed & ((1 << 56) - 1)
+    for packed in out[0, :n_slots].tolist():
+        length = packed >> 55 & 63
+        code = packed & ((1 << 55) - 1)
         records.append((0 if length == 63 else code, length, bool(packed >> 62 & 1), bool(packed >> 63)))
     return records
 
 
-def measure_rice(history: Any, depth: int, order: int, tick: int, period: int, born: Any, pages: list[int], followed: list[int]
+def measure_rice(history: Any, depth: int, order: int, tick: int, period: int, born: Any, pages: list[int]
                  ) -> tuple[int, list[int]]:  # fmt: skip
     """The sample's size and every parameter's cost; the field is track 0."""
     cost = np.zeros(32, np.int64)
     n = rice.measure_rice(
-        np.array(pages, np.uint32), np.zeros(len(born) // PAGE, np.int16), np.array([followed], np.uint32), tick - period, 0,
-        tick, history, depth, np.int32(0), np.uint8(order), period, born, cost
+        np.array(pages, np.uint32), np.zeros(len(born) // PAGE, np.int16), 0, tick, history, depth, np.int32(0), np.uint8(order),
+        period, born, cost
     )  # fmt: skip
     return int(n), cost.tolist()
 

@@ -549,7 +549,7 @@ def encode_record(
     writer = Writer()
     for r, k in zip(residuals, ks, strict=True):
         writer.rice(zz(r), k)
-    long = writer.n_bits > 56 or any(zz(r) >> k > 15 for r, k in zip(residuals, ks, strict=True))
+    long = writer.n_bits > 55 or any(zz(r) >> k > 15 for r, k in zip(residuals, ks, strict=True))
     absolute = 0 in orders
     code, length = (0, 63) if long else (writer.value, writer.n_bits)
     return code, length, moved or absolute, any(residuals) or absolute

@@ -1,8 +1,8 @@
 """Bit streams: codes written to whole 64-bit words and read back with every bound checked.
 
-What is to be written is first listed as tokens: uint64 with the code in the lowest 56 bits and its length in the next
-6; the topmost two are ignored. The reader's state is `int64[3]`: position in bits, end in bits, error (0 = none). Least
-significant bit first; the codes are those of docs/wire.md. Sources: Elias 1975 (gamma), Rice and Plaunt 1971.
+What is to be written is first listed as tokens: uint64 with the code in the lowest 55 bits and its length in the next
+6; the topmost three are ignored. The reader's state is `int64[3]`: position in bits, end in bits, error (0 = none).
+Least significant bit first; the codes are those of docs/wire.md. Sources: Elias 1975 (gamma), Rice and Plaunt 1971.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from horizon_ecs.kernel import bit_length, helper, inlined
 
 POSITION, END, ERROR = 0, 1, 2  # fields of the reader's state
 
-CODE_BITS = 56
+CODE_BITS = 55
 CODE_MASK = np.uint64((1 << CODE_BITS) - 1)
 LENGTH_SHIFT = np.uint64(CODE_BITS)
 LENGTH_MASK = np.uint64(63)
@@ -52,7 +52,7 @@ def unzigzag(value):
 
 @inlined
 def token(value, n):
-    """The `n` (0–56) lowest bits of `value`, all bits above which must be 0."""
+    """The `n` (0–55) lowest bits of `value`, all bits above which must be 0."""
     return np.uint64(value) | (np.uint64(n) << LENGTH_SHIFT)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from horizon_ecs.kernel import bit_length, helper, inlined, prefetch
+from horizon_ecs.kernel import helper, inlined
 from horizon_ecs.systems.grid import cell_coordinate
 
 DEAD = np.uint32(0xFFFFFFFF)
@@ -23,7 +23,6 @@ STALE_SHIFT = np.uint64(40)
 KIND_SHIFT = np.uint64(48)
 ALL_STALE = np.uint64(0xFF)
 
-_PAGE_SHIFT = np.uint32(10)
 _BYTE_SHIFT, _IN_BYTE = np.uint32(3), np.uint32(7)
 
 
@@ -212,16 +211,8 @@ def _close_up(row, n, leaves, n_leaves):
 
 
 @inlined
-def prefetch_records(records, entry, groups, carrier):
-    """Have an entry's records fetched: they lie anywhere in memory, and will be wanted in a moment."""
-    first = np.uint32(bit_length(np.uint64(groups)) - np.uint64(1))
-    c = np.int64(carrier[kind_of(entry), first, mask_of(entry)])
-    prefetch(records, (c * records.shape[1] + np.int64(slot_of(entry))) * records.shape[2])
-
-
-@inlined
-def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, due_groups, records, leaves,
-            moves, out_due, out_groups, followed, tick):  # fmt: skip
+def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier, n_groups, plans, leaves, moves,
+            out_due, out_plan):  # fmt: skip
     """Bring the picked entries of one observer's list up to date; return its new length, leaves, moves, entries due.
 
     Parameters
@@ -232,8 +223,8 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
                                                      the dead
     inside, held : uint8[n_near + 2]         in      what `classify` wrote, 0 for those not found
     leaves, moves : uint32[max_followed]      out     indices before, respectively after, the leaves
-    out_due, out_groups                      out     entries, after the leaves, with groups carried on a due channel
-    followed : uint32[n_pages]               in/out  last tick at which an entity of the page was followed
+    plans : uint32[n_kinds, 2**C, 2**C]      in      what is due, by due channels and mask (`frames`), 0 for nothing
+    out_due, out_plan                        out     entries, after the leaves, of which something is due, and what
     """
     n_leaves, n_moves, n_due = 0, 0, 0
     for p in range(n_picked):
@@ -251,21 +242,18 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
             row[i] = entry
             moves[n_moves] = i - n_leaves
             n_moves += 1
-        followed[slot_of(entry) >> _PAGE_SHIFT] = tick
-        groups = due_groups[kind, np.uint32(due[kind]), after]
-        if groups != 0:
-            prefetch_records(records, entry, groups, carrier)
+        plan = plans[kind, np.uint32(due[kind]), after]
         out_due[n_due] = i - n_leaves
-        out_groups[n_due] = groups
-        n_due += np.int64(groups != 0)
+        out_plan[n_due] = plan
+        n_due += np.int64(plan != 0)
     if n_leaves > 0:
         n = _close_up(row, n, leaves, n_leaves)
     return n, n_leaves, n_moves, n_due
 
 
 @helper
-def admit(row, n, max_followed, kind, due, near_slot, inside, known, first, last, due_groups, n_due, out_due,
-          out_groups, followed, tick):  # fmt: skip
+def admit(row, n, max_followed, kind, due, near_slot, inside, known, first, last, plans, n_due, out_due,
+          out_plan):  # fmt: skip
     """Append what the scan found of one kind and the list lacks; return the new length, entries due, and how many found
     no room."""
     refused = 0
@@ -277,10 +265,9 @@ def admit(row, n, max_followed, kind, due, near_slot, inside, known, first, last
             refused += 1
             continue
         row[n] = make_entry(near_slot[m], mask, ALL_STALE, kind)
-        followed[near_slot[m] >> _PAGE_SHIFT] = tick
-        groups = due_groups[np.uint32(kind), np.uint32(due), mask]
+        plan = plans[np.uint32(kind), np.uint32(due), mask]
         out_due[n_due] = n
-        out_groups[n_due] = groups
-        n_due += np.int64(groups != 0)
+        out_plan[n_due] = plan
+        n_due += np.int64(plan != 0)
         n += 1
     return n, n_due, refused

@@ -13,7 +13,11 @@ from horizon_ecs.systems.frames import (
     FLAG_RESET,
     FLAG_STRUCTURE,
     N_ABSOLUTE,
+    N_RECORDS,
+    N_SAID,
+    count_uses,
     finish,
+    prefetch_record,
     put_blocks,
     put_parameters,
     put_structure,
@@ -91,15 +95,14 @@ def _fresh_stamp(stamp, where):
 
 
 @helper
-def _admit_all(row, n, max_followed, due, near_slot, inside, known, first_of_kind, due_groups, n_due, due_index, groups,
-               followed, tick):  # fmt: skip
+def _admit_all(row, n, max_followed, due, near_slot, inside, known, first_of_kind, plans, n_due, due_index,
+               due_plan):  # fmt: skip
     """Let the new finds of every due kind in."""
     refused = 0
     for k in range(len(due)):
         if due[k] != 0:
             n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, first_of_kind[k],
-                                   first_of_kind[k + 1], due_groups, n_due, due_index, groups, followed,
-                                   tick)  # fmt: skip
+                                   first_of_kind[k + 1], plans, n_due, due_index, due_plan)  # fmt: skip
             refused += over
     return n, n_due, refused
 
@@ -127,26 +130,96 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
     return 2
 
 
-@kernel(
-    "void(int64, int64, int64, int64, uint32[::1], uint32[::1], uint8[::1], int64[:, ::1], int64[::1], "
-    "float32[:, ::1], uint32[::1], uint32[::1], int32[::1], uint64[:, ::1], int64, int64[:, ::1], float64[:, ::1], "
-    "float32[:, ::1], float32[:, ::1], uint8[:, :, ::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], "
-    "int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], uint8[::1], uint32[::1], int64, int32[:, ::1], "
-    "int64, uint64[:, :, ::1], uint32[::1], uint32[::1], int64, int64, uint8[::1], int64[::1], float64[::1], "
-    "int64[:, ::1], int32[::1], uint32[:, ::1], float32[:, ::1], uint32[:, ::1], float32[:, ::1], "
-    "uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint32[:, ::1], int64[::1], int64[:, ::1], uint32[:, ::1], "
-    "uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint32[:, ::1], uint8[:, ::1], uint32[:, :, ::1], "
-    "uint32[:, :, ::1], uint64[:, :, ::1], uint32[:, :, ::1], int32[:, :, ::1], uint64[:, ::1], uint32[:, ::1], "
-    "uint64[::1], uint8[::1], int64[::1], int64, int64[:, ::1], int64[:, ::1])"
-)
+ARGUMENTS = {
+    "part": "int64",
+    "n_parts": "int64",
+    "thread": "int64",
+    "tick": "int64",
+    "sequence": "uint32[::1]",
+    "served": "uint32[::1]",
+    "reset": "uint8[::1]",
+    "observer_due": "int64[:, ::1]",
+    "phase": "int64[::1]",
+    "position": "float32[:, ::1]",
+    "evaluated_tick": "uint32[::1]",
+    "sent_tick": "uint32[::1]",
+    "n_followed": "int32[::1]",
+    "lists": "uint64[:, ::1]",
+    "max_followed": "int64",
+    "period": "int64[:, ::1]",
+    "reach": "float64[:, ::1]",
+    "enter_sq": "float32[:, ::1]",
+    "leave_sq": "float32[:, ::1]",
+    "carrier": "uint8[:, :, ::1]",
+    "plans": "uint32[:, :, ::1]",
+    "n_groups": "int64[::1]",
+    "n_fields": "int64[:, ::1]",
+    "track": "int32[:, :, :, ::1]",
+    "order": "uint8[:, :, :, ::1]",
+    "rice": "uint8[:, :, :, ::1]",
+    "rice_flat": "uint8[::1]",
+    "rice_tick": "uint32[::1]",
+    "newest_rice_tick": "int64",
+    "history": "int32[:, ::1]",
+    "changed": "uint32[:, ::1]",
+    "depth": "int64",
+    "loud": "uint8[::1]",
+    "lead": "uint8[:, ::1]",
+    "bulk": "uint8[:, ::1]",
+    "records": "uint64[:, ::1]",
+    "born": "uint32[::1]",
+    "generation": "uint32[::1]",
+    "structure_tick": "int64",
+    "max_silence": "int64",
+    "gone": "uint8[::1]",
+    "bits": "int64[::1]",
+    "inverse_size": "float64[::1]",
+    "shape": "int64[:, ::1]",
+    "cell_start": "int32[::1]",
+    "item_slot": "uint32[:, ::1]",
+    "item_position": "float32[:, ::1]",
+    "near_slot": "uint32[:, ::1]",
+    "near_sq": "float32[:, ::1]",
+    "inside": "uint8[:, ::1]",
+    "held": "uint8[:, ::1]",
+    "known": "uint8[:, ::1]",
+    "where": "uint32[:, ::1]",
+    "stamp": "int64[::1]",
+    "first_of_kind": "int64[:, ::1]",
+    "picked": "uint32[:, ::1]",
+    "place": "uint32[:, ::1]",
+    "leaves": "uint32[:, ::1]",
+    "moves": "uint32[:, ::1]",
+    "due_index": "uint32[:, ::1]",
+    "due_plan": "uint32[:, ::1]",
+    "counters": "uint32[:, :, ::1]",
+    "absolute": "uint32[:, :, ::1]",
+    "record": "uint64[:, :, ::1]",
+    "source": "uint32[:, :, ::1]",
+    "places": "uint32[:, :, ::1]",
+    "reference": "int32[:, :, ::1]",
+    "tokens": "uint64[:, ::1]",
+    "uses": "uint32[:, :, ::1]",
+    "said": "int64[:, :, ::1]",
+    "words": "uint64[::1]",
+    "octets": "uint8[::1]",
+    "region": "int64[::1]",
+    "entry_bits": "int64",
+    "out_span": "int64[:, ::1]",
+    "tally": "int64[:, ::1]",
+}
+"""What `replicate` takes, in its order: name and type."""
+
+
+@kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def replicate(
     part, n_parts, thread, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
-    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, due_groups, n_groups, n_fields, track,
-    order, rice, rice_flat, rice_tick, newest_rice_tick, history, depth, records, born, generation, structure_tick,
-    max_silence, gone, bits, inverse_size, shape, cell_start, item_slot, item_position,
-    near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place, leaves, moves, due_index,
-    entry_groups, counters, absolute, record, source, reference, tokens, followed, words, octets, region, entry_bits,
-    out_span, tally
+    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, plans, n_groups, n_fields,
+    track, order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud, lead, bulk, records,
+    born, generation, structure_tick, max_silence, gone, bits, inverse_size, shape, cell_start, item_slot,
+    item_position, near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place, leaves,
+    moves, due_index, due_plan, counters, absolute, record, source, places, reference, tokens, uses, said,
+    words, octets, region, entry_bits, out_span, tally
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -167,23 +240,26 @@ def replicate(
     reach : float64[n_kinds, C]                    in      distance that a scan must cover
     enter_sq, leave_sq : float32[n_kinds, C]       in      squared radii, -1 where the kind has no layer
     carrier : uint8[n_kinds, G, 256]               in      channel that carries a group, by mask; 255 for none
-    due_groups : uint8[n_kinds, 256, 256]          in      bit mask of the groups carried on a due channel, by due
-                                                           channels and mask
+    plans : uint32[n_kinds, 2**C, 2**C]            in      what is due, by due channels and mask (`frames`)
     n_groups : int64[n_kinds];  n_fields : int64[n_kinds, G]
     track : int32[n_kinds, C, G, 4];  order, rice : uint8 of that shape
     rice_flat : uint8[P];  rice_tick : uint32[P]   in      `rice`, those fields that exist, and when each changed last
     newest_rice_tick : int64                       in
-    history : int32[n_tracks * depth, stride];  records : uint64[C, stride, G]
+    history : int32[n_tracks * depth, stride];  changed : uint32[n_tracks, stride]
+    loud : uint8[C * G]                            in      0 for blocks whose records mostly say nothing
+    lead : uint8[n_kinds, C]                       in      the group whose records tell when a quiet one has something
+    bulk : uint8[n_pages, C];  records : uint64[C * G, stride]  in  where `encode_records` was, and what it wrote
     born, generation : uint32[capacity];  structure_tick : int64
     max_silence : int64                            in      ticks after which an empty frame goes out
     gone : uint8[capacity / 8]                     in      bits: who may have died since any observer was evaluated
     bits : int64[3]                                in      widths of a kind, a slot, a mask
     inverse_size, shape, cell_start, item_*        in      the grid (`grid`)
     near_slot … tokens                             scratch, a row a thread: near_*, inside, held, known, where by find
-                                                   or slot; stamp, first_of_kind; picked … entry_groups by entry;
-                                                   counters [C * G, 2], absolute, record, source [C * G, entries],
-                                                   reference [n_kinds, 4]; tokens
-    followed : uint32[n_threads, n_pages]          in/out  last tick at which an entity of the page was followed
+                                                   or slot; stamp, first_of_kind; picked … due_plan by entry;
+                                                   counters [C * G, 3], absolute, record, source, places [C * G,
+                                                   entries], reference [n_kinds, 4]; tokens
+    uses : uint32[n_threads, n_pages, C]           in/out  records that were asked for
+    said : int64[n_threads, C * G, 2]              in/out  records of each block, and in quiet ones those that were said
     words : uint64[n], octets : uint8[8 n]         out     the same memory: the frames
     region : int64[n_parts + 1]                    in      where each part's words begin
     entry_bits : int64                             in      an upper bound of what one entry adds to a frame
@@ -195,7 +271,7 @@ def replicate(
     at = region[part]
     slots, distances, index = near_slot[thread], near_sq[thread], where[thread]
     enters, stays, firsts = inside[thread], held[thread], first_of_kind[thread]
-    lost, moved, indices, groups = leaves[thread], moves[thread], due_index[thread], entry_groups[thread]
+    lost, moved, indices, due_plans = leaves[thread], moves[thread], due_index[thread], due_plan[thread]
     count, out = counters[thread], tokens[thread]
     for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
         if q + _AHEAD < len(served):
@@ -214,17 +290,23 @@ def replicate(
         n_picked, some_enter = _pick(row, n_before, due, dies, evaluated, born, index, base, n_found, n_inside, enters,
                                      picked[thread], place[thread], known[thread])  # fmt: skip
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
-                                                 enters, stays, carrier, n_groups, due_groups, records, lost,
-                                                 moved, indices, groups, followed[thread], tick)  # fmt: skip
+                                                 enters, stays, carrier, n_groups, plans, lost, moved, indices,
+                                                 due_plans)  # fmt: skip
         n, refused = kept, 0
         if some_enter:
             n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known[thread], firsts,
-                                           due_groups, n_due, indices, groups, followed[thread], tick)  # fmt: skip
+                                           plans, n_due, indices, due_plans)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n
         if is_reset:
             _make_all_stale(row, n)
-        n_moved, n_said = sort_into_blocks(row, n_due, indices, groups, carrier, records, count, absolute[thread],
-                                           record[thread], source[thread])  # fmt: skip
+        for d in range(n_due):
+            prefetch_record(records, bulk, row[indices[d]], due_plans[d], carrier, history, track, order, n_fields,
+                            tick, period, depth)  # fmt: skip
+        n_moved, n_said = sort_into_blocks(
+            row, n_due, indices, due_plans, carrier, loud, lead, bulk, records, history, changed, depth, track, order,
+            rice, period, n_fields, born, tick, count, absolute[thread], record[thread], source[thread], places[thread]
+        )  # fmt: skip
+        count_uses(row, n_due, indices, due_plans, uses[thread])
         tally[thread, UPDATES] += n_moved
         tally[thread, ENTERS] += n - kept
         tally[thread, LEAVES] += n_leaves
@@ -245,8 +327,11 @@ def replicate(
                               bits)  # fmt: skip
         for b in range(count.shape[0]):
             tally[thread, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
-        m = put_blocks(out, m, row, tick, phase[o], is_reset, count, absolute[thread], record[thread], source[thread],
-                       history, depth, track, order, rice, period, n_fields, born, reference[thread])  # fmt: skip
+            said[thread, b, 0] += np.int64(count[b, N_RECORDS])
+            said[thread, b, 1] += np.int64(count[b, N_SAID])
+        m = put_blocks(out, m, row, tick, phase[o], is_reset, loud, count, absolute[thread], record[thread],
+                       source[thread], places[thread], history, depth, track, order, rice, period, n_fields, born,
+                       reference[thread])  # fmt: skip
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)
         at = (out_span[s, 2] + 7) >> 3
         sent_tick[o] = tick

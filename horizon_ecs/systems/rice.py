@@ -10,7 +10,7 @@ import numpy as np
 
 from horizon_ecs.kernel import helper, kernel
 from horizon_ecs.systems.bits import MAX_UNARY, zigzag
-from horizon_ecs.systems.delta import DEAD, PAGE, last_followed, residual
+from horizon_ecs.systems.delta import DEAD, PAGE, residual
 
 # Every second row of a page, or as many rows spread over more pages: enough to rank parameters, and some 50 µs a field.
 _PAGES_A_SAMPLE = 2
@@ -25,16 +25,14 @@ def rice_length(z, k):
 
 
 @kernel(
-    "int64(uint32[::1], int16[::1], uint32[:, ::1], int64, int64, int64, int32[:, ::1], int64, int32, uint8, int64, "
-    "uint32[::1], int64[::1])"
+    "int64(uint32[::1], int16[::1], int64, int64, int32[:, ::1], int64, int32, uint8, int64, uint32[::1], int64[::1])"
 )
-def measure_rice(pages, page_kind, followed, oldest, kind, tick, history, depth, track, order, period, born, cost):
+def measure_rice(pages, page_kind, kind, tick, history, depth, track, order, period, born, cost):
     """Sum what every parameter would cost over a sample of one field's residuals.
 
     Parameters
     ----------
-    pages, page_kind, followed, history, depth, born  in   as for `encode_records`
-    oldest : int64                                    in   pages last followed before this tick are left out
+    pages, page_kind, history, depth, born            in   as for `encode_records`
     kind, tick, track, order, period                  in   the field in question
     cost : int64[32]                                  out  bits, by parameter
 
@@ -47,12 +45,12 @@ def measure_rice(pages, page_kind, followed, oldest, kind, tick, history, depth,
     cost[:] = 0
     n_eligible = 0
     for page in pages:
-        if page_kind[page] == kind and last_followed(followed, page) >= oldest:
+        if page_kind[page] == kind:
             n_eligible += 1
     stride = max(_PAGES_A_SAMPLE * n_eligible, 1)
     n = 0
     for page in pages:
-        if page_kind[page] != kind or last_followed(followed, page) < oldest:
+        if page_kind[page] != kind:
             continue
         first = np.int64(page) * PAGE
         for i in range(first + tick % stride, first + PAGE, stride):

@@ -71,10 +71,21 @@ class Playhead:
         self.position = float(tick)
         start = self._recording.seek(tick, self.observer)
         self._frames: Iterator[tuple[int, bytes]] = self._recording.frames(self.observer, start)
+        self._taken = start - 1
         self._next = next(self._frames, None)
 
     def pass_time(self, seconds: float) -> None:
-        """Move on, unless frames that were due before haven't been taken: whoever is slow misses nothing."""
+        """Move on, unless frames that were due before haven't been taken: whoever is slow misses nothing.
+
+        At the end of a recording that is still being written this looks for more.
+
+        Raises
+        ------
+        RecordingError
+        """
+        if self._next is None and self._recording.refresh():  # it is still being written
+            self._frames = self._recording.frames(self.observer, self._taken + 1)
+            self._next = next(self._frames, None)
         if self._next is None and self.loop and self.speed:
             self.seek(self._recording.observers[self.observer].first_tick)
         elif self._next is not None and self._next[0] > self.position:
@@ -91,4 +102,5 @@ class Playhead:
         if self._next is None or self._next[0] > self.position:
             return None
         frame, self._next = self._next, next(self._frames, None)
+        self._taken = frame[0]
         return frame

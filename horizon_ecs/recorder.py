@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("horizon_ecs.recorder")
 
 MAX_FOLLOWED = 2**20  # what a replicator allows
+JOINING_A_TICK = 64  # of who is there when recording begins: a reset frame is long
 Chosen = Literal["all"] | Collection[int]
 
 
@@ -99,9 +100,8 @@ class FrameRecorder:
 
     Attributes
     ----------
-    observers : list of RecordedObserver
-    n_frames, n_bytes : int
-        Frames recorded, and bytes of the file so far.
+    n_frames : int
+        Frames recorded.
     error : OSError or None
         Why recording ended early.
 
@@ -132,7 +132,8 @@ class FrameRecorder:
         if isinstance(observers, str) and observers != "all":
             raise ArgumentError(f'observers must be "all" or a collection of numbers, not {observers!r}')
         self.path = path
-        self.observers: list[RecordedObserver] = []
+        self._observers: list[RecordedObserver] = []
+        self._last, self._counted, self._sized = (np.zeros(64, np.int64) for _ in range(3))
         self.n_frames = 0
         self.error: OSError | None = None
         self._number = np.full(replicator.max_observers, -1, np.int64)  # in the recording, by the replicator's
@@ -148,15 +149,23 @@ class FrameRecorder:
             "about": dict(about or {}),
         }
         self._writer = Writer(path, header)
-        self._ask(replicator.world.tick_count, joining=True)
+        self._joining = self._chosen()
+        self._ask(replicator.world.tick_count + 1)
 
     def __repr__(self) -> str:
-        return f"FrameRecorder({self.path}, {len(self.observers)} observers, {self.n_frames} frames)"
+        return f"FrameRecorder({self.path}, {len(self._observers)} observers, {self.n_frames} frames)"
 
     @property
     def n_bytes(self) -> int:
         """Bytes of the file so far."""
         return self._writer.offset
+
+    @property
+    def observers(self) -> list[RecordedObserver]:
+        """Who was recorded, by number, as of now."""
+        for o in self._observers:
+            o.last_tick, o.n_frames, o.n_bytes = (int(a[o.number]) for a in (self._last, self._counted, self._sized))
+        return self._observers
 
     def attach(self, told: list[Callable[[Frames], None]]) -> None:
         """Be among those that are told of every step, until closed."""
@@ -203,8 +212,9 @@ class FrameRecorder:
     def _index(
         self, tick: int, offset: int, numbers: NDArray[np.uint32], sizes: NDArray[np.uint32], reset: NDArray[np.bool_]
     ) -> None:
-        for number, size in zip(numbers.tolist(), sizes.tolist(), strict=True):
-            self.observers[number].count(tick, size)
+        self._last[numbers] = tick
+        self._counted[numbers] += 1
+        self._sized[numbers] += sizes
         for number in numbers[reset].tolist():
             self._offsets.append(offset)
             self._ticks.append(tick)
@@ -218,26 +228,45 @@ class FrameRecorder:
                 continue
             found = self._describe(observer)
             known = self._number[observer]
-            if known >= 0 and _same(self.observers[known], found):
+            if known >= 0 and _same(self._observers[known], found):
                 continue
             self._writer.record(OBSERVER, frames.tick, pack(_told(found), "an observer"))
             self._number[observer] = found.number
-            self.observers.append(found)
+            self._make_room(found.number)
+            found.first_tick = frames.tick
+            self._observers.append(found)
+
+    def _make_room(self, number: int) -> None:
+        """Have a row in the counts for an observer."""
+        if number >= len(self._last):
+            self._last, self._counted, self._sized = (
+                np.concatenate([a, np.zeros(len(a), np.int64)]) for a in (self._last, self._counted, self._sized)
+            )
 
     def _describe(self, observer: int) -> RecordedObserver:
         r = self._replicator
         entity, name = int(r.entity[observer]), str(self._name_of(observer))
-        return RecordedObserver(len(self.observers), observer, r.phase(observer), entity, name)
+        return RecordedObserver(len(self._observers), observer, r.phase(observer), entity, name)
 
-    def _ask(self, tick: int, joining: bool = False) -> None:
-        """Ask for the next tick's reset frames, spread over the ticks so that they don't come all at once."""
-        if self.error is not None or not (self._reset_every or joining):
-            return
+    def _chosen(self) -> NDArray[np.int64]:
+        """The observers that are to be recorded and exist now."""
         status = self._replicator.status
-        wanted = np.flatnonzero(status != FREE) if self._wanted is None else np.array(sorted(self._wanted), np.int64)
-        if not joining:
-            wanted = wanted[(tick + wanted * _SPREAD) % self._reset_every == 0]
-        for observer in wanted[status[wanted] == LIVE].tolist():  # one that is held gets its own when it is let go
+        if self._wanted is None:
+            return np.flatnonzero(status)
+        chosen = np.array(sorted(self._wanted), np.int64)
+        there: NDArray[np.int64] = chosen[status[chosen] != FREE]
+        return there
+
+    def _ask(self, tick: int) -> None:
+        """Ask for the next tick's reset frames, spread over the ticks so that they don't come all at once."""
+        if self.error is not None:
+            return
+        asked, self._joining = self._joining[:JOINING_A_TICK], self._joining[JOINING_A_TICK:]
+        if self._reset_every:
+            chosen = self._chosen()
+            asked = np.union1d(asked, chosen[(tick + chosen * _SPREAD) % self._reset_every == 0])
+        status = self._replicator.status
+        for observer in asked[status[asked] == LIVE].tolist():  # one that is held gets its own when it is let go
             self._replicator.resume(observer)
 
     # -- its end -------------------------------------------------------------------------------------------------------

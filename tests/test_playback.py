@@ -114,6 +114,30 @@ def test_a_loop_begins_again(recording):
     assert take_all(head) == first[:1]
 
 
+def test_what_is_still_being_written_is_followed(tmp_path):
+    stage = Stage(kinds_of(Position), seed=9)
+    stage.spawn(0, 20)
+    stage.replicator.add_observer()
+
+    def go_on(n_ticks: int) -> None:
+        for _ in range(n_ticks):
+            stage.move()
+            stage.world.tick()
+            stage.replicator.step()
+
+    with stage.replicator.record(tmp_path / "live.hzr", flush_every_s=1 / 60):
+        go_on(10)
+        with hz.open_recording(tmp_path / "live.hzr") as recording:
+            head = Playhead(recording)
+            told = take_all(head)
+            for _ in range(3):
+                head.pass_time(1.0)
+                told += take_all(head)
+                go_on(10)
+            assert told == list(recording.frames(0, None, told[-1][0] + 1))
+            assert 10 < told[-1][0] <= recording.last_tick
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

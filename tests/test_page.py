@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+import horizon_ecs as hz
+from horizon_ecs import demo as demo_world
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,10 +50,10 @@ COUNT_COLOURED = """async (png) => {
 
 
 class Demo:
-    """The demo in a process of its own."""
+    """The demo, or what else is asked for, in a process of its own."""
 
-    def __init__(self, port: int = 0) -> None:
-        command = [sys.executable, "-m", "horizon_ecs", "demo", "--port", str(port), "--entities", str(N_ENTITIES)]
+    def __init__(self, port: int = 0, what: tuple[str, ...] = ("demo", "--entities", str(N_ENTITIES))) -> None:
+        command = [sys.executable, "-m", "horizon_ecs", *what, "--port", str(port)]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self.process = subprocess.Popen(command, text=True, cwd=ROOT, **pipes)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -305,3 +308,63 @@ def test_comes_back_after_a_stop(page: Any, browser: Any) -> None:
         page.wait_for_function("document.getElementById('status').textContent.trim() === 'Live'")
     finally:
         demo.stop()
+
+
+# -- a recording -------------------------------------------------------------------------------------------------------
+
+TABLE = """() => Object.fromEntries([...horizon.replica.toMap()].map(([handle, { mask, q }]) => [String(handle), [mask, q]]))"""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: Any) -> Path:
+    path: Path = tmp_path_factory.mktemp("recordings") / "ships.hzr"
+    world = demo_world.build(400)
+    with hz.WorldRecorder(world, path, about={"title": "Ships", "bounds": [0.0, 0.0, 800.0, 800.0]}) as recorder:
+        for _ in range(400):
+            world.tick()
+            recorder.step()
+    return path
+
+
+@pytest.fixture
+def player(browser: Any, recorded: Path) -> Iterator[Demo]:
+    player = Demo(what=("play", str(recorded)))
+    yield player
+    player.stop()
+
+
+def _known_at(path: Path, tick: int) -> dict[str, Any]:
+    """The table that the recording has at a tick, as TABLE tells the page's."""
+    with hz.open_recording(path) as recording:
+        replica = recording.at(tick)
+    groups = [kind["groups"] for kind in recording.schema["kinds"]]
+    q = [replica.q(j).tolist() for j in range(max(map(len, groups)))]
+    table = {}
+    for i, (handle, kind, mask) in enumerate(zip(replica.handle, replica.kind, replica.mask, strict=True)):
+        values = [q[j][i][: len(group["fields"])] for j, group in enumerate(groups[kind])]
+        table[str(handle)] = [int(mask), values]
+    return table
+
+
+def test_a_recording_is_shown_as_it_was_and_can_be_steered(page: Any, player: Demo, recorded: Path) -> None:
+    page.goto(f"{player.url}/?tick=200&speed=0")
+    with hz.open_recording(recorded) as recording:
+        shown = max(tick for tick, _ in recording.frames(stop_tick=201))
+    page.wait_for_function(f"window.horizon?.replica?.tick === {shown}")
+    assert page.title() == "Ships"
+    assert page.evaluate(TABLE) == _known_at(recorded, 200)
+    page.get_by_text("0:03 / 0:06").wait_for()
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"horizon.replica.tick > {shown + 20}")
+    page.get_by_role("button", name="Pause").click()
+    page.locator("#timeline-tick").fill("100")
+    page.wait_for_function("horizon.replica.tick <= 100 && horizon.replica.tick > 97")
+    assert page.evaluate(TABLE) == _known_at(recorded, 100)
+    page.locator("#timeline-speed").select_option("8")
+    page.wait_for_function(f"horizon.replica.tick > {shown}")
+    assert page.evaluate("horizon.motion.clock.tickRate") == 480
+
+
+def test_what_is_live_has_no_timeline(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    assert page.locator("#timeline").is_hidden()

@@ -60,7 +60,7 @@ class Playback(Listening):
 
     A client chooses by the address: `/ws?observer=1&tick=600&speed=0.5`, and later by the events `seek` (`tick`) and
     `speed` (`value`, 0 to pause, at most eight times what it began with), which the schema declares. In the welcome,
-    `about["recording"]` tells it `first_tick`, `last_tick` and `observers` (their names).
+    `about["recording"]` tells it `first_tick`, `last_tick`, `tick_rate`, `speed` and `observers` (their names).
 
     Parameters
     ----------
@@ -86,8 +86,14 @@ class Playback(Listening):
         Playhead(recording, **self._chosen)  # refuses what can't be
         events = number_events([Seek, Speed])
         schema = {**recording.schema, "events": describe_events(events)}
-        told = {"first_tick": recording.first_tick, "last_tick": recording.last_tick}
-        about = {**recording.about, "recording": {**told, "observers": [o.name for o in recording.observers]}}
+        told = {
+            "first_tick": recording.first_tick,
+            "last_tick": recording.last_tick,
+            "tick_rate": recording.tick_rate,
+            "speed": float(speed),
+            "observers": [o.name for o in recording.observers],
+        }
+        about = {**recording.about, "recording": told}
         self._connections = Connections(self.config, schema, events, about, recording.tick_rate, MAX_SILENCE_TICKS)
         self._connections.stage = self
         self._viewers: dict[Player, _Viewer] = {}

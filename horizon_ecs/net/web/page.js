@@ -9,6 +9,7 @@ import { Overlay, ringsOf } from "./overlay.js";
 import { Panel } from "./panel.js";
 import { createPoints, POINT_FLOATS } from "./points.js";
 import { listenToStick, Steering } from "./steering.js";
+import { Timeline } from "./timeline.js";
 
 /** A click within so many pixels of a point picks it. */
 const PICK_PX = 16;
@@ -54,6 +55,10 @@ class Page {
   #observer = null;
 
   constructor() {
+    this.timeline = new Timeline(document, (event, values) => this.link.client.send(event, values));
+    this.timeline.onPace = () => {
+      if (this.motion !== null) this.motion.clock = this.timeline.clock(this.replica?.tick ?? 0, performance.now());
+    };
     this.steering = new Steering((direction) => this.link.client.send(STEER, direction));
     this.link = new Link(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws${location.search}`, {
       name: "page",
@@ -106,6 +111,7 @@ class Page {
     const { replica } = this;
     if (replica === null) return;
     this.motion = new Motion(replica, welcome.tick_rate);
+    this.timeline.begin(welcome, location.search);
     this.rings = ringsOf(welcome.schema);
     this.own = BigInt(welcome.entity ?? 0);
     this.#observer = null;
@@ -253,6 +259,7 @@ class Page {
     const more = { ping_ms: this.link.client.ping_ms, fps, channels, n: motion?.n ?? 0 };
     if (!this.panel.update(now, this.replica, this.server, more)) return;
     this.#tellStatus(now);
+    this.timeline.show(this.replica?.tick ?? 0);
     this.#tellCard();
     $("home").setAttribute("aria-pressed", String(this.camera.follow === this.own));
   }
@@ -262,7 +269,7 @@ class Page {
     const { state, reason, retryAt } = this.link;
     const wait = Math.max(0, Math.ceil((retryAt - now) / 1000));
     const text = {
-      live: "Live",
+      live: this.timeline.told === null ? "Live" : "Recording",
       connecting: reason === "" ? "Connecting" : `${reason}. Connecting again`,
       waiting: `${reason}. Next attempt in ${wait} s`,
     }[state];

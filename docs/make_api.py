@@ -72,9 +72,10 @@ TOPICS = [
     ),
     Topic(
         "replication", "Replication", "Who is told what, the server, and its clients.",
-        "replication replica dissection gorc config net.server net.players net.client",
+        "replication replica dissection capacity gorc config net.server net.players net.client",
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
-        "meter.BytesBy gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
+        "meter.BytesBy capacity.CapacityPlan capacity.CapacityCheck capacity.Costs capacity.Scene load.Load "
+        "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic(
         "recordings", "Recordings", "What clients are told, in a file, and out of it again.",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from horizon_ecs.access import Read as Read
     from horizon_ecs.access import Res as Res
     from horizon_ecs.access import Write as Write
+    from horizon_ecs.capacity import Population as Population
+    from horizon_ecs.capacity import plan as plan
     from horizon_ecs.checking import SystemCheck as SystemCheck
     from horizon_ecs.checking import check_system as check_system
     from horizon_ecs.commands import Commands as Commands
@@ -108,6 +110,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "access": "Entity Read Res Write",
+    "capacity": "Population plan",
     "commands": "Commands",
     "compaction": "SlotMap",
     "components": "Name Tag Time component event make_component object_component resource",

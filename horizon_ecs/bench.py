@@ -6,7 +6,7 @@ import math
 import mmap
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +72,19 @@ def bob(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]) -> None:
     pos.z += 0.1 * vel.x * time.dt
 
 
+def ship(layers: Sequence[tuple[float, float]], precision: float) -> hz.Kind:
+    """A kind whose position and health travel on channels 0, 1, … of some radii and frequencies."""
+    fields = [Position, Health]
+    made = [hz.Layer(c, radius, hertz, fields, precision) for c, (radius, hertz) in enumerate(layers)]
+    return hz.Kind("Ship", Position, Velocity, Health, layers=made)
+
+
 class _Crowd:
     """The world that is measured: every entity moves, some turn and some are hurt each tick."""
 
     def __init__(self, entities: int, observers: int, density: float, threads: int | None, hot_spot: int = 0,
                  hot_share: float = HOT_SHARE) -> None:  # fmt: skip
         self._random = np.random.default_rng(1)
-        fields = [Position, Health]
-        layers = [hz.Layer(c, radius, hertz, fields, PRECISION) for c, (radius, hertz) in enumerate(LAYERS)]
-        ship = hz.Kind("Ship", Position, Velocity, Health, layers=layers)
         side = math.sqrt(entities / density)
         place = np.zeros((entities, 3), np.float32)
         place[:, :2] = self._random.random((entities, 2), np.float32) * np.float32(side)
@@ -88,7 +92,7 @@ class _Crowd:
             self._crowd_together(place, side, density, hot_spot, hot_share)
         self.world = hz.World(capacity=entities, tick_rate=TICK_RATE)
         self.world.insert(Square(side=side))
-        handles = self.world.spawn(ship, entities, Position=place, Velocity=self._headings(entities))
+        handles = self.world.spawn(ship(LAYERS, PRECISION), entities, Position=place, Velocity=self._headings(entities))
         self._slots = self.world.slots_of(handles)
         self.world.add_system(move, bob)
         kernel.warm_up()  # machine code is no part of what replication takes

@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_play(commands)
     _add_recording(commands)
     _add_bench(commands)
+    _add_plan(commands)
+    _add_bytes(commands)
     _command(commands, "doctor", _doctor, "Tell what this machine offers, and what to do about what it lacks.")
     return parser
 
@@ -164,6 +166,47 @@ def _add_bench(commands: Any) -> None:
     load.add_argument("file", type=Path, metavar="FILE", help="a recording")
     load.add_argument(
         "--clients", type=_number(int, 1, 100_000), default=100, metavar="N", help="each decodes all of it"
+    )
+
+
+def _add_scene(parser: argparse.ArgumentParser, *, clients: int) -> None:
+    """What a crowd is, for those commands that don't take a program's own kinds."""
+    add = parser.add_argument
+    add("--entities", type=_number(int, 1, 100_000_000), default=10_000, metavar="N", help="spread over a square")
+    add("--clients", type=_number(int, 1, 2**20), default=clients, metavar="N", help="each at an entity")
+    add("--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit")
+    add("--layers", type=_layers, default="50:30,100:15,140:10,178:2", metavar="R:HZ,…", help="of channels 0, 1, …")
+    add("--precision", type=_number(float, 1e-6, 1e6), default=1 / 64, metavar="U", help="world units a step")
+    add("--speed", type=_number(float, 0, 1e6), default=5.0, metavar="V", help="world units a second")
+    add("--turns", type=_number(float, 0, 1e4), default=0.5, metavar="T", help="turns a second of each entity")
+    add("--changes", type=_number(float, 0, 1e4), default=0.1, metavar="C", help="changes a second of its health")
+    add("--rate", type=_number(float, 0.01, 10_000), default=60.0, metavar="HZ", help="ticks a second")
+
+
+def _layers(text: str) -> list[tuple[float, float]]:
+    """Radius and frequency of each channel, for argparse."""
+    try:
+        return [(float(radius), float(hertz)) for radius, hertz in (each.split(":") for each in text.split(","))]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of radius:hertz, such as 50:30,178:2") from None
+
+
+def _add_plan(commands: Any) -> None:
+    text = "Tell what a crowd and its clients will cost: pairs, updates, bytes, milliseconds, memory."
+    parser = _command(commands, "plan", _plan, text)
+    _add_scene(parser, clients=1_000)
+    parser.add_argument("--measure", action="store_true", help="calibrate milliseconds on this machine")
+    parser.add_argument("--check", action="store_true", help="build the very crowd, run it, and compare")
+
+
+def _add_bytes(commands: Any) -> None:
+    parser = _command(commands, "bytes", _bytes, "Tell where the bytes of a crowd's frames go, to the bit.")
+    _add_scene(parser, clients=100)
+    parser.add_argument(
+        "--by", default="section,channel", metavar="A,B", help="observer, section, kind, channel, group, field"
+    )
+    parser.add_argument(
+        "--ticks", type=_number(int, 1, 1_000_000), default=120, metavar="T", help="ticks that are counted"
     )
 
 
@@ -358,6 +401,39 @@ def _bench_tick(options: argparse.Namespace) -> int:
         )  # fmt: skip
     _print_report(result, options)
     return 1 if result["mismatches"] else 0
+
+
+def _planned(options: argparse.Namespace, measure: bool = False) -> Any:
+    from horizon_ecs import bench
+    from horizon_ecs.capacity import Population, plan
+
+    kind = bench.ship(options.layers, options.precision)
+    crowd = Population(kind, options.entities, options.speed, turns_per_s=options.turns, changes_per_s=options.changes)
+    return plan(crowd, clients=options.clients, density=options.density, tick_rate=options.rate, measure=measure)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    made = _planned(options, options.measure)
+    checked = made.check() if options.check else None
+    if options.json:
+        print(json.dumps({**made.to_dict(), **({"check": checked.to_dict()} if checked else {})}))
+    else:
+        print(made if checked is None else f"{made}\n\n{checked}")
+    return 0
+
+
+def _bytes(options: argparse.Namespace) -> int:
+    from horizon_ecs.rehearsal import WARM_TICKS, Rehearsal
+
+    run = Rehearsal(_planned(options).scene)
+    for _ in range(WARM_TICKS):
+        run.tick()
+    with run.replicator.meter_bytes() as meter:
+        for _ in range(options.ticks):
+            run.tick()
+    table = meter.bytes_by(*(name for name in options.by.split(",") if name))
+    print(json.dumps(table.to_dict()) if options.json else table)
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from horizon_ecs.bound import Bound
-from horizon_ecs.plan import AnySystem, reasons
 from horizon_ecs.stage import Stage, Steps
+from horizon_ecs.tick_plan import AnySystem, reasons
 from horizon_ecs.when import OnError, condition_name
 
 _VERBS = {"write": "writes", "read": "reads", "resource": "takes"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +43,7 @@ PARALLEL_MS = 1.0  # below this a stage is about as quick as handing half of it 
 MAX_PHASES = 240  # more than this, and observers couldn't spread any more evenly
 
 
-def _position_component(world: World, kinds: list[Any], position: Any) -> Component:
+def position_component(kinds: Sequence[Any], position: Any) -> Component:
     """The component that interest is measured on: the one named, or the one that is called Position."""
     if position is None:
         named = {c for kind in kinds for c in kind.components if c.__name__ == "Position"}
@@ -116,7 +116,7 @@ class Replicator(Inspected):
         self.world = world
         self.hysteresis = hysteresis
         self.max_observers, self.max_followed = max_observers, max_followed
-        component = _position_component(world, kinds, position)
+        component = position_component(kinds, position)
         self.schema = describe(
             kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed
         )

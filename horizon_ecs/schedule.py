@@ -18,11 +18,11 @@ from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, DefinitionError, SystemFailure
 from horizon_ecs.flowchart import plan_flowchart, plan_text
 from horizon_ecs.groups import Gate, Group, check_groups
-from horizon_ecs.plan import AnySystem, Plan, check_resolved, make_plan
 from horizon_ecs.reports import Reports
 from horizon_ecs.stage import Failures, Stage, Steps
 from horizon_ecs.states import States, Transition
 from horizon_ecs.stats import Timing
+from horizon_ecs.tick_plan import AnySystem, Plan, check_resolved, make_plan
 from horizon_ecs.when import PRELUDE, OnError, Seconds, check_offset, check_on_error, check_phases
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from horizon_ecs.bound import Bound
 from horizon_ecs.crew import Crew
-from horizon_ecs.plan import AnySystem, Phase
+from horizon_ecs.tick_plan import AnySystem, Phase
 
 PAYS_MS = 0.1
 """What sharing must save to begin with it, and half of that to stay: handing over and waiting cost 0.01 to 0.06 ms."""

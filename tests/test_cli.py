@@ -41,7 +41,8 @@ def last_json(done) -> dict:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["replay"], ["play"], ["recording"], ["bench"], ["bench", "tick"], ["doctor"]]
+    "command",
+    [[], ["demo"], ["replay"], ["play"], ["recording"], ["bench"], ["bench", "tick"], ["plan"], ["bytes"], ["doctor"]],
 )
 def test_everything_has_help_and_it_is_quick(command):
     done = run(*command, "--help")
@@ -166,3 +167,27 @@ def test_a_signal_ends_it_cleanly(number):
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["entities"] > 400
     assert "Traceback" not in error
+
+
+def test_plan_tells_and_checks():
+    shown = run("plan", "--entities", "2000", "--clients", "20")
+    assert shown.stdout.startswith("20 clients among 2,000 entities")
+    checked = last_json(
+        run("plan", "--entities", "2000", "--clients", "20", "--layers", "40:20,90:5", "--check", "--json")
+    )
+    assert checked["clients"] == 20
+    assert abs(checked["check"]["updates_per_s"]["error"]) < 0.2
+
+
+def test_bytes_are_told_apart_to_the_bit():
+    table = last_json(
+        run("bytes", "--entities", "500", "--clients", "20", "--ticks", "30", "--by", "kind,field", "--json")
+    )
+    assert table["by"] == ["kind", "field"]
+    assert sum(row["bits"] for row in table["rows"]) == table["total_bits"] > 0
+    assert table["n_ticks"] == 30
+    assert "Position.x" in run("bytes", "--entities", "500", "--clients", "5", "--ticks", "10", "--by", "field").stdout
+    assert (
+        "told apart by 'colour'" in run("bytes", "--entities", "100", "--ticks", "1", "--by", "colour", code=1).stderr
+    )
+    assert "is no list of" in run("plan", "--layers", "50", code=2).stderr

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
-from horizon_ecs import Read, Res, Write, kernel, plan, stage
+from horizon_ecs import Read, Res, Write, kernel, stage, tick_plan
 from horizon_ecs.bound import Bound
 from horizon_ecs.columns import PAGE
-from horizon_ecs.plan import conflicts
 from horizon_ecs.stage import Stage
 from horizon_ecs.stats import Timing
+from horizon_ecs.tick_plan import conflicts
 from tests.game import Frozen, Fuel, Health, Position, Rock, Ship, Velocity
 from tests.kernels import every_system_shared
 
@@ -171,7 +171,7 @@ def test_neither_stages_nor_threads_change_a_byte(systems):
         every_system_shared(patch)
         worlds = [crowd(n_threads, *systems) for n_threads in (1, 3)]
         with patch.context() as ordered:
-            ordered.setattr(plan, "_stages", lambda order, waits: tuple((system,) for system in order))
+            ordered.setattr(tick_plan, "_stages", lambda order, waits: tuple((system,) for system in order))
             worlds.append(crowd(1, *systems))
         for _ in range(4):
             for world in worlds:

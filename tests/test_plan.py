@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import horizon_ecs as hz
 from horizon_ecs import Read, Write
-from horizon_ecs.plan import conflicts, make_plan
+from horizon_ecs.tick_plan import conflicts, make_plan
 from tests.game import Fuel, Health, Position, Velocity
 
 PHASES = ("input", "simulate", "react")

@@ -95,7 +95,7 @@ def test_the_core_does_not_know_the_network(path):
         "query",
         "declare",
         "schedule",
-        "plan",
+        "tick_plan",
         "bound",
         "states",
         "when",

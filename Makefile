@@ -24,15 +24,7 @@ $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-$(VENV)/.bench-compare: $(VENV)/.bench  ## Fail where kernels are slower, or bytes more, than in another commit: BASE=<commit>
-	@test -n "$(BASE)" || { echo "Say which commit to compare with: make bench-compare BASE=main" >&2; exit 1; }
-	$(BIN)/python -m benchmarks.compare $(ARGS) $(BASE)
-
-bench-html: $(VENV)/.bench  ## Write what was measured so far as pages, by commit, to HTML=.asv/html
-	cd benchmarks && ../$(BIN)/asv publish --html-dir $(abspath $(HTML)) $(ARGS)
-	@echo "Open $(HTML)/index.html by a web server, such as: python -m http.server -d $(HTML)"
-
-peers: $(VENV)/.installed
+$(VENV)/.peers: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 

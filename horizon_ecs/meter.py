@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,8 @@ class ByteMeter:
     def __init__(self, replicator: Replicator, observers: Sequence[int]) -> None:
         self._replicator = replicator
         self._readers = {o: _reader(replicator, o) for o in observers}
-        self._waiting: list[tuple[int, int, bytes]] = []
+        self._waiting: deque[tuple[int, int, bytes]] = deque()
+        self._dissecting = threading.Lock()  # whoever asks may be another thread than the tick's
         self._waiting_bytes = 0
         self._found: dict[int, Counter[Part]] = {o: Counter() for o in observers}
         self.n_frames = self.n_ticks = 0
@@ -154,14 +156,16 @@ class ByteMeter:
             self._waiting_bytes += len(frame)
             self.n_frames += 1
         if self._waiting_bytes > MAX_WAITING_BYTES:
+            self._waiting_bytes = 0
             self._dissect()
 
     def _dissect(self) -> None:
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        for observer, phase, frame in waiting:
-            reader = self._readers[observer]
-            reader.phase = phase  # another one where the observer's number was given out anew
-            self._found[observer].update(reader.dissect(frame))
+        with self._dissecting:
+            while self._waiting:
+                observer, phase, frame = self._waiting.popleft()
+                reader = self._readers[observer]
+                reader.phase = phase  # another one where the observer's number was given out anew
+                self._found[observer].update(reader.dissect(frame))
 
     def bytes_by(self, *by: str) -> BytesBy:
         """What the frames so far consisted of.
@@ -181,7 +185,7 @@ class ByteMeter:
         self._dissect()
         bits: Counter[tuple[Any, ...]] = Counter()
         for observer, found in self._found.items():
-            for part, n in found.items():
+            for part, n in list(found.items()):
                 names = _names(self._replicator.schema, observer, part)
                 bits[tuple(names[name] for name in by)] += n
         return BytesBy(

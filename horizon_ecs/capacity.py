@@ -86,11 +86,11 @@ class Costs:
     send_ns : float
         Nanoseconds a frame in the server's sockets; not part of the tick.
     measured : bool
-        Whether on this machine; else on two cores of a common server.
+        Whether on this machine; else on one thread of a common server.
     """
 
-    entity_ns: float = 25.0
-    pair_ns: float = 40.0
+    entity_ns: float = 30.0
+    pair_ns: float = 65.0
     send_ns: float = 6_000.0
     measured: bool = False
 
@@ -144,7 +144,7 @@ class CapacityPlan:
 
     Where the crowd is as it was described, spread evenly and moving straight between turns, pairs, updates and frames
     hold within 5 %, bytes within 10 %, arrivals within a quarter. Milliseconds hold within about a third where they
-    were measured on the same machine; without that they are an order of magnitude.
+    were measured on the same machine and nothing else runs on it; without that they are an order of magnitude.
 
     Attributes
     ----------

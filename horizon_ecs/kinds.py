@@ -33,6 +33,8 @@ class Layer:
         float32 fields without any travel as they are.
     priority : int
         For budgets: a higher one goes first.
+    owner_only : bool
+        Only the entity's owner follows it on this channel: whoever stands at it, or whom `Replicator.set_owner` names.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Layer:
     fields: tuple[Component, ...]
     precision: float | Mapping[Component, float] | None = None
     priority: int = 0
+    owner_only: bool = False
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Layer:
         fields: Iterable[Component],
         precision: float | Mapping[Component, float] | None = None,
         priority: int = 0,
+        owner_only: bool = False,
     ) -> None:
         if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel <= MAX_CHANNEL:
             raise DefinitionError(f"Layer: channel must be a whole number from 0 to {MAX_CHANNEL}, not {channel!r}")
@@ -71,14 +75,14 @@ class Layer:
             )
         if not isinstance(priority, int):
             raise DefinitionError(f"Layer of channel {channel}: priority must be a whole number, not {priority!r}")
+        if not isinstance(owner_only, bool):
+            raise DefinitionError(f"Layer of channel {channel}: owner_only must be True or False, not {owner_only!r}")
         for value in precision.values() if isinstance(precision, Mapping) else [precision]:
             if value is not None:
                 _check_positive("precision", channel, value)
-        values: tuple[Any, ...] = (channel, float(radius), float(frequency), listed, precision, priority)
-        for name, value in zip(
-            ("channel", "radius", "frequency", "fields", "precision", "priority"), values, strict=True
-        ):
-            object.__setattr__(self, name, value)
+        values: tuple[Any, ...] = (channel, float(radius), float(frequency), listed, precision, priority, owner_only)
+        for field, value in zip(dataclasses.fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
 
     def precision_of(self, component: Component) -> float | None:
         """The precision that applies to a component's float fields."""
@@ -195,7 +199,8 @@ class Kind:
         for inner, outer in zip(self.layers, self.layers[1:], strict=False):
             if inner.channel == outer.channel:
                 raise DefinitionError(f"kind {self.name!r} has two layers of channel {inner.channel}")
-            if inner.radius > outer.radius or inner.frequency < outer.frequency:
+            reaches = inner.radius <= outer.radius or inner.owner_only or outer.owner_only
+            if not reaches or inner.frequency < outer.frequency:
                 raise DefinitionError(
                     f"kind {self.name!r}: channel {outer.channel} (radius {outer.radius:g}, {outer.frequency:g} Hz) "
                     f"must reach at least as far as "

@@ -27,7 +27,9 @@ from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
+from horizon_ecs.subscriptions import Book, Subscriptions
 from horizon_ecs.systems import grid, observers, quantise, replicate
+from horizon_ecs.visibility import Sight, masks_in
 from horizon_ecs.workspace import Cells, Scratch
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from horizon_ecs.recorder import FrameRecorder
     from horizon_ecs.world import World
 
-_MODULES = ("delta", "grid", "observers", "quantise", "replicate", "rice")
+_MODULES = ("delta", "grid", "lists", "observers", "quantise", "replicate", "rice", "visibility")
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
 PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
@@ -67,7 +69,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Inspected):
+class Replicator(Inspected, Subscriptions):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -84,6 +86,9 @@ class Replicator(Inspected):
         At most so many threads; by default what `kernel.n_threads()` says. The bytes don't depend on it.
     everywhere : bool
         Take every radius for infinite, so that observers follow all there is, each entity on its fastest channel.
+    visible_to : str, optional
+        A field that says who sees an entity, such as "Team.mask" (u4 or u8), read in every step instead of what
+        `set_visible_to` would say; entities of kinds without it are seen by all.
 
     Raises
     ------
@@ -101,6 +106,7 @@ class Replicator(Inspected):
         max_followed: int = 4_096,
         n_threads: int | None = None,
         everywhere: bool = False,
+        visible_to: str | None = None,
     ) -> None:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
@@ -126,6 +132,9 @@ class Replicator(Inspected):
         world.freeze_kinds("they are being replicated, and clients know the schema")
         self._kinds = kinds
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
+        if visible_to is not None:
+            self._sight.column, self._sight.in_column = masks_in(world, kinds, visible_to)
+            self._sight.use()
         world.when_moved(self._follow)
         kernel.warm_up(*_MODULES)
 
@@ -164,6 +173,8 @@ class Replicator(Inspected):
         n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
         self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed)
+        self._sight = Sight(world.n_slots, self.max_observers, tables.owner_only)
+        self._book = Book(self.max_observers)
         self._gone = np.zeros(world.n_slots // 8, np.uint8)
         self._pages_seen = 0
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
@@ -196,8 +207,10 @@ class Replicator(Inspected):
         self.network = config
 
     def _follow(self, moved: SlotMap) -> None:
-        """Observers keep standing at entities that were given other handles."""
+        """Observers keep standing at, and following, entities that were given other handles."""
         self._table.entity[:] = moved.translate(self._table.entity)
+        self._sight.follow(moved, self.world)
+        self._book.follow(moved)
 
     def _component(self, name: str) -> Component:
         """The component class of that name among the replicated kinds."""
@@ -282,11 +295,14 @@ class Replicator(Inspected):
         """
         if entity:
             self.world.slots_of(np.array([entity], np.uint64))
-        return self._table.add(entity, position)
+        observer = self._table.add(entity, position)
+        self._sight.welcome(observer)
+        return observer
 
     def remove_observer(self, observer: int) -> None:
         """Forget an observer. Raises ArgumentError if there is no such."""
         self._table.remove(observer)
+        self._book.forget(observer, self._sight)
 
     def hold(self, observer: int) -> None:
         """Frame nothing for an observer until `resume`; its interest is kept."""
@@ -315,6 +331,9 @@ class Replicator(Inspected):
             )
         self.stats = ReplicationStats(tick=tick)
         pages = self._replicated_pages()
+        self._sight.settle(self.world)
+        self._sight.take_column(pages, self._page_kind, tick)
+        self._book.take_sources(self.world, self._table.n_used)
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
         # Each part of the grid has counts of its own to add up: no more of them than threads.
         self._timed("grid", lambda n_parts: self._build_grid(pages, tick, min(n_parts, self._crew.n_threads)))
@@ -395,8 +414,8 @@ class Replicator(Inspected):
 
         def count(part: int, thread: int) -> None:
             grid.count_cells(
-                shares[part], self._page_kind, self.world.born, tick, x, y, z, g.inverse_size, g.shape, counts[part],
-                g.cell_of
+                shares[part], self._page_kind, self.world.born, tick, x, y, z, g.inverse_size, g.shape,
+                self._sight.with_rooms, self._sight.sight, counts[part], g.cell_of
             )  # fmt: skip
 
         def fill(part: int, thread: int) -> None:
@@ -446,6 +465,7 @@ class Replicator(Inspected):
         oldest = observers.oldest_evaluation(table.n_used, table.status, table.n_followed, table.evaluated_tick, tick)
         if world.structure_tick > oldest:
             observers.mark_gone(world.born[: self._pages_seen * quantise.PAGE], oldest, self._gone)
+        self._sight.mark_turned(oldest, self._pages_seen * quantise.PAGE)
 
     def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
         """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
@@ -466,6 +486,7 @@ class Replicator(Inspected):
     def _lasting(self) -> dict[str, Any]:
         """What `replicate.replicate` takes and stays the same array or number from tick to tick, by name."""
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
+        sight, known_lists = self._sight, self._book.lists
         of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits")
         of_observers = ("phase", "position", "evaluated_tick", "sent_tick", "n_followed", "lists")
         of_scratch = (
@@ -486,7 +507,11 @@ class Replicator(Inspected):
             "reach": self._reach, "enter_sq": self._enter_sq, "leave_sq": self._leave_sq,
             "history": self._history, "changed": self._changed, "depth": self._depth,
             "born": world.born, "generation": world.generation, "max_silence": self._max_silence, "gone": self._gone,
-            "entry_bits": self._entry_bits,
+            "entry_bits": self._entry_bits, "ways": sight.ways, "sight": sight.sight, "view": sight.view,
+            "changed_sight": sight.changed, "turned": sight.turned, "owner_only": sight.owner_only,
+            "focus": sight.focus, "entity": table.entity, "list_start": known_lists.start, "list_n": known_lists.n,
+            "pool": known_lists.pool, "pool_mask": known_lists.mask, "page_kind": self._page_kind,
+            "x": self._x, "y": self._y, "z": self._z,
         }  # fmt: skip
 
     def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:

@@ -83,6 +83,7 @@ def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: 
             "period": period_of(layer, tick_rate),
             "radius": float(layer.radius),
             "frequency": float(layer.frequency),
+            **({"owner_only": True} if layer.owner_only else {}),
         }
     groups = []
     for component in kind.components:
@@ -143,6 +144,7 @@ class Tables:
     period : int64[K, C]             ticks, 0 where the kind has no layer
     radius : float64[K, C]           world units, -1 where the kind has no layer
     kind_channels : int64[K]         bit mask
+    owner_only : int64[K]            bit mask of the channels that only an entity's owner follows
     group_channels : int64[K, G]     bit mask of the channels that list the group
     carrier : uint8[K, G, 256]       by mask: the lowest of them that is followed, or 255
     n_groups : int64[K]
@@ -159,6 +161,7 @@ class Tables:
     period: NDArray[np.int64]
     radius: NDArray[np.float64]
     kind_channels: NDArray[np.int64]
+    owner_only: NDArray[np.int64]
     group_channels: NDArray[np.int64]
     carrier: NDArray[np.uint8]
     n_groups: NDArray[np.int64]
@@ -209,6 +212,7 @@ def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[tuple[s
             tables.period[k, c] = int(channel["period"])
             tables.radius[k, c] = float(channel["radius"])
             tables.kind_channels[k] |= 1 << c
+            tables.owner_only[k] |= int(channel.get("owner_only", False) is True) << c
     tables.n_groups[k] = len(kind["groups"])
     for j, group in enumerate(kind["groups"]):
         tables.n_fields[k, j] = len(group["fields"])
@@ -285,6 +289,7 @@ def _compile(schema: Mapping[str, Any]) -> Tables:
         period=np.zeros((n_kinds, n_channels), np.int64),
         radius=np.full((n_kinds, n_channels), -1.0),
         kind_channels=np.zeros(n_kinds, np.int64),
+        owner_only=np.zeros(n_kinds, np.int64),
         group_channels=np.zeros((n_kinds, n_groups), np.int64),
         carrier=np.full((n_kinds, n_groups, 256), NO_CHANNEL, np.uint8),
         n_groups=np.zeros(n_kinds, np.int64),

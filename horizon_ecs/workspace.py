@@ -24,8 +24,9 @@ class Scratch:
     def __init__(self, tables: Tables, n_threads: int, n_items: int, max_followed: int) -> None:
         n_kinds, n_channels, n_groups = tables.first_parameter.shape
         n_blocks, n_entries = n_channels * n_groups, row_length(max_followed)
-        self.near_slot = reserve((n_threads, n_items), np.uint32)
-        self.near_sq = reserve((n_threads, n_items), np.float32)
+        # Twice as many as there are: a second centre's finds are there for a moment beside the first one's.
+        self.near_slot = reserve((n_threads, 2 * n_items), np.uint32)
+        self.near_sq = reserve((n_threads, 2 * n_items), np.float32)
         self.inside, self.held, self.known = (reserve((n_threads, n_items + 64), np.uint8) for _ in range(3))
         self.where = reserve((n_threads, n_items), np.uint32)
         self.stamp = np.ones(n_threads, np.int64)

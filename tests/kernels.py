@@ -271,8 +271,9 @@ def quantise_integer(column: Any, pages: list[int], out: Any) -> None:
 
 
 def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any, inverse_size: list[float], shape: list[list[int]],
-               n_parts: int, tick: int = 1) -> tuple[Any, Any, Any]:  # fmt: skip
-    """Where each cell begins, and its items: slots, and positions as float32[3, n]."""
+               n_parts: int, tick: int = 1, rooms: Any = None) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Where each cell begins, and its items: slots, and positions as float32[3, n]; `rooms` has each slot's, if any."""
+    sight = None if rooms is None else np.stack([np.zeros(len(born)), rooms], axis=1).astype(np.uint64)
     n_cells = sum(1 << (w + h) for _, w, h in shape)
     start, cell_of = np.zeros(n_cells + 1, np.int32), np.zeros(len(born), np.int32)
     item = np.zeros((len(born), 4), np.uint32)
@@ -281,7 +282,8 @@ def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any,
     for share, count in zip(shares, counts, strict=True):
         grid.count_cells(
             share, np.array(page_kind, np.int16), born, np.uint32(tick), *position, np.array(inverse_size),
-            np.array(shape, np.int64), count, cell_of
+            np.array(shape, np.int64), int(sight is not None), sight if sight is not None else np.zeros((1, 2), np.uint64),
+            count, cell_of
         )  # fmt: skip
     grid.place_cells(counts, start)
     for share, cursor in zip(shares, counts, strict=True):
@@ -289,8 +291,8 @@ def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any,
     return start, item[: start[-1], 3], place[: start[-1], :3].T
 
 
-def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, Any, Any]
-         ) -> list[tuple[int, float]]:  # fmt: skip
+def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, Any, Any],
+         room: int = 0) -> list[tuple[int, float]]:  # fmt: skip
     """(slot, squared distance) of what one kind has within the limit."""
     start, slot, position = built
     out_slot, out_sq = np.zeros(len(slot) + 1, np.uint32), np.zeros(len(slot) + 1, np.float32)
@@ -298,7 +300,7 @@ def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: l
     place = item.view(np.float32)
     item[:-1, 3], place[:-1, :3] = slot, position.T
     n = interest.scan(*(np.float32(c) for c in centre), float(reach), np.float32(limit_sq), float(inverse_size),
-                      np.array(shape, np.int64), start, item, place, out_slot, out_sq, 0)  # fmt: skip
+                      np.array(shape, np.int64), grid.room_offset(np.uint32(room)), start, item, place, out_slot, out_sq, 0)  # fmt: skip
     return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import cmath
+import functools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -342,6 +344,71 @@ class Living:
     kind: int
     born: int
     position: Any
+    visible_to: int = 2**64 - 1
+    room: int = 0
+    owner: int | None = None
+
+
+EVERYWHERE = 2**32 - 1
+
+
+@dataclass
+class Lens:
+    """What an observer looks through: masks and rooms, what it follows and owns, a focus and a cone.
+
+    `subscribed` lists [handle, mask]; `groups` lists [members, mask], members being a list of handles or a function that
+    returns one; `owned` lists handles. `focus` is (point, scale), `cone` (direction, half angle, inside, outside).
+    """
+
+    number: int = 0
+    entity: int = 0
+    sees: int = 2**64 - 1
+    room: int = 0
+    subscribed: list[list[Any]] = field(default_factory=list)
+    groups: list[list[Any]] = field(default_factory=list)
+    owned: list[int] = field(default_factory=list)
+    focus: Any = None
+    cone: Any = None
+
+    def hides(self, one: Living) -> bool:
+        return not one.visible_to & self.sees or one.room not in (self.room, EVERYWHERE)
+
+    def owns(self, one: Living) -> bool:
+        return one.owner == self.number if one.owner is not None else one.handle == self.entity
+
+    def listed(self) -> list[tuple[int, int | None]]:
+        """Handles with the channels on which they are followed, None for an owner's, as they are looked at."""
+        own: list[tuple[int, int | None]] = [(handle, None) for handle in [self.entity, *self.owned]]
+        groups = [(members() if callable(members) else members, mask) for members, mask in self.groups]
+        named = [(handle, mask) for handle, mask in self.subscribed]
+        return own + named + [(handle, mask) for members, mask in groups for handle in members]
+
+    def stretched(self, one: Living, position: Any) -> np.float32:
+        """The effective squared distance, in float32 and in this order, as the kernels have it."""
+        nearest = distance_sq(one.position, position)
+        with np.errstate(all="ignore"):
+            if self.cone is not None:
+                toward, half, inside, outside = self.cone
+                toward = np.asarray(toward, np.float64) / np.sqrt((np.asarray(toward, np.float64) ** 2).sum())
+                a = [np.float32(t) * (np.float32(p) - np.float32(q)) for t, p, q in
+                     zip(toward, one.position, position, strict=True)]  # fmt: skip
+                ahead = np.float32(a[0] + a[1]) + a[2] >= np.float32(math.cos(half)) * np.sqrt(nearest)
+                nearest = nearest * np.float32(np.float64(1.0) / np.float64(inside if ahead else outside) ** 2)
+            if self.focus is not None:
+                point, scale = self.focus
+                second = distance_sq(one.position, point) * np.float32(1.0 / np.float64(np.float32(scale)) ** 2)
+                nearest = min(nearest, second)
+        return np.float32(nearest)
+
+    def scans(self, position: Any) -> list[tuple[int, Any, float, np.float32]]:
+        """What is looked through, in order: room, centre, how much further than radii reach, and than their squares."""
+        far = float(np.float32(max(self.cone[2:]))) if self.cone is not None else 1.0
+        margin = 1.0 + 1e-5
+        centres = [(position, far, np.float32(far * far * margin) if self.cone is not None else np.float32(1))]
+        if self.focus is not None:
+            scale = float(np.float32(self.focus[1]))
+            centres.append((self.focus[0], scale, np.float32(scale * scale * margin)))
+        return [(room, *centre) for centre in centres for room in (self.room, EVERYWHERE)]
 
 
 @dataclass
@@ -368,6 +435,7 @@ class Observer:
         self.evaluated = 0
         self.sent = 0
         self.updates = self.refused = self.enters = self.leaves = 0
+        self.lens = Lens()
 
     def due(self, kind: int, tick: int, reset: bool) -> list[int]:
         """The due channels of a kind, ascending."""
@@ -381,6 +449,25 @@ class Observer:
             radius = np.float32(self.schema["kinds"][kind]["channels"][c]["radius"] * stretch)
             mask |= int(distance <= radius * radius) << c
         return mask
+
+    def public(self, kind: int, channels: list[int]) -> list[int]:
+        """Those of some channels that aren't for owners only."""
+        return [c for c in channels if not self.schema["kinds"][kind]["channels"][c].get("owner_only")]
+
+    def near(self, one: Living, position: Any, channels: list[int], stretch: float) -> int:
+        """Which channels' radii, stretched, cover its effective distance."""
+        there = stands_somewhere(one.position)
+        return self.within(one.kind, self.lens.stretched(one, position), channels, stretch) if there else 0
+
+    def wants(self, one: Living, position: Any, due: list[int], stretch: float) -> int:
+        """The due channels on which it is to be followed, by whatever there is, with radii stretched."""
+        if self.lens.hides(one):
+            return 0
+        public = self.public(one.kind, due)
+        own = [c for c in due if c not in public and self.lens.owns(one)]
+        named = [mask for handle, mask in self.lens.listed() if handle == one.handle and mask is not None]
+        every = sum(1 << c for c in public)
+        return self.near(one, position, public + own, stretch) | every & functools.reduce(operator.or_, named, 0)
 
     def carrier(self, kind: int, j: int, mask: int) -> int | None:
         both = mask & self.schema["kinds"][kind]["groups"][j]["channels"]
@@ -401,15 +488,12 @@ class Observer:
             kind, before = followed.living.kind, followed.mask
             now = scene.get(followed.living.handle)
             due = self.due(kind, tick, reset)
-            if now is None or now.born > self.evaluated:
+            if now is None or now.born > self.evaluated or self.lens.hides(now):
                 continue
             followed.living = now
             if due:
-                inside = held = 0
-                if stands_somewhere(now.position):
-                    distance = distance_sq(now.position, position)
-                    inside = self.within(kind, distance, due, 1.0)
-                    held = before & self.within(kind, distance, due, 1.0 + self.hysteresis)
+                inside = self.wants(now, position, due, 1.0)
+                held = before & self.wants(now, position, due, 1.0 + self.hysteresis)
                 followed.mask = before & ~sum(1 << c for c in due) | inside | held
             if followed.mask:
                 kept.append(followed)
@@ -428,21 +512,45 @@ class Observer:
         found = []
         for one in scene.values():
             due = self.due(one.kind, tick, reset)
-            if one.handle in known or not due or not stands_somewhere(one.position):
-                continue
-            mask = self.within(one.kind, distance_sq(one.position, position), due, 1.0)
+            mask = 0 if one.handle in known or not due else self.wants(one, position, due, 1.0)
             if mask:
-                radius = self.schema["kinds"][one.kind]["channels"][due[-1]]["radius"]
-                reach = radius * (1.0 + self.hysteresis) * (1.0 + 1e-6) + 1e-6
-                key = walk([float(p) for p in position], reach, self.grid[0][one.kind], self.grid[1][one.kind])
-                place = key(float(one.position[0]), float(one.position[1]))
-                found.append(((one.kind, place, one.handle & 0xFFFFFFFF), Followed(one, mask)))
+                # Who is found by space comes first, by kind; then who is only listed, in the list's order.
+                place = self._place(one, position, due) or (256, self._listing(one, position, due))
+                found.append((place, Followed(one, mask)))
         room = self.schema["max_followed"] - len(self.list)
         found.sort(key=lambda pair: pair[0])
         self.list += [followed for _, followed in found[:room]]
         self.refused = max(0, len(found) - room)
         self.enters = len(found) - self.refused
         return self.enters > 0
+
+    def _listing(self, one: Living, position: Any, due: list[int]) -> int:
+        """Where among all lists it is first named on a due channel."""
+        public = self.public(one.kind, due)
+        own = [c for c in due if c not in public and self.lens.owns(one)]
+        owned = self.near(one, position, own, 1.0 + self.hysteresis)
+        every = sum(1 << c for c in public)
+        return next(
+            i
+            for i, (handle, mask) in enumerate(self.lens.listed())
+            if handle == one.handle and (owned if mask is None else mask & every)
+        )
+
+    def _place(self, one: Living, position: Any, due: list[int]) -> Any:
+        """When the scans come by, None for never: what their limit covers is found, whether it enters or not."""
+        public = self.public(one.kind, due)
+        if not public or not stands_somewhere(one.position):
+            return None
+        radius = self.schema["kinds"][one.kind]["channels"][public[-1]]["radius"]
+        limit = np.float32(radius * (1.0 + self.hysteresis))
+        for turn, (room, centre, far, wide) in enumerate(self.lens.scans(position)):
+            with np.errstate(all="ignore"):
+                covered = distance_sq(one.position, centre) <= np.float32(wide * np.float32(limit * limit))
+            if one.room == room and covered:
+                reach = (radius * (1.0 + self.hysteresis) * (1.0 + 1e-6) + 1e-6) * far
+                key = walk([float(p) for p in centre], reach, self.grid[0][one.kind], self.grid[1][one.kind])
+                return one.kind, turn, key(float(one.position[0]), float(one.position[1])), one.handle & 0xFFFFFFFF
+        return None
 
     def _update(self, followed: Followed, tick: int, reset: bool) -> bool:
         """Bring the due groups of one entry up to date; whether that takes any bits."""

@@ -108,6 +108,7 @@ class Watcher:
         self.twin = naive.Observer(
             replicator.schema, phase, replicator.hysteresis, kernels.grid_of(replicator), stage.value
         )
+        self.twin.lens = naive.Lens(number, entity)
         self.frames: list[bytes] = []
 
     def take(self, frame: bytes) -> None:
@@ -159,6 +160,7 @@ class Stage:
         self.velocity = np.zeros((self.world.n_slots, 3), np.float32)
         self.living: list[int] = []
         self.counts_updates = True
+        self.told: dict[int, dict[str, Any]] = {}  # what was said of who sees an entity, by handle
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -278,7 +280,9 @@ class Stage:
             number = self.kinds.index(self.world.kind_of(np.uint64(handle)))
             position = [self.world.column(self.place, axis)[slot] for axis in axes]
             position += [np.float32(0)] * (3 - len(axes))
-            scene[handle] = naive.Living(handle, number, int(self.world.born[slot]), position)
+            scene[handle] = naive.Living(
+                handle, number, int(self.world.born[slot]), position, **self.told.get(handle, {})
+            )
             now[handle] = self._quantise(tick, handle, number, slot)
         return scene
 

@@ -86,18 +86,19 @@ def _span(centre, reach, inverse_size, n_cells):
 
 
 @inlined
-def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot, item_position, out_slot, out_sq,
-         n):  # fmt: skip
+def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, offset, cell_start, item_slot, item_position, out_slot,
+         out_sq, n):  # fmt: skip
     """Append to `out_slot`, `out_sq` from `n` on the entities of one kind within the limit; return the new `n`.
 
-    `shape` is the kind's row of the grid's shape; `reach` (world units) must cover the square root of `limit_sq`; the
-    items are what `grid.fill_cells` wrote.
+    `shape` is the kind's row of the grid's shape, `offset` that of a room's cells; `reach` (world units) must cover the
+    square root of `limit_sq`; the items are what `grid.fill_cells` wrote.
     """
     base, log_w, log_h = shape[0], shape[1], shape[2]
     width, height = np.int64(1) << log_w, np.int64(1) << log_h
     x0, nx = _span(np.float64(ox), reach, inverse_size, width)
     y0, ny = _span(np.float64(oy), reach, inverse_size, height)
-    x0 &= width - 1
+    x0 = (x0 + (offset & 0xFFFF)) & (width - 1)
+    y0 += offset >> 16
     for row in range(ny):
         cell = base + (((y0 + row) & (height - 1)) << log_w)
         stop = min(x0 + nx, width)

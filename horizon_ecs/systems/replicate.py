@@ -36,11 +36,13 @@ from horizon_ecs.systems.interest import (
     refresh,
     scan,
 )
+from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, look, pick_seen
 
 # Columns of `tally`, what one thread counts in one tick.
 UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
 
 _AHEAD = 2  # observers
+_PAGE_SHIFT = np.uint32(10)
 
 
 @inlined
@@ -56,7 +58,7 @@ def _find(position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_st
         if due[k] != 0:
             top = np.int64(bit_length(np.uint64(due[k]))) - 1
             first = n
-            n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k],
+            n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k], 0,
                      cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
             n_inside += classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], inside, held)
     first_of_kind[len(due)] = n
@@ -104,6 +106,19 @@ def _admit_all(row, n, max_followed, due, near_slot, inside, known, first_of_kin
             n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, first_of_kind[k],
                                    first_of_kind[k + 1], plans, n_due, due_index, due_plan)  # fmt: skip
             refused += over
+    return n, n_due, refused
+
+
+@helper
+def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, last, page_kind, plans, n_due,
+                  due_index, due_plan):  # fmt: skip
+    """Let those in that only lists name, of any kind."""
+    refused = 0
+    for m in range(first, last):
+        k = page_kind[near_slot[m] >> _PAGE_SHIFT]
+        n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, m, m + 1, plans, n_due, due_index,
+                               due_plan)  # fmt: skip
+        refused += over
     return n, n_due, refused
 
 
@@ -207,6 +222,22 @@ ARGUMENTS = {
     "entry_bits": "int64",
     "out_span": "int64[:, ::1]",
     "tally": "int64[:, ::1]",
+    "ways": "int64[::1]",
+    "sight": "uint64[:, ::1]",
+    "view": "uint64[:, ::1]",
+    "changed_sight": "uint32[::1]",
+    "turned": "uint8[::1]",
+    "owner_only": "int64[::1]",
+    "focus": "float32[:, ::1]",
+    "entity": "uint64[::1]",
+    "list_start": "int64[::1]",
+    "list_n": "int32[::1]",
+    "pool": "uint64[::1]",
+    "pool_mask": "uint8[::1]",
+    "page_kind": "int16[::1]",
+    "x": "float32[::1]",
+    "y": "float32[::1]",
+    "z": "float32[::1]",
 }
 """What `replicate` takes, in its order: name and type."""
 
@@ -219,7 +250,8 @@ def replicate(
     born, generation, structure_tick, max_silence, gone, bits, inverse_size, shape, cell_start, item_slot,
     item_position, near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place, leaves,
     moves, due_index, due_plan, counters, absolute, record, source, places, reference, tokens, uses, said,
-    words, octets, region, entry_bits, out_span, tally
+    words, octets, region, entry_bits, out_span, tally, ways, sight, view, changed_sight, turned, owner_only, focus,
+    entity, list_start, list_n, pool, pool_mask, page_kind, x, y, z
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -265,6 +297,16 @@ def replicate(
     entry_bits : int64                             in      an upper bound of what one entry adds to a frame
     out_span : int64[n, 3]                         out     start, payload, stop in bytes; stop 0 where nothing is sent
     tally : int64[n_threads, 6]                    in/out  counts, see the names above
+    ways : int64[3]                                in      whether any of what follows counts, see `visibility`
+    sight : uint64[capacity, 2]                    in      mask of who sees each entity; room below, owner above
+    view : uint64[max_observers, 2]                in      mask of what each sees; room below, tick of change above
+    changed_sight : uint32[capacity];  turned : uint8[capacity / 8]  in  when `sight` changed last, and bits: where it
+                                                           may have since any observer was evaluated
+    owner_only : int64[n_kinds]                    in      bit mask of channels
+    focus : float32[max_observers, 12]             in      other centres of interest
+    entity : uint64[max_observers]                 in      handle of what each stands at
+    list_start, list_n, pool, pool_mask            in      lists of explicit subscriptions (`subscriptions`)
+    page_kind : int16[n_pages];  x, y, z : float32[capacity]
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
@@ -282,13 +324,23 @@ def replicate(
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
         base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
-        n_found, n_inside = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start,
-                                  item_slot, item_position, slots, distances, enters, stays, index, base,
-                                  firsts)  # fmt: skip
+        if ways[IN_USE]:
+            n_found, n_inside = look(o, tick, position[o], due, reach, enter_sq, leave_sq, inverse_size, shape,
+                                     cell_start, item_slot, item_position, slots, distances, enters, stays, index, base,
+                                     firsts, ways, sight, view, owner_only, focus, entity, list_start, list_n, pool,
+                                     pool_mask, page_kind, generation, born, x, y, z)  # fmt: skip
+        else:
+            n_found, n_inside = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start,
+                                      item_slot, item_position, slots, distances, enters, stays, index, base,
+                                      firsts)  # fmt: skip
         stamp[thread] = base + n_found
         dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
-        n_picked, some_enter = _pick(row, n_before, due, dies, evaluated, born, index, base, n_found, n_inside, enters,
-                                     picked[thread], place[thread], known[thread])  # fmt: skip
+        if ways[LAST_CHANGE] > evaluated and any_hidden(row, n_before, evaluated, view[o], changed_sight, sight, turned):
+            n_picked, some_enter = pick_seen(row, n_before, dies, evaluated, born, view[o], sight, index, base, n_found,
+                                             picked[thread], place[thread], known[thread]), True  # fmt: skip
+        else:
+            n_picked, some_enter = _pick(row, n_before, due, dies, evaluated, born, index, base, n_found, n_inside,
+                                         enters, picked[thread], place[thread], known[thread])  # fmt: skip
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
                                                  enters, stays, carrier, n_groups, plans, lost, moved, indices,
                                                  due_plans)  # fmt: skip
@@ -296,6 +348,11 @@ def replicate(
         if some_enter:
             n, n_due, refused = _admit_all(row, kept, max_followed, due, slots, enters, known[thread], firsts,
                                            plans, n_due, indices, due_plans)  # fmt: skip
+            if firsts[len(due)] < n_found:
+                n, n_due, over = _admit_listed(row, n, max_followed, due, slots, enters, known[thread],
+                                               firsts[len(due)], n_found, page_kind, plans, n_due, indices,
+                                               due_plans)  # fmt: skip
+                refused += over
         evaluated_tick[o], n_followed[o] = tick, n
         if is_reset:
             _make_all_stale(row, n)

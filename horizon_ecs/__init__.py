@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from horizon_ecs.vectors import Vector2 as Vector2
     from horizon_ecs.vectors import Vector3 as Vector3
     from horizon_ecs.vectors import Vector4 as Vector4
+    from horizon_ecs.visibility import EVERYWHERE as EVERYWHERE
     from horizon_ecs.when import seconds as seconds
     from horizon_ecs.world import World as World
 
@@ -146,6 +147,7 @@ _PLACES = {
     "snapshot": "Snapshot",
     "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
+    "visibility": "EVERYWHERE",
     "when": "seconds",
     "world": "World",
 }

@@ -88,8 +88,10 @@ def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: 
     groups = []
     for component in kind.components:
         layers = [layer for layer in kind.layers if component in layer.fields]
+        if not layers:
+            continue
         fields = [_describe_field(kind, component, f, layers, n_channels, tick_rate) for f in fields_of(component)]
-        for first in range(0, len(fields) if layers else 0, MAX_GROUP_FIELDS):
+        for first in range(0, len(fields), MAX_GROUP_FIELDS):
             groups.append(
                 {
                     "component": component.__name__,

@@ -289,7 +289,9 @@ class Subscriptions(Visibility):
             kept = kept[cast("Replicator", self).world.alive(kept)]
             n = len(np.union1d(kept, given[rows == o]))
             if n > MAX_SUBSCRIPTIONS:
-                raise CapacityError(f"observer {o} would subscribe to {n} entities; at most {MAX_SUBSCRIPTIONS} are possible")
+                raise CapacityError(
+                    f"observer {o} would subscribe to {n} entities; at most {MAX_SUBSCRIPTIONS} are possible"
+                )
 
     def _follow_group(self, rows: NDArray[np.int64], number: int, mask: int) -> None:
         which = (2 * self._book.max_observers + rows).astype(np.uint32)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from horizon_ecs.replication import Replicator
     from horizon_ecs.world import World
 
-EVERYWHERE = int(_EVERYWHERE)  # the room of an entity that is seen in all rooms
+EVERYWHERE = int(_EVERYWHERE)
+"""The room of an entity that is seen in all rooms."""
+
 EVERYONE = 2**64 - 1  # the mask of what everyone sees, and of who sees everything
 NO_OWNER, NOBODY = 0, 2**32 - 1  # what stands for an owner where there is none: whoever stands at it, or really nobody
 _LOW, _HIGH_SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -98,10 +100,11 @@ class Sight:
     def follow(self, moved: SlotMap, world: World) -> None:
         """What is said of entities goes with them to other slots."""
         if self.ways[kernels.IN_USE]:
-            self.settle(world)
-            for rows in (self.sight, self.changed):
-                rows[moved.new_slots] = rows[moved.old_slots]
-            self.known[moved.new_slots] = world.generation[moved.new_slots]
+            old, new = moved.old_slots, moved.new_slots
+            told = self.known[old] == (moved.old >> _HIGH_SHIFT).astype(np.uint32)
+            self.sight[new] = np.where(told[:, None], self.sight[old], np.array([EVERYONE, 0], np.uint64))
+            self.changed[new] = self.changed[old]
+            self.known[new] = world.generation[new]
 
 
 def masks_in(world: World, kinds: list[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ from horizon_ecs.systems import (  # fmt: skip
     grid,
     hierarchy,
     interest,
+    lists,
     neighbours,
     observers,
     quantise,
@@ -23,13 +24,25 @@ from horizon_ecs.systems import (  # fmt: skip
     recount,
     rice,
     storage,
+    visibility,
 )
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
 
 kernel.warm_up(
-    "changes", "delta", "grid", "hierarchy", "neighbours", "observers", "quantise", "recount", "rice", "storage"
+    "changes",
+    "delta",
+    "grid",
+    "hierarchy",
+    "lists",
+    "neighbours",
+    "observers",
+    "quantise",
+    "recount",
+    "rice",
+    "storage",
+    "visibility",
 )
 
 
@@ -382,6 +395,30 @@ def order_by_tile(positions: list[tuple[float, float]], inverse_size: float) -> 
     count = np.full(observers.N_TILES + 1, 7, np.int32)
     observers.order_by_tile(np.arange(n, dtype=np.uint32), position, inverse_size, count, out)
     return out.tolist()
+
+
+# -- visibility and lists ----------------------------------------------------------------------------------------
+
+
+def forget_dead(generation: list[int], known: list[int], told: list[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:  # fmt: skip
+    """Whom the rows are about afterwards, and the rows: mask; room and owner."""
+    about, sight = np.array(known, np.uint32), np.array(told, np.uint64).reshape(-1, 2)
+    visibility.forget_dead(np.array(generation, np.uint32), about, sight, np.uint64(2**64 - 1))
+    return about.tolist(), [tuple(row) for row in sight.tolist()]
+
+
+def take_masks(pages: list[int], column: Any, masks: Any, tick: int) -> tuple[list[int], list[int]]:
+    """The masks afterwards, and the slots that are stamped with the tick."""
+    sight, changed = np.zeros((len(masks), 2), np.uint64), np.zeros(len(masks), np.uint32)
+    sight[:, 0] = masks
+    n = visibility.take_masks(np.array(pages, np.uint32), column, np.uint32(tick), sight, changed)
+    assert n == np.count_nonzero(changed == tick)
+    return sight[:, 0].tolist(), np.flatnonzero(changed == tick).tolist()
+
+
+def drop_dead(which: list[int], generation: Any, born: Any, known: Any) -> None:
+    """Remove the dead from some of the lists of a `horizon_ecs.lists.Lists`."""
+    lists.drop_dead(np.array(which, np.uint32), generation, born, known.start, known.n, known.pool, known.mask)
 
 
 # -- differences -------------------------------------------------------------------------------------------------

@@ -583,6 +583,41 @@ class Observer:
         return said
 
 
+def forget_dead(
+    generation: Sequence[int], known: Sequence[int], sight: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Twin of `visibility.forget_dead`: the defaults for whoever isn't the one who is known."""
+    rows = zip(generation, known, sight, strict=True)
+    return [told if now == before else (2**64 - 1, 0) for now, before, told in rows]
+
+
+def take_masks(pages: Sequence[int], column: Sequence[int], sight: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Twin of `visibility.take_masks`: the masks afterwards, and the slots in which they changed."""
+    taken = [column[i] if i // PAGE in pages else mask for i, mask in enumerate(sight)]
+    return taken, [i for i, (now, before) in enumerate(zip(taken, sight, strict=True)) if now != before]
+
+
+class Lists:
+    """Twin of `systems/lists.py`: from a list's number to its values with their masks, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.lists: dict[int, dict[int, int]] = {}
+
+    def append(self, which: int, value: int, mask: int) -> None:
+        known = self.lists.setdefault(which, {})
+        known[value] = known.get(value, 0) | mask
+
+    def take_out(self, which: int, value: int, mask: int) -> None:
+        known = self.lists.get(which, {})
+        if value in known:
+            known[value] &= ~mask
+            if not known[value]:
+                del known[value]
+
+    def drop_dead(self, which: int, living: set[int]) -> None:
+        self.lists[which] = {v: mask for v, mask in self.lists.get(which, {}).items() if v in living}
+
+
 def order_by_tile(positions: list[tuple[float, float]], cell: float) -> list[int]:
     """Twin of `observers.order_by_tile`: by rows of 32 x 32 tiles of 8 cells, over and over; as they came within one."""
 

@@ -3,8 +3,8 @@
 The cells of a kind form a torus of `2**log_w x 2**log_h` squares: coordinates wrap, so a world has no bounds and an
 outlier costs nothing; the exact distance test sorts out what only wrapping brought near. Within a cell slots ascend, so
 the order doesn't depend on the number of threads. Each room's cells are shifted by an offset of its own, so that what
-overlaps in space in thousands of rooms doesn't share cells. Source: counting sort as in Green, "Particle Simulation using CUDA",
-2010.
+overlaps in space in thousands of rooms doesn't share cells. Source: counting sort as in Green, "Particle Simulation
+using CUDA", 2010.
 """
 
 from __future__ import annotations

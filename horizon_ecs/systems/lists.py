@@ -19,7 +19,9 @@ def _index_of(value, first, n, pool):
     return -1
 
 
-@kernel("int64(int64, uint32[::1], uint64[::1], uint8[::1], int64[::1], int32[::1], int32[::1], uint64[::1], uint8[::1])")
+@kernel(
+    "int64(int64, uint32[::1], uint64[::1], uint8[::1], int64[::1], int32[::1], int32[::1], uint64[::1], uint8[::1])"
+)
 def append(begin, which, value, mask, start, n, room, pool, pool_mask):
     """Put values into lists from pair `begin` on; one that is there already gets the mask's bits in addition.
 

@@ -58,8 +58,8 @@ def _find(position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_st
         if due[k] != 0:
             top = np.int64(bit_length(np.uint64(due[k]))) - 1
             first = n
-            n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k], 0,
-                     cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
+            n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k],
+                     0, cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
             n_inside += classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], inside, held)
     first_of_kind[len(due)] = n
     for m in range(n):
@@ -116,8 +116,8 @@ def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, la
     refused = 0
     for m in range(first, last):
         k = page_kind[near_slot[m] >> _PAGE_SHIFT]
-        n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, m, m + 1, plans, n_due, due_index,
-                               due_plan)  # fmt: skip
+        n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, m, m + 1, plans, n_due,
+                               due_index, due_plan)  # fmt: skip
         refused += over
     return n, n_due, refused
 
@@ -335,7 +335,9 @@ def replicate(
                                       firsts)  # fmt: skip
         stamp[thread] = base + n_found
         dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
-        if ways[LAST_CHANGE] > evaluated and any_hidden(row, n_before, evaluated, view[o], changed_sight, sight, turned):
+        if ways[LAST_CHANGE] > evaluated and any_hidden(
+            row, n_before, evaluated, view[o], changed_sight, sight, turned
+        ):
             n_picked, some_enter = pick_seen(row, n_before, dies, evaluated, born, view[o], sight, index, base, n_found,
                                              picked[thread], place[thread], known[thread]), True  # fmt: skip
         else:

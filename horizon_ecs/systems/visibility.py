@@ -20,7 +20,16 @@ from horizon_ecs.systems.interest import classify, scan, slot_of
 IN_USE, N_EVERYWHERE, LAST_CHANGE, N_WAYS = 0, 1, 2, 3
 
 # Columns of an observer's focus.
-FOCUS, SCALE, INVERSE_SCALE_SQ, DIRECTION, COSINE, INVERSE_INSIDE_SQ, INVERSE_OUTSIDE_SQ, FARTHEST = 0, 3, 4, 5, 8, 9, 10, 11
+FOCUS, SCALE, INVERSE_SCALE_SQ, DIRECTION, COSINE, INVERSE_INSIDE_SQ, INVERSE_OUTSIDE_SQ, FARTHEST = (
+    0,
+    3,
+    4,
+    5,
+    8,
+    9,
+    10,
+    11,
+)
 N_FOCUS = 12
 
 LOW = np.uint64(0xFFFFFFFF)
@@ -283,7 +292,7 @@ def _take_list(first, stop, pool, pool_mask, every, tick, due, owner_only, near_
 def look(o, tick, position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_position,
          near_slot, near_sq, inside, held, where, base, first_of_kind, ways, sight, view, owner_only, focus, entity,
          list_start, list_n, pool, pool_mask, page_kind, generation, born, x, y, z):  # fmt: skip
-    """What one observer finds of what it may see: by space, then what it owns, subscribed to and whose groups it follows.
+    """What one observer finds of what it may see: by space, then what it owns, what it subscribed to, and groups.
 
     Returns how many finds there are, and how many of them are within a due channel; those from `first_of_kind[-1]` on
     are of any kind.

@@ -8,7 +8,6 @@ import numpy as np
 
 import horizon_ecs as hz
 from horizon_ecs import i2, u4
-from tests import naive
 from tests.streams import Cargo, Heading, Hull, Limbs, Position, Stage, Watcher
 
 GROUPS = ("red", "blue", 3)
@@ -191,4 +190,3 @@ EVERY_SECRET = (
     Secrets.band_together,
     Secrets.look_about,
 )
-EVERYONE = naive.Lens().sees

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HTML := .asv/html
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test bench bench-compare bench-html peers reference wire lint docs clean
+.PHONY: help venv demo test bench bench-compare bench-html peers reference wire ticks lint docs clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ reference: venv  ## Measure Horizon's own scenario, each recipient checked (ARGS
 
 wire: venv  ## Measure bytes and time of the wire beside Colyseus and plain formats (ARGS="--tracks ... --write docs/benchmarks.md")
 	$(BIN)/python -m benchmarks.wire --install $(ARGS)
+
+ticks: venv  ## Measure whole ticks, small to large, even and crowded (ARGS="--write docs/benchmarks.md" writes them down)
+	$(BIN)/python -m benchmarks.ticks $(ARGS)
 
 lint: venv  ## Check style, format and types
 	$(BIN)/ruff check .

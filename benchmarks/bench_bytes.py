@@ -15,6 +15,7 @@ from horizon_ecs.bench import _Crowd, bench_tick
 from horizon_ecs.tracks import load_tracks
 
 TICKS = 90
+WALKERS = 300
 
 
 def _of_crowd(scale: str, **more: Any) -> dict[str, float]:
@@ -40,7 +41,7 @@ def _of_tracks(with_more: bool) -> dict[str, float]:
 SCENARIOS = {
     "crowd": lambda: _of_crowd("100k"),
     "hot spot": lambda: _of_crowd("100k", hot_spot=400),
-    "walkers": lambda: _of_motion(walkers(300, TICKS, 20.0, 0.11), 12.0, 300),
+    "walkers": lambda: _of_motion(walkers(WALKERS, TICKS, 20.0, 0.11), 12.0, WALKERS),
     "tracks": lambda: _of_tracks(False),
     "tracks, yaw and health": lambda: _of_tracks(True),
 }

@@ -15,6 +15,7 @@ from horizon_ecs.bench import MAX_CHECKED, PRECISION, _Crowd, bench_tick
 from horizon_ecs.systems import grid, quantise
 
 N_ENTITIES, N_OBSERVERS = 100_000, 10_000
+TURNS = 60
 WARM_UP = "from horizon_ecs import kernel, replication, replica, world; kernel.warm_up()"
 
 
@@ -124,7 +125,7 @@ class Flatness:
     def setup_cache(self) -> dict[str, float]:
         crowds = {scale: warm_crowd(scale) for scale in SCALES}
         ns: dict[str, list[float]] = {scale: [] for scale in SCALES}
-        for _ in range(60):  # in turns, so that all see the machine's good and bad moments
+        for _ in range(TURNS):  # in turns, so that all see the machine's good and bad moments
             for scale, crowd in crowds.items():
                 started = time.perf_counter_ns()
                 crowd.tick()

@@ -26,7 +26,7 @@ LAYERS = ((50.0, 30.0), (100.0, 15.0), (140.0, 10.0), (178.0, 2.0))  # radius, f
 SPEED = 5.0  # world units a second, as the standard deviation of each axis
 TURNING = 0.01  # of the entities, each tick
 HURT = 0.002
-HOT_SHARE = 0.3  # of the entities stand around a hot spot
+HOT_SHARE = 0.33  # of the entities stand around a hot spot
 MAX_CHECKED = 16  # observers
 
 Progress = Callable[[int, int, str], None]

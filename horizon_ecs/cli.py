@@ -158,8 +158,8 @@ def _add_bench(commands: Any) -> None:
     add("--density", type=_number(float, 1e-9, 1e6), default=0.001, metavar="D", help="entities per square unit")
     add("--hot-spot", type=_number(int, 1, 4_000), default=0, metavar="N",
         help="a crowd in the middle, where an observer follows N; without, all stand evenly")  # fmt: skip
-    add("--hot-share", type=_number(float, 1e-6, 1.0), default=0.3, metavar="S",
-        help="the part of the entities that stand in the crowd; default 0.3")  # fmt: skip
+    add("--hot-share", type=_number(float, 1e-6, 1.0), default=0.33, metavar="S",
+        help="the part of the entities that stand in the crowd; default 0.33")  # fmt: skip
     add("--ticks", type=_number(int, 10, 1_000_000), default=300, metavar="T", help="ticks that are timed")
     add("--threads", type=_number(int, 1, 256), metavar="N", help="at most so many; by default one a core")
     load = _command(what, "decode", _bench_decode, "Time clients that decode a recording, without sockets.")

@@ -9,14 +9,23 @@ import pytest
 from benchmarks import bench_bytes, bench_kernels, bench_replication, compare
 from horizon_ecs import bench
 
-TINY = {"10k": (300, 20, 0.001), "100k": (400, 40, 0.001), "1M": (500, 50, 0.001), "2.5M": (400, 40, 0.002)}
+TINY = {"10k": (60, 6, 0.001), "100k": (80, 8, 0.001), "1M": (100, 10, 0.001), "2.5M": (80, 8, 0.002)}
+FRAMES = 32  # of a recording
 
 
 @pytest.fixture(autouse=True)
-def _tiny(monkeypatch):
+def _tiny(monkeypatch, tmp_path):
     for module in (bench_bytes, bench_kernels, bench_replication):
         monkeypatch.setattr(module, "SCALES", TINY)
-    monkeypatch.setattr(bench_bytes, "TICKS", 10)
+    lines = bench_bytes.TRACKS.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line[0].isdigit() or int(line.split(",")[1]) < FRAMES]
+    (tmp_path / "few.csv").write_text("\n".join(kept), encoding="utf-8")
+    monkeypatch.setattr(bench_bytes, "TRACKS", tmp_path / "few.csv")
+    for module, name, value in (
+        (bench_bytes, "TICKS", 8), (bench_bytes, "WALKERS", 30), (bench_kernels, "WARM_TICKS", 3),
+        (bench_kernels, "DECODED_TICKS", 31), (bench_replication, "TURNS", 2),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.parametrize("name", ["Quantise", "Grid", "Records", "Frames"])
@@ -35,7 +44,7 @@ def test_the_clock_runs_in_one_stage_only(name):
 def test_a_client_decodes_a_reset_frame_and_all_others():
     decode = bench_kernels.Decode()
     stream = decode.setup_cache()
-    assert len(stream[2]) > bench_kernels.DECODED_TICKS // 3
+    assert len(stream[2]) > 10
     assert stream[2][0][0] & 1  # flags: reset
     decode.setup(stream)
     decode.time_stream(stream)
@@ -46,14 +55,14 @@ def test_bytes_are_of_whole_frames(monkeypatch):
     wire = bench_bytes.Wire()
     results = wire.setup_cache()
     for scenario in bench_bytes.SCENARIOS:
-        assert 0.5 < wire.track_update(results, scenario) < 8
+        assert 0.5 < wire.track_update(results, scenario) < 20
         assert wire.track_reset_frame(results, scenario) > 10
     assert wire.track_update(results, "tracks") < wire.track_update(results, "tracks, yaw and health")
 
 
 def test_memory_a_pair_is_what_bench_tick_says(monkeypatch):
     monkeypatch.setattr(bench_bytes, "bench_tick", lambda **given: {"memory_bytes_per_pair": given["observers"]})
-    assert bench_bytes.Memory().track_a_pair("1M") == 50
+    assert bench_bytes.Memory().track_a_pair("1M") == 10
 
 
 def test_flatness_is_one_where_it_is_compared_with():

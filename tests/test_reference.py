@@ -11,32 +11,37 @@ from benchmarks import document, reference
 from horizon_ecs import observed
 from horizon_ecs.replication import Replicator
 
-N = 120
+N = 60
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(reference, "WARM_ROUNDS", 3)
 
 
 @pytest.fixture
 def _sparse(monkeypatch):
     """Movers so far apart that all radii tell some from others."""
-    monkeypatch.setattr(reference, "SPACING", 160.0)
+    monkeypatch.setattr(reference, "SPACING", 230.0)
 
 
 @pytest.mark.parametrize("mode", reference.MODES)
 @pytest.mark.usefixtures("_sparse")
 def test_what_is_followed_is_what_brute_force_says(mode):
-    row = reference.measure(N, mode, 20, threads=1)
+    row = reference.measure(N, mode, 6, threads=1)
     assert reference.is_right(row)
     assert 0 < row["pairs"] < N * N  # somebody is out of sight
     assert row["checked_observers"] == N
     assert row["decoded_observers"] == reference.MAX_DECODED
-    assert row["updates"] > row["pairs"]
+    assert row["updates"] > row["pairs"] // 2
     assert row["round_ms_median"] <= row["round_ms_max"]
 
 
 @pytest.mark.usefixtures("_sparse")
 def test_every_mask_occurs():
-    scenario = reference.Scenario(600, "declared", 1)
-    recipients = reference.Recipients(scenario, np.arange(600))
-    for _ in range(15):
+    scenario = reference.Scenario(200, "declared", 1)
+    recipients = reference.Recipients(scenario, np.arange(200))
+    for _ in range(4):
         recipients.check(scenario.round().tick)
     assert recipients.wrong == 0
     assert {0, 0b1000, 0b1100, 0b1110, 0b1111} <= set(np.unique(recipients.mask).tolist())
@@ -81,15 +86,15 @@ def test_the_command_prints_and_writes_a_row_a_size(monkeypatch, capsys, tmp_pat
     monkeypatch.setattr(reference, "UPSTREAM_MS", {N: 1e6})
     page = tmp_path / "page.md"
     page.write_text("\n".join(reference.MARKERS), encoding="utf-8")
-    small = ["--movers", str(N), "40", "--rounds", "1", "--threads", "1", "--write", str(page)]
+    small = ["--movers", str(N), "20", "--rounds", "1", "--threads", "1", "--write", str(page)]
     assert reference.main([*small, "--json"]) == 0
     sizes = json.loads(capsys.readouterr().out)["sizes"]
-    assert [(row["movers"], row["mode"]) for row in sizes] == [(n, mode) for n in (40, N) for mode in reference.MODES]
+    assert [(row["movers"], row["mode"]) for row in sizes] == [(n, mode) for n in (20, N) for mode in reference.MODES]
     lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["40", str(N)]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["20", str(N)]
     assert " 1,000,000 |" in lines[-1]
     assert reference.main(small) == 0
-    assert "120" in capsys.readouterr().out
+    assert str(N) in capsys.readouterr().out
 
 
 def test_a_table_says_what_is_wrong():

@@ -28,10 +28,12 @@ function open({ fields, clients, decoded, buffer }) {
   return null
 }
 
+// What others took of a busy machine isn't counted, as on the other side; time on the processor counts microseconds.
 const spent = (ms, what, work) => {
-  const started = performance.now()
+  const before = process.cpuUsage(), started = performance.now()
   work()
-  ms[what] = performance.now() - started
+  const took = performance.now() - started, { user, system } = process.cpuUsage(before)
+  ms[what] = took > 1 ? Math.min(took, (user + system) / 1000) : took
 }
 
 function assign({ set, gone }) {

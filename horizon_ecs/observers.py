@@ -39,6 +39,10 @@ class Observers:
         self.position = np.zeros((n, 3), np.float32)
         self.phase = np.zeros(n, np.int64)
         self.n_followed = np.zeros(n, np.int32)
+        self.reach_scale = np.ones(n, np.float32)
+        self.crowded = np.zeros(n, np.uint8)
+        self.work = np.zeros(n, np.int64)
+        self.looks = np.zeros(n, np.uint8)
         self.lists = reserve((n, row_length(max_followed)), np.uint64)
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
@@ -68,7 +72,8 @@ class Observers:
         self.status[observer], self.wants_reset[observer] = LIVE, 1
         self.reset_tick[observer] = self.sent_tick[observer] = self.evaluated_tick[observer] = 0
         self.entity[observer], self.position[observer] = entity, where
-        self.n_followed[observer] = 0
+        self.n_followed[observer] = self.crowded[observer] = self.work[observer] = 0
+        self.reach_scale[observer] = 1.0
         self.phase[observer] = self._emptiest_phase()
         self._in_phase[self.phase[observer]] += 1
         return observer

@@ -162,7 +162,7 @@ class Oracle:
         due = [kind.channels if reset else kind.due(record.tick, observer.phase) for kind in self._rules.kinds]
         # One who has heard nothing for long is served without anything due, which shows only in the frame.
         if observer.reset_tick >= 0 and row["status"] == _LIVE and (any(due) or sent):
-            self._evaluate(observer, record, due, reset, present)
+            self._evaluate(observer, record, due, reset, present, np.float32(row["reach"]))
         if sent:
             observer.sent_tick = record.tick
         return sent
@@ -183,13 +183,16 @@ class Oracle:
             observer.position = row["position"].copy()
         observer.placed = True
 
-    def _evaluate(self, observer: _Observer, record: Record, due: list[int], reset: bool, present: _Present) -> None:
+    def _evaluate(
+        self, observer: _Observer, record: Record, due: list[int], reset: bool, present: _Present, reach: np.float32
+    ) -> None:
         """Interest anew on the due channels, and which groups the client then has."""
         n = len(record.born)
         observer.make_room(n)
         observer.mask[n:] = 0  # beyond the used pages nothing lives
         if observer.evaluated_tick >= 0:
             observer.mask[:n][record.born > observer.evaluated_tick] = 0  # the dead too: theirs is the highest number
+        self._switch(observer, record, present, reach)
         if reset:
             observer.stale[:] = 0xFF
         for number, kind in enumerate(self._rules.kinds):
@@ -197,7 +200,7 @@ class Oracle:
                 continue
             slots, rows = present.slots[number], present.rows[number]
             before = observer.mask[rows].copy()
-            after = kind.interest(before, due[number], present.distance_sq(number, observer.position))
+            after = kind.interest(before, due[number], present.distance_sq(number, observer.position), reach)
             changed = np.flatnonzero(before != after)
             old, new, where = before[changed], after[changed], slots[changed]
             observer.mask[where] = new
@@ -207,6 +210,20 @@ class Oracle:
             observer.kind[entered] = number
             observer.generation[entered], observer.born[entered] = record.generation[entered], record.born[entered]
         observer.evaluated_tick = record.tick
+
+    def _switch(self, observer: _Observer, record: Record, present: _Present, reach: np.float32) -> None:
+        """Those who are followed and have another profile now: all its channels anew, and everything is stale."""
+        n = len(record.born)
+        switched = np.flatnonzero((observer.mask[:n] != 0) & (observer.kind[:n] != record.kind))
+        for number in np.unique(record.kind[switched]).tolist():
+            slots, kind = present.slots[number], self._rules.kinds[number]
+            mine = np.flatnonzero(np.isin(slots, switched))
+            distance_sq = present.distance_sq(number, observer.position)[mine]
+            where = slots[mine]
+            observer.mask[where] = kind.interest(
+                observer.mask[where] & np.uint8(kind.channels), kind.channels, distance_sq, reach
+            )
+            observer.kind[where], observer.stale[where] = number, 0xFF
 
     def _forget(self) -> None:
         """Drop quantised ticks that no client can be compared with any more."""
@@ -307,16 +324,19 @@ class _Present:
         there = record.born <= record.tick
         self.slots = [np.flatnonzero((record.kind == number) & there) for number in range(n_kinds)]
         self.rows = [_as_slice(slots) for slots in self.slots]
+        with np.errstate(divide="ignore"):
+            inverse = np.float32(1.0) / record.scale
+        self.inverse_sq = [(inverse * inverse)[rows] for rows in self.rows]
         self.axes = [[_placed(axes, axis[rows], rows) for axis in axes] for rows in self.rows]
 
     def distance_sq(self, kind: int, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[n]: from a point to each entity of a kind; NaN where it stands nowhere."""
+        """float32[n]: from a point to each entity of a kind, as its radii have it; NaN where it stands nowhere."""
         with np.errstate(over="ignore", invalid="ignore"):
             squares = [(axis - position[a]) ** 2 for a, axis in enumerate(self.axes[kind])]
             plane = squares[0] + squares[1]
             # The third axis is 0 where a position has two, and a free observer may still stand above them.
             above = squares[2] if len(squares) > 2 else position[2] * position[2]
-            total: NDArray[np.float32] = plane + above
+            total: NDArray[np.float32] = (plane + above) * self.inverse_sq[kind]
             return total
 
 

@@ -33,6 +33,7 @@ OBSERVER = np.dtype(
         ("entity", np.uint64),
         ("phase", np.int64),
         ("position", np.float32, 3),
+        ("reach", np.float32),  # what its radii were multiplied by when it was looked at last
         ("status", np.uint8),  # as `replication.LIVE` or `HELD`
         ("reset", np.uint8),  # it got a reset frame in this tick
         ("sent", np.uint8),  # it got a frame in this tick
@@ -55,7 +56,10 @@ class Record:
     born, generation : uint32[n]
         See `Entities`.
     kind : int16[n]
-        Number of the kind in the schema; -1 where no replicated entity lives.
+        Number of the kind, and of the profile that the entity has now, in the schema; -1 where no replicated entity
+        lives.
+    scale : float32[n]
+        What each entity's radii are multiplied by.
     observers : structured array[m] of `OBSERVER`
     """
 
@@ -65,6 +69,7 @@ class Record:
     born: NDArray[np.uint32]
     generation: NDArray[np.uint32]
     kind: NDArray[np.int16]
+    scale: NDArray[np.float32]
     observers: NDArray[np.void]
 
 
@@ -80,12 +85,8 @@ def _column_names(replicator: Replicator) -> tuple[dict[str, tuple[type, str]], 
 
 
 def _kinds_by_slot(replicator: Replicator, n: int) -> NDArray[np.int16]:
-    world = replicator.world
-    names = [kind["name"] for kind in replicator.schema["kinds"]]
-    numbers = [names.index(kind.name) if kind.name in names else -1 for kind in world.kinds]
-    of_page = np.array([*numbers, -1], np.int16)[world.page_kind[: n // PAGE]]  # a free page has kind -1, the last
-    lives: NDArray[np.bool_] = world.signature[:n] != 0
-    return np.where(lives, np.repeat(of_page, PAGE), np.int16(-1))
+    lives: NDArray[np.bool_] = replicator.world.signature[:n] != 0
+    return np.where(lives, replicator.kind_numbers(n), np.int16(-1))
 
 
 def capture(replicator: Replicator, observers: Mapping[int, int] | Sequence[int]) -> Record:
@@ -108,6 +109,7 @@ def capture(replicator: Replicator, observers: Mapping[int, int] | Sequence[int]
         born=world.born[:n].copy(),
         generation=world.generation[:n].copy(),
         kind=_kinds_by_slot(replicator, n),
+        scale=replicator.radius_scales(n),
         observers=_observer_rows(replicator, observers),
     )
 
@@ -120,6 +122,7 @@ def _observer_rows(replicator: Replicator, observers: Mapping[int, int] | Sequen
     rows["key"] = np.fromiter(numbers, np.int64, len(numbers))
     rows["phase"] = [replicator.phase(o) for o in numbers.values()]
     rows["entity"], rows["position"] = replicator.entity[index], replicator.position[index]
+    rows["reach"] = replicator.reach_scale[index]
     rows["status"] = replicator.status[index]
     rows["reset"], rows["sent"] = replicator.reset_tick[index] == tick, replicator.sent_tick[index] == tick
     return rows
@@ -170,7 +173,7 @@ def _layout(about: Mapping[str, Any]) -> tuple[list[tuple[str, str, int]], int]:
     """(name, dtype, rows) of every array in a record's place, and how many bytes a place takes."""
     n = about["n_slots"]
     parts = [(name, dtype, n) for name, dtype in about["columns"].items()]
-    parts += [("born", "u4", n), ("generation", "u4", n), ("kind", "i2", n)]
+    parts += [("born", "u4", n), ("generation", "u4", n), ("kind", "i2", n), ("scale", "f4", n)]
     parts += [("observers", "", about["max_observers"]), ("head", "i8", 3)]
     return parts, sum(_padded(_dtype(dtype).itemsize * rows) for _, dtype, rows in parts)
 
@@ -309,7 +312,8 @@ class RecordWriter(_Side):
         place, n = ring.places[int(header[_WRITTEN]) % n_records], len(record.born)
         for name, column in record.columns.items():
             place[name][:n] = column
-        place["born"][:n], place["generation"][:n], place["kind"][:n] = record.born, record.generation, record.kind
+        for name in ("born", "generation", "kind", "scale"):
+            place[name][:n] = getattr(record, name)
         place["observers"][:n_observers] = record.observers
         place["head"][:] = record.tick, n, n_observers
         header[_WRITTEN] += 1  # last: from now on the reader may look
@@ -368,6 +372,7 @@ class RecordReader(_Side):
             born=place["born"][:n].copy(),
             generation=place["generation"][:n].copy(),
             kind=place["kind"][:n].copy(),
+            scale=place["scale"][:n].copy(),
             observers=place["observers"][:n_observers].copy(),
         )
         header[_READ] += 1  # last: from now on the writer may use the place

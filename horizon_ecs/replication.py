@@ -27,17 +27,18 @@ from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
+from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
-from horizon_ecs.systems import grid, observers, quantise, replicate
+from horizon_ecs.systems import observers, quantise, replicate
 from horizon_ecs.visibility import Sight, masks_in
-from horizon_ecs.workspace import Cells, Scratch
+from horizon_ecs.workspace import Scratch
 
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
     from horizon_ecs.recorder import FrameRecorder
     from horizon_ecs.world import World
 
-_MODULES = ("delta", "grid", "lists", "observers", "quantise", "replicate", "rice", "visibility")
+_MODULES = ("delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "visibility")
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
 PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
@@ -69,7 +70,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Inspected, Subscriptions):
+class Replicator(Spatial, Inspected, Subscriptions):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -89,6 +90,13 @@ class Replicator(Inspected, Subscriptions):
     visible_to : str, optional
         A field that says who sees an entity, such as "Team.mask" (u4 or u8), read in every step instead of what
         `set_visible_to` would say; entities of kinds without it are seen by all.
+    max_interest : int, optional
+        About so many entities an observer should find at most, by default `max_followed`: where more are near, all
+        radii shrink for it (see `reach_scale`), so that the nearest stay. Infinite ones don't.
+    spatial : SpatialConfig, optional
+        How space is divided; by default into cells that the radii ask for.
+    dimensions : 2 or 3, optional
+        Whether cells have layers in height; by default where that pays, by how far entities spread.
 
     Raises
     ------
@@ -107,6 +115,9 @@ class Replicator(Inspected, Subscriptions):
         n_threads: int | None = None,
         everywhere: bool = False,
         visible_to: str | None = None,
+        max_interest: int | None = None,
+        spatial: SpatialConfig | None = None,
+        dimensions: int | None = None,
     ) -> None:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
@@ -121,7 +132,17 @@ class Replicator(Inspected, Subscriptions):
                 raise ArgumentError(f"{name} must lie between 1 and {most}, not {value!r}")
         self.world = world
         self.hysteresis = hysteresis
+        if max_interest is not None and not 1 <= max_interest <= max_followed:
+            raise ArgumentError(
+                f"max_interest must lie between 1 and max_followed, {max_followed}, not {max_interest!r}"
+            )
+        if spatial is not None and not isinstance(spatial, SpatialConfig):
+            raise ArgumentError(f"spatial must be a SpatialConfig, not {spatial!r}")
+        if dimensions not in (None, 2, 3):
+            raise ArgumentError(f"dimensions must be 2 or 3, not {dimensions!r}")
         self.max_observers, self.max_followed = max_observers, max_followed
+        self.max_interest = max_followed if max_interest is None else max_interest
+        self.spatial, self._dimensions = spatial, dimensions
         component = position_component(kinds, position)
         self.schema = describe(
             kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed
@@ -167,9 +188,12 @@ class Replicator(Inspected, Subscriptions):
         flat = np.zeros(world.n_slots, np.float32)
         axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
         self._x, self._y, self._z = axes
-        self.spatial: SpatialConfig | None = None
+        self._is_flat = len(names) < 3
+        self._divide_space(self.spatial)
         self.network = NetworkConfig()
-        self._grid = Cells(tables, world.n_slots, n_threads)
+        # A look at an observer's reach every so often: after all its channels were due, but not too often.
+        longest = tables.longest_period
+        self._reach_period = longest * max(1, math.ceil(world.tick_rate / 4 / longest))
         n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
         self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed)
@@ -186,17 +210,6 @@ class Replicator(Inspected, Subscriptions):
         self._when_stepped: list[Callable[[Frames], None]] = []
         self.stats = ReplicationStats()
 
-    def configure_spatial_partitioning(self, config: SpatialConfig) -> None:
-        """Divide space otherwise from the next step on.
-
-        A kind's cells are as wide as its radii ask for, but within the configured sizes of regions. Raises
-        ArgumentError for what is no SpatialConfig.
-        """
-        if not isinstance(config, SpatialConfig):
-            raise ArgumentError(f"configure_spatial_partitioning takes a SpatialConfig, not {config!r}")
-        self.spatial = config
-        self._grid = Cells(self.tables, self.world.n_slots, self._crew.n_threads, config)
-
     def configure_network(self, config: NetworkConfig) -> None:
         """Take other settings for what is sent from the next step on; see NetworkConfig for what each does.
 
@@ -211,6 +224,7 @@ class Replicator(Inspected, Subscriptions):
         self._table.entity[:] = moved.translate(self._table.entity)
         self._sight.follow(moved, self.world)
         self._book.follow(moved)
+        self._keep_extents(moved)
 
     def _component(self, name: str) -> Component:
         """The component class of that name among the replicated kinds."""
@@ -407,24 +421,6 @@ class Replicator(Inspected, Subscriptions):
             elif number in self._records.stamped:
                 quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[number, :n])
 
-    def _build_grid(self, pages: NDArray[np.uint32], now: int, n_parts: int) -> None:
-        tick = np.uint32(now)
-        g, x, y, z = self._grid, self._x, self._y, self._z
-        shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
-
-        def count(part: int, thread: int) -> None:
-            grid.count_cells(
-                shares[part], self._page_kind, self.world.born, tick, x, y, z, g.inverse_size, g.shape,
-                self._sight.with_rooms, self._sight.sight, counts[part], g.cell_of
-            )  # fmt: skip
-
-        def fill(part: int, thread: int) -> None:
-            grid.fill_cells(shares[part], x, y, z, g.cell_of, counts[part], g.slot, g.position)
-
-        self._crew.run(count, n_parts)
-        grid.place_cells(counts, g.cell_start)
-        self._crew.run(fill, n_parts)
-
     def _serve(self, tick: int, n_parts: int) -> Frames:
         table, world = self._table, self.world
         observers.follow_entities(
@@ -438,16 +434,18 @@ class Replicator(Inspected, Subscriptions):
             table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
         )
         self._mark_gone(tick)
+        cut = self._cut(n, n_parts)
         words = self._room(tick, n + n_parts)
         self._scratch.tally[:] = 0
         passing = {
-            "n_parts": n_parts, "tick": tick, "sequence": table.order, "served": table.served[:n], "words": words,
-            "octets": words.view(np.uint8), "region": np.linspace(0, len(words), n_parts + 1).astype(np.int64),
+            "tick": tick, "cut": cut, "sequence": table.order, "served": table.served[:n], "words": words,
+            # Each part has room for as many of the longest frames as it has observers, and one more.
+            "octets": words.view(np.uint8), "region": (cut + np.arange(n_parts + 1)) * (len(words) // (n + n_parts)),
             "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
         }  # fmt: skip
         arguments = self._lasting() | passing
-        rest = [arguments[name] for name in replicate.ARGUMENTS if name not in ("part", "n_parts", "thread")]
-        self._crew.run(lambda part, thread: replicate.replicate(part, n_parts, thread, *rest), n_parts)
+        rest = [arguments[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
+        self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), n_parts)
         self._records.count(tick)
         reset = table.served[:n][table.served_reset[:n] != 0]
         table.reset_tick[reset] = tick
@@ -488,14 +486,16 @@ class Replicator(Inspected, Subscriptions):
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
         sight, known_lists = self._sight, self._book.lists
         of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits")
-        of_observers = ("phase", "position", "evaluated_tick", "sent_tick", "n_followed", "lists")
+        of_observers = (
+            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "lists", "reach_scale", "crowded", "work"
+        )  # fmt: skip
         of_scratch = (
             "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
             "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
             "reference", "tokens", "tally"
         )  # fmt: skip
         of_records = ("records", "rice", "rice_flat", "rice_tick", "lead", "loud", "plans", "bulk", "uses", "said")
-        of_grid = ("inverse_size", "shape", "cell_start")
+        of_grid = ("inverse_size", "shape", "cell_start", "first_part")
         return {
             **{name: getattr(tables, name) for name in of_tables},
             **{name: getattr(table, name) for name in of_observers},
@@ -503,7 +503,12 @@ class Replicator(Inspected, Subscriptions):
             **{name: getattr(g, name) for name in of_grid},
             **{name: getattr(self._records, name) for name in of_records},
             "observer_due": table.due, "reset": table.served_reset, "out_span": table.span,
-            "item_slot": g.slot, "item_position": g.position, "max_followed": self.max_followed,
+            "first_level": g.first, "level_scale": g.scale, "split": g.depth, "item_inverse": g.inverse,
+            # Without scales that are ones, by slot as by item.
+            "slot_inverse": g.inverse if self._extents is None else self._extents.inverse,
+            "simple": g.simple and self._extents is None, "max_interest": self.max_interest,
+            "reach_period": self._reach_period, "item_slot": g.slot, "item_position": g.position,
+            "max_followed": self.max_followed,
             "reach": self._reach, "enter_sq": self._enter_sq, "leave_sq": self._leave_sq,
             "history": self._history, "changed": self._changed, "depth": self._depth,
             "born": world.born, "generation": world.generation, "max_silence": self._max_silence, "gone": self._gone,

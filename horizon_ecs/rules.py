@@ -90,14 +90,16 @@ class KindRules:
             out |= (carrier[before] != carrier[after]).astype(np.uint8) << np.uint8(j)
         return out
 
-    def interest(self, before: NDArray[np.uint8], due: int, distance_sq: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """uint8[n]: the masks after an evaluation of the due channels."""
-        after = before & np.uint8(~due & 0xFF)
+    def interest(
+        self, before: NDArray[np.uint8], due: int, distance_sq: NDArray[np.float32], reach: np.float32
+    ) -> NDArray[np.uint8]:
+        """uint8[n]: the masks after an evaluation of the due channels, all radii multiplied by `reach`."""
+        after, factor = before & np.uint8(~due & 0xFF), reach * reach
         for c in range(len(self.period)):
             if due >> c & 1:
                 bit = np.uint8(1 << c)
-                held = (before & bit != 0) & (distance_sq <= self.leave_sq[c])
-                after |= np.where(held | (distance_sq <= self.enter_sq[c]), bit, np.uint8(0))
+                held = (before & bit != 0) & (distance_sq <= self.leave_sq[c] * factor)
+                after |= np.where(held | (distance_sq <= self.enter_sq[c] * factor), bit, np.uint8(0))
         return after
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from horizon_ecs.columns import reserve
-from horizon_ecs.config import SpatialConfig
 from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables
 from horizon_ecs.systems import replicate
 
@@ -48,32 +45,3 @@ def _most_tokens(tables: Tables, max_followed: int) -> int:
     _, n_channels, n_groups = tables.first_parameter.shape
     an_entry = 5 + 2 * int(tables.n_fields.sum(axis=1).max(initial=1)) + 2 * n_groups
     return int(2 * max_followed * an_entry + tables.n_parameters + 8 * n_channels * n_groups + 64)
-
-
-class Cells:
-    """Cells per kind: as wide as its shortest radius, since that is looked through most often, but never so narrow that
-    the longest one takes more than a few hundred of them."""
-
-    MAX_CELLS_ACROSS = 8
-    MAX_LOG2 = 9
-
-    def __init__(self, tables: Tables, capacity: int, n_threads: int, spatial: SpatialConfig | None = None) -> None:
-        n_kinds = len(tables.radius)
-        least, most = (spatial.min_region_size, spatial.max_region_size) if spatial else (0.0, math.inf)
-        self.inverse_size = np.ones(n_kinds)
-        self.shape = np.zeros((n_kinds, 3), np.int64)
-        n_cells = 0
-        side = max(3, min(self.MAX_LOG2, math.ceil(math.log2(capacity / n_kinds / 2) / 2)))
-        for k, radii in enumerate(tables.radius):
-            finite = radii[(radii > 0) & np.isfinite(radii)]
-            log2 = side if len(finite) else 0
-            if len(finite):
-                size = max(finite.min(), finite.max() / self.MAX_CELLS_ACROSS)
-                self.inverse_size[k] = 1.0 / min(max(size, least), most)
-            self.shape[k] = n_cells, log2, log2
-            n_cells += 1 << (2 * log2)
-        self.cell_start = np.zeros(n_cells + 1, np.int32)
-        self.counts = np.zeros((n_threads, n_cells), np.int32)
-        self.cell_of = reserve((capacity,), np.int32)
-        self.slot = reserve((capacity, 4), np.uint32)
-        self.position = self.slot.view(np.float32)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from horizon_ecs import kernel, replication, stage
+from horizon_ecs.levels import class_of
 from horizon_ecs.systems import (  # fmt: skip
     bits,
     changes,
+    crowd,
     delta,
+    extents,
     grid,
     hierarchy,
-    interest,
     lists,
     neighbours,
     observers,
@@ -26,6 +28,8 @@ from horizon_ecs.systems import (  # fmt: skip
     storage,
     visibility,
 )
+from horizon_ecs.systems import scan as interest_scan
+from tests import naive
 
 PAGE = 1024
 DEAD = 0xFFFFFFFF
@@ -33,6 +37,7 @@ DEAD = 0xFFFFFFFF
 kernel.warm_up(
     "changes",
     "delta",
+    "extents",
     "grid",
     "hierarchy",
     "lists",
@@ -57,9 +62,13 @@ def every_system_shared(monkeypatch: Any) -> None:
     monkeypatch.setattr(stage.Stage, "_pays", lambda self, due: True)
 
 
-def grid_of(replicator: Any) -> tuple[list[float], list[list[int]]]:
-    """Of every kind: 1 / edge of a cell; first cell and logarithms of width and height."""
-    return replicator._grid.inverse_size.tolist(), replicator._grid.shape.tolist()
+def grid_of(replicator: Any) -> naive.Grid:
+    """The grid's levels and split cells, as the twins have them."""
+    g = replicator._grid
+    return naive.Grid(
+        g.kind.tolist(), g.scale.tolist(), g.inverse_size.tolist(), g.shape.tolist(), g.depth.tolist(),
+        {(k, c): int(level) for (k, c), level in np.ndenumerate(g.level_of) if level >= 0}
+    )  # fmt: skip
 
 
 def rice_of(replicator: Any) -> list[int]:
@@ -284,37 +293,117 @@ def quantise_integer(column: Any, pages: list[int], out: Any) -> None:
 
 
 def build_grid(pages: list[int], page_kind: list[int], born: Any, position: Any, inverse_size: list[float], shape: list[list[int]],
-               n_parts: int, tick: int = 1, rooms: Any = None) -> tuple[Any, Any, Any]:  # fmt: skip
-    """Where each cell begins, and its items: slots, and positions as float32[3, n]; `rooms` has each slot's, if any."""
-    sight = None if rooms is None else np.stack([np.zeros(len(born)), rooms], axis=1).astype(np.uint64)
-    n_cells = sum(1 << (w + h) for _, w, h in shape)
+               n_parts: int, tick: int = 1, depth: Any = None, inverse: Any = None, by_slot: bool = False,
+               rooms: Any = None) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    """Where each cell or part begins, and its items: slots, positions as float32[3, n], squared inverse scales.
+
+    Flat ones without depths are counted by the kernel for those, unless levels are given by slot; `rooms` has each
+    slot's, if any."""
+    seen = (
+        np.zeros((1, 2), np.uint64)
+        if rooms is None
+        else np.stack([np.zeros(len(born)), rooms], axis=1).astype(np.uint64)
+    )
+    sight = int(rooms is not None), seen
+    depths = np.array([] if depth is None else depth, np.uint8)
+    first_part = first_parts(shape, depths)
+    n_cells = int(first_part[-1]) if len(depths) else sum(1 << sum(s[1:]) for s in shape)
     start, cell_of = np.zeros(n_cells + 1, np.int32), np.zeros(len(born), np.int32)
-    item = np.zeros((len(born), 4), np.uint32)
+    item, item_inverse = np.zeros((len(born), 4), np.uint32), np.ones(len(born), np.float32)
     place = item.view(np.float32)
     shares, counts = np.array_split(np.array(pages, np.uint32), n_parts), np.zeros((n_parts, n_cells), np.int32)
+    page_level, sizes, shapes = np.array(page_kind, np.int16), np.array(inverse_size), np.array(shape, np.int64)
+    slot_level = np.repeat(page_level, PAGE) if by_slot else np.zeros(0, np.int16)
     for share, count in zip(shares, counts, strict=True):
-        grid.count_cells(
-            share, np.array(page_kind, np.int16), born, np.uint32(tick), *position, np.array(inverse_size),
-            np.array(shape, np.int64), int(sight is not None), sight if sight is not None else np.zeros((1, 2), np.uint64),
-            count, cell_of
-        )  # fmt: skip
+        if by_slot or len(depths) or shapes[:, 3].any():
+            grid.count_levels(share, page_level, slot_level, born, np.uint32(tick), *position, sizes, shapes, *sight, depths,
+                              first_part, count, cell_of)  # fmt: skip
+        else:
+            grid.count_cells(share, page_level, born, np.uint32(tick), *position, sizes, shapes, *sight, count, cell_of)
     grid.place_cells(counts, start)
     for share, cursor in zip(shares, counts, strict=True):
+        if inverse is not None:
+            grid.fill_scales(share, cell_of, np.array(inverse, np.float32), cursor, item_inverse)
         grid.fill_cells(share, *position, cell_of, cursor, item, place)
-    return start, item[: start[-1], 3], place[: start[-1], :3].T
+    return start, item[: start[-1], 3], place[: start[-1], :3].T, item_inverse[: start[-1]]
 
 
-def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, Any, Any],
-         room: int = 0) -> list[tuple[int, float]]:  # fmt: skip
-    """(slot, squared distance) of what one kind has within the limit."""
-    start, slot, position = built
+def first_parts(shape: list[list[int]], depth: Any) -> Any:
+    """The number of each cell's first part, and how many there are."""
+    deep = np.repeat([s[3] > 0 for s in shape], [1 << sum(s[1:]) for s in shape])
+    counts = [1 << int(d) * (3 if three else 2) for d, three in zip(depth, deep, strict=True)] if len(depth) else []
+    return np.append(0, np.cumsum(counts)).astype(np.int32)
+
+
+def adjust_depths(shape: list[int], depth: list[int], start: list[int], most: int, split: int, merge: int) -> list[int]:
+    """The depths of one level's cells for the next tick."""
+    out = np.array(depth, np.uint8)
+    grid.adjust_depths(0, len(depth), 3 if shape[3] else 2, most, first_parts([shape], depth), np.array(start, np.int32), split,
+                       merge, out)  # fmt: skip
+    return out.tolist()
+
+
+def scan(centre: Any, reach: float, limit_sq: Any, inverse_size: float, shape: list[int], built: tuple[Any, ...],
+         depth: Any = None, first_part: Any = None, room: int = 0) -> list[tuple[int, float]]:  # fmt: skip
+    """(slot, squared distance) of what one level has within the limit; flat ones without depths by the kernel for those."""
+    start, slot, position, inverse = built
     out_slot, out_sq = np.zeros(len(slot) + 1, np.uint32), np.zeros(len(slot) + 1, np.float32)
     item = np.zeros((len(slot) + 1, 4), np.uint32)
     place = item.view(np.float32)
     item[:-1, 3], place[:-1, :3] = slot, position.T
-    n = interest.scan(*(np.float32(c) for c in centre), float(reach), np.float32(limit_sq), float(inverse_size),
-                      np.array(shape, np.int64), grid.room_offset(np.uint32(room)), start, item, place, out_slot, out_sq, 0)  # fmt: skip
+    centre, shape = [np.float32(c) for c in centre], np.array(shape, np.int64)
+    ask = *centre, float(reach), np.float32(limit_sq), float(inverse_size), shape, grid.room_offset(np.uint32(room))
+    if depth is None and first_part is None:
+        n = interest_scan.scan(*ask, start, item, place, out_slot, out_sq, 0)
+    else:
+        depths = np.array([] if depth is None else depth, np.uint8)
+        n = interest_scan.scan_level(*ask, depths, first_part, start, item, place, inverse, out_slot, out_sq, 0)
     return list(zip(out_slot[:n].tolist(), out_sq[:n].tolist(), strict=True))
+
+
+def next_reach(scale: float, n: int, most: int, crowded: bool) -> np.float32:
+    return np.float32(crowd.next_reach(np.float32(scale), n, most, crowded))
+
+
+def fitting_reach(
+    finds: list[tuple[int, Any]], n_kinds: int, enter_sq: Any, due: list[int], scale: float, most: int
+) -> Any:
+    """Finds as (kind, squared distance), ascending by kind."""
+    near = np.array([d for _, d in finds], np.float32)
+    first = np.searchsorted([k for k, _ in finds], np.arange(n_kinds + 1)).astype(np.int64)
+    found = crowd.fitting_reach(
+        near, first, np.array(due, np.int64), np.zeros(n_kinds, np.int64), np.array(enter_sq, np.float32),
+        np.float32(scale), most
+    )  # fmt: skip
+    return np.float32(found)
+
+
+def settle(
+    first_kind: int, rows: list[tuple[int, int, int, float, int]], level_of: Any, kind: Any, tick: int
+) -> tuple[Any, ...]:
+    """One page whose first rows are (born, generation, given, scale, profile), the others dead: number switched, and all outputs."""
+    born, generation, given = np.full(PAGE, DEAD, np.uint32), np.ones(PAGE, np.uint32), np.zeros(PAGE, np.uint32)
+    profile, classes, scale = np.zeros(PAGE, np.uint8), np.zeros(PAGE, np.uint8), np.ones(PAGE, np.float32)
+    for i, (b, g, mine, factor, number) in enumerate(rows):
+        born[i], generation[i], given[i], scale[i], profile[i] = b, g, mine, factor, number
+        classes[i] = class_of(np.float32([factor]))[0]
+    out_level, inverse = np.full(PAGE, -7, np.int16), np.ones(PAGE, np.float32)
+    page_kind, switched, missing = np.zeros(1, np.int16), np.full(PAGE, 7, np.uint8), np.zeros(level_of.shape, np.uint8)
+    n = extents.settle(np.zeros(1, np.uint32), np.array([first_kind], np.int16), born, np.uint32(tick), generation, given, profile,
+                       classes, scale, level_of, kind, out_level, inverse, page_kind, switched, missing)  # fmt: skip
+    return int(n), kind, out_level, inverse, int(page_kind[0]), switched, missing
+
+
+def find_switched(rows: list[tuple[int, int, list[int]]], switched: list[int], any_switched: bool) -> list[bool]:
+    """Observers as (status, wants_reset, slots that it follows)."""
+    lists, looks = np.zeros((len(rows), 8), np.uint64), np.full(len(rows), 7, np.uint8)
+    for o, (_, _, slots) in enumerate(rows):
+        lists[o, : len(slots)] = [s | 0xFFFF << 32 for s in slots]
+    extents.find_switched(
+        len(rows), np.array([r[0] for r in rows], np.uint8), np.array([r[1] for r in rows], np.uint8), any_switched,
+        np.array([len(r[2]) for r in rows], np.int32), lists, np.array(switched, np.uint8), looks
+    )  # fmt: skip
+    return looks.astype(bool).tolist()
 
 
 def cells(points: Any, inverse_size: float, n_cells: int) -> tuple[Any, Any, Any, Any]:

@@ -278,23 +278,67 @@ def cell_coordinate(value: float, inverse_size: float) -> int:
     return math.floor(min(max(float(value) * inverse_size, -1e15), 1e15))
 
 
-def cell_of(x: float, y: float, inverse_size: float, shape: Sequence[int]) -> int:
-    """The cell on the torus of one kind; `shape` is its first cell and the logarithms of its width and height."""
-    base, log_w, log_h = shape
-    column, line = cell_coordinate(x, inverse_size) % 2**log_w, cell_coordinate(y, inverse_size) % 2**log_h
-    return base + line * 2**log_w + column
+@dataclass
+class Grid:
+    """Levels by number: kind, largest scale, 1 / edge, shape; depths by cell, empty where none is split."""
+
+    kind: list[int]
+    scale: list[float]
+    inverse_size: list[float]
+    shape: list[list[int]]
+    depth: list[int]
+    level_of: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def depth_of(self, cell: int) -> int:
+        return self.depth[cell] if self.depth else 0
 
 
-def build_grid(
-    slots: Iterable[int], kind_of: Any, position_of: Any, inverse_size: Sequence[float], shape: Any
-) -> dict[int, list[int]]:
-    """Twin of `grid.build_grid`: from cell to the slots in it, ascending."""
-    cells: dict[int, list[int]] = {}
+def scale_class(scale: float) -> int:
+    """0 for exactly 1; else by the power of two that isn't below it."""
+    return 0 if scale == 1.0 else 9 + math.ceil(math.log2(scale))
+
+
+def part_coordinate(value: float, inverse_size: float, depth: int) -> int:
+    return math.floor(min(max(float(value) * inverse_size, -1e15), 1e15) * 2**depth)
+
+
+def cell_of(position: Sequence[float], inverse_size: float, shape: Sequence[int]) -> int:
+    """The cell on the torus of one level; `shape` is its first cell and the logarithms of its width, height and depth."""
+    base, *logs = shape
+    x, y, z = (cell_coordinate(p, inverse_size) % 2**log for p, log in zip(position, logs, strict=True))
+    return base + (z * 2 ** logs[1] + y) * 2 ** logs[0] + x
+
+
+def part_of(position: Sequence[float], inverse_size: float, shape: Sequence[int], depth: int) -> tuple[int, int, int]:
+    """The part of a split cell, by layer, row and column."""
+    x, y, z = (part_coordinate(p, inverse_size, depth) - cell_coordinate(p, inverse_size) * 2**depth for p in position)
+    return (z if shape[3] else 0), y, x
+
+
+def build_grid(slots: Iterable[int], level_of: Any, position_of: Any, grid: Grid) -> dict[Any, list[int]]:
+    """Twin of `grid.build_grid`: from cell and part to the slots in it, ascending."""
+    cells: dict[Any, list[int]] = {}
     for slot in sorted(slots):
-        x, y, _ = position_of(slot)
-        if stands_somewhere(position_of(slot)):
-            cells.setdefault(cell_of(x, y, inverse_size[kind_of(slot)], shape[kind_of(slot)]), []).append(slot)
+        where, level = position_of(slot), level_of(slot)
+        if stands_somewhere(where):
+            cell = cell_of(where, grid.inverse_size[level], grid.shape[level])
+            part = part_of(where, grid.inverse_size[level], grid.shape[level], grid.depth_of(cell))
+            cells.setdefault((cell, part), []).append(slot)
     return cells
+
+
+def adjusted_depth(
+    depth: int, axes: int, parts: Mapping[tuple[int, ...], int], most: int, split: int, merge: int
+) -> int:
+    """Twin of `grid.adjust_depths`, of one cell; `parts` has how many lie in each, by its coordinates."""
+    total, n_parts = sum(parts.values()), 2 ** (axes * depth)
+    if max(parts.values(), default=0) > split and depth < most and n_parts * 2**axes <= 2 * total:
+        return depth + 1
+    blocks: dict[tuple[int, ...], int] = {}
+    for where, n in parts.items():
+        block = tuple(c // 2 for c in where)
+        blocks[block] = blocks.get(block, 0) + n
+    return depth - 1 if depth and (n_parts > 2 * total or max(blocks.values(), default=0) < merge) else depth
 
 
 # -- neighbours ---------------------------------------------------------------------------------------------------
@@ -326,19 +370,54 @@ def distance_sq(a: Sequence[np.float32], b: Sequence[np.float32]) -> np.float32:
         return np.float32(np.float32(dx * dx + dy * dy) + dz * dz)
 
 
-def walk(centre: Sequence[float], reach: float, inverse_size: float, shape: Sequence[int]) -> Any:
-    """The order in which cells around a point are looked through, as a key for (x, y): by row, then column, of the torus."""
+def place_in_scan(position: Sequence[float], centre: Sequence[float], grid: Grid, level: int) -> Any:
+    """Twin of `scan` in its order: a key by which those stand in order whom a scan around a point comes upon.
 
-    def ring(value: float, centre: float, log2: int) -> int:
-        first = cell_coordinate(centre - reach, inverse_size) if reach * inverse_size < 2**log2 else 0
-        return (cell_coordinate(value, inverse_size) - first) % 2**log2
+    Cells are looked through by layer, row and column, from half a ring below the point's; then by part.
+    """
+    inverse, shape = grid.inverse_size[level], grid.shape[level]
+    cell = cell_of(position, inverse, shape)
+    ring = [
+        (cell_coordinate(p, inverse) - cell_coordinate(c, inverse) + 2**log // 2) % 2**log
+        for p, c, log in zip(position, centre, shape[1:], strict=True)
+    ]
+    return ring[::-1], part_of(position, inverse, shape, grid.depth_of(cell))
 
-    return lambda x, y: (ring(y, centre[1], shape[2]), ring(x, centre[0], shape[1]))
+
+def next_reach(scale: float, n: int, most: int, crowded: bool) -> np.float32:
+    """Twin of `crowd.next_reach`."""
+    wanted = math.sqrt(most / max(n, 1))
+    if crowded or n > most:
+        return np.float32(max(1 / 64, float(scale) * max(0.5, min(0.95, wanted))))
+    grows = scale < 1 and n < 0.8 * most
+    return np.float32(min(1.0, float(scale) * min(1.5, wanted)) if grows else scale)
+
+
+def fitting_reach(finds: Sequence[tuple[np.float32, np.float32]], scale: float, most: int) -> np.float32:
+    """Twin of `crowd.fitting_reach`: by every step there is; finds as (squared distance, squared radius)."""
+    steps = [np.float32(max(1 / 64, float(scale) * 2.0 ** (-j / 16))) for j in range(1, 97)]
+    fit = [s for s in steps if sum(d <= r * (s * s) for d, r in finds) <= most]
+    return max(fit, default=steps[-1])
+
+
+def settle(first_kind: int, profile: int, scale: float, mine: bool) -> tuple[int, int, np.float32]:
+    """Twin of `extents.settle`, of one entity: kind, scale class, squared inverse scale."""
+    if not mine:
+        return first_kind, 0, np.float32(1)
+    inverse = np.float32(1) / np.float32(scale)
+    return first_kind + profile, scale_class(scale), inverse * inverse
+
+
+def find_switched(
+    status: int, wants_reset: int, slots: Iterable[int], switched: Sequence[int], any_switched: bool
+) -> bool:
+    """Twin of `extents.find_switched`, of one observer; live status is 1."""
+    return status == 1 and (wants_reset != 0 or (any_switched and any(switched[s] for s in slots)))
 
 
 @dataclass
 class Living:
-    """What an observer could see of one entity at one tick; position as float32[3]."""
+    """What an observer could see of one entity at one tick; position as float32[3], what its radii are multiplied by."""
 
     handle: int
     kind: int
@@ -347,6 +426,12 @@ class Living:
     visible_to: int = 2**64 - 1
     room: int = 0
     owner: int | None = None
+    scale: float = 1.0
+
+    def distance_sq(self, position: Any) -> np.float32:
+        """From a point, as its radii have it."""
+        inverse = np.float32(1) / np.float32(self.scale)
+        return distance_sq(self.position, position) * (inverse * inverse)
 
 
 EVERYWHERE = 2**32 - 1
@@ -385,18 +470,21 @@ class Lens:
 
     def stretched(self, one: Living, position: Any) -> np.float32:
         """The effective squared distance, in float32 and in this order, as the kernels have it."""
-        nearest = distance_sq(one.position, position)
+        own = np.float32(1) / np.float32(one.scale)
+        nearest = true = distance_sq(one.position, position)
         with np.errstate(all="ignore"):
+            nearest = nearest * (own * own)
             if self.cone is not None:
                 toward, half, inside, outside = self.cone
                 toward = np.asarray(toward, np.float64) / np.sqrt((np.asarray(toward, np.float64) ** 2).sum())
                 a = [np.float32(t) * (np.float32(p) - np.float32(q)) for t, p, q in
                      zip(toward, one.position, position, strict=True)]  # fmt: skip
-                ahead = np.float32(a[0] + a[1]) + a[2] >= np.float32(math.cos(half)) * np.sqrt(nearest)
+                ahead = np.float32(a[0] + a[1]) + a[2] >= np.float32(math.cos(half)) * np.sqrt(true)
                 nearest = nearest * np.float32(np.float64(1.0) / np.float64(inside if ahead else outside) ** 2)
             if self.focus is not None:
                 point, scale = self.focus
-                second = distance_sq(one.position, point) * np.float32(1.0 / np.float64(np.float32(scale)) ** 2)
+                second = distance_sq(one.position, point) * (own * own)
+                second *= np.float32(1.0 / np.float64(np.float32(scale)) ** 2)
                 nearest = min(nearest, second)
         return np.float32(nearest)
 
@@ -425,8 +513,9 @@ class Followed:
 class Observer:
     """Twin of `interest` and `replicate`: an observer's list, and what its client must have after each tick.
 
-    `value(handle, kind, channel, group, tick)` gives the quantised fields of a group as of a tick; `grid` is `inverse_size`
-    and `shape` of every kind, which only the order of those who enter depends on.
+    `value(handle, kind, channel, group, tick)` gives the quantised fields of a group as of a tick; `grid()` is the grid as it
+    is now, which only the order of those who enter depends on. What the observer's radii are multiplied by, `reach`, comes
+    with each step.
     """
 
     def __init__(self, schema: Any, phase: int, hysteresis: float, grid: Any, value: Any) -> None:
@@ -436,6 +525,7 @@ class Observer:
         self.sent = 0
         self.updates = self.refused = self.enters = self.leaves = 0
         self.lens = Lens()
+        self.reach = np.float32(1)
 
     def due(self, kind: int, tick: int, reset: bool) -> list[int]:
         """The due channels of a kind, ascending."""
@@ -447,7 +537,7 @@ class Observer:
         mask = 0
         for c in channels:
             radius = np.float32(self.schema["kinds"][kind]["channels"][c]["radius"] * stretch)
-            mask |= int(distance <= radius * radius) << c
+            mask |= int(distance <= radius * radius * (self.reach * self.reach)) << c
         return mask
 
     def public(self, kind: int, channels: list[int]) -> list[int]:
@@ -473,8 +563,9 @@ class Observer:
         both = mask & self.schema["kinds"][kind]["groups"][j]["channels"]
         return (both & -both).bit_length() - 1 if both else None
 
-    def step(self, tick: int, reset: bool, position: Any, scene: dict[int, Living]) -> bool:
+    def step(self, tick: int, reset: bool, position: Any, scene: dict[int, Living], reach: float = 1.0) -> bool:
         """One tick in which it is served; whether a frame must be sent. `scene` has every replicated entity by handle."""
+        self.reach = np.float32(reach)
         changed = self._leave_and_move(tick, reset, position, scene)
         changed |= self._enter(tick, reset, position, scene)
         self.evaluated = tick
@@ -543,13 +634,15 @@ class Observer:
             return None
         radius = self.schema["kinds"][one.kind]["channels"][public[-1]]["radius"]
         limit = np.float32(radius * (1.0 + self.hysteresis))
-        for turn, (room, centre, far, wide) in enumerate(self.lens.scans(position)):
+        grid = self.grid()
+        level = grid.level_of[one.kind, scale_class(float(one.scale))]
+        for turn, (room, centre, _, wide) in enumerate(self.lens.scans(position)):
             with np.errstate(all="ignore"):
-                covered = distance_sq(one.position, centre) <= np.float32(wide * np.float32(limit * limit))
+                limit_sq = np.float32(limit * limit) * (self.reach * self.reach)
+                covered = one.distance_sq(centre) <= np.float32(wide * limit_sq)
             if one.room == room and covered:
-                reach = (radius * (1.0 + self.hysteresis) * (1.0 + 1e-6) + 1e-6) * far
-                key = walk([float(p) for p in centre], reach, self.grid[0][one.kind], self.grid[1][one.kind])
-                return one.kind, turn, key(float(one.position[0]), float(one.position[1])), one.handle & 0xFFFFFFFF
+                key = place_in_scan([float(p) for p in one.position], [float(p) for p in centre], grid, level)
+                return one.kind, turn, level, key, one.handle & 0xFFFFFFFF
         return None
 
     def _update(self, followed: Followed, tick: int, reset: bool) -> bool:

@@ -106,7 +106,7 @@ class Watcher:
         self.replica = Replica(replicator.schema, phase=phase)
         self.client = naive.Client(replicator.schema, phase)
         self.twin = naive.Observer(
-            replicator.schema, phase, replicator.hysteresis, kernels.grid_of(replicator), stage.value
+            replicator.schema, phase, replicator.hysteresis, lambda: kernels.grid_of(replicator), stage.value
         )
         self.twin.lens = naive.Lens(number, entity)
         self.frames: list[bytes] = []
@@ -240,6 +240,12 @@ class Stage:
             elif not abs(column[slot]) < 1e6 and self.chance(0.3):
                 column[slot] = self.rng.uniform(-50, 50)
 
+    def rescale(self) -> None:
+        """Some are seen from further away, or less far."""
+        chosen = [h for h in self.living if self.chance(0.05)]
+        scales = [self.one_of([1.0, 1.0, 0.5, 0.7, 2.0, 3.9, 1 / 256, 40.0]) for _ in chosen]
+        self.replicator.set_radius_scale(np.array(chosen, np.uint64), np.array(scales, np.float32))
+
     def turn_over(self) -> None:
         """Some are born, some end: now and then the one that an observer stands at, now and then a slot within a tick."""
         if self.living and self.chance(0.3):
@@ -280,9 +286,8 @@ class Stage:
             number = self.kinds.index(self.world.kind_of(np.uint64(handle)))
             position = [self.world.column(self.place, axis)[slot] for axis in axes]
             position += [np.float32(0)] * (3 - len(axes))
-            scene[handle] = naive.Living(
-                handle, number, int(self.world.born[slot]), position, **self.told.get(handle, {})
-            )
+            told = {"scale": float(self.replicator.radius_scale([handle])[0]), **self.told.get(handle, {})}
+            scene[handle] = naive.Living(handle, number, int(self.world.born[slot]), position, **told)
             now[handle] = self._quantise(tick, handle, number, slot)
         return scene
 
@@ -337,7 +342,8 @@ class Stage:
         twin, reset = watcher.twin, watcher.wants_reset
         silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
         due = any(twin.due(kind, tick, reset) for kind in range(len(self.kinds)))
-        needed = twin.step(tick, reset, watcher.position, scene) if due or reset or silent_too_long else False
+        reach = self.replicator.reach_scale[watcher.number]
+        needed = twin.step(tick, reset, watcher.position, scene, reach) if due or reset or silent_too_long else False
         assert (frame is not None) == (needed or silent_too_long or reset)
         if frame is None:
             return

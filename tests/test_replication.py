@@ -50,7 +50,7 @@ def test_clients_have_what_brute_force_says(seed, position, hysteresis, max_foll
 def test_regions_of_any_size_find_the_same(sizes):
     stage = crowd(Stage(kinds_of(Position), seed=8))
     stage.replicator.configure_spatial_partitioning(hz.SpatialConfig(*sizes))
-    edges = 1 / np.array(kernels.grid_of(stage.replicator)[0])
+    edges = 1 / np.array(kernels.grid_of(stage.replicator).inverse_size)
     assert ((edges > sizes[0] * 0.999) & (edges < sizes[1] * 1.001)).all()
     stage.watch()
     play(stage, 40 if COMPILED else 5, *EVERYTHING)
@@ -65,6 +65,32 @@ def test_only_configurations_configure():
         replicator.configure_network(None)
     replicator.configure_network(hz.NetworkConfig(batch_size=64))
     assert replicator.network.batch_size == 64
+
+
+HEIGHTS = st.sampled_from([(Place, None), (Position, 2), (Position, 3), (Position, None)])
+REGIONS = st.sampled_from([None, None, hz.SpatialConfig(4.0, 32.0, 2, 1), hz.SpatialConfig(20.0, 500.0, 8, 3)])
+
+
+@examples
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=HEIGHTS,
+    spatial=REGIONS,
+    hysteresis=st.sampled_from([0.0, 0.1]),
+    room=st.sampled_from([(8, 8), (64, 12), (4096, 4096)]),
+    spread=st.sampled_from([4.0, 60.0, 2_000.0]),
+    n_threads=st.sampled_from([1, 2]),
+)
+def test_scales_and_cells_of_every_shape(seed, height, spatial, hysteresis, room, spread, n_threads):
+    """Radius scales, cells with layers or without, split or not, crowded or not: always what brute force finds."""
+    position, dimensions = height
+    stage = Stage(
+        kinds_of(position), seed=seed, hysteresis=hysteresis, max_followed=room[0], max_interest=room[1], spatial=spatial,
+        dimensions=dimensions, n_threads=n_threads,
+    )  # fmt: skip
+    crowd(stage, 14, spread).watch()
+    play(stage, 5, *EVERYTHING)
+    play(stage, N_TICKS, Stage.rescale, *EVERYTHING)
 
 
 @compiled_only
@@ -268,7 +294,7 @@ def test_who_finds_no_room_is_counted_and_waits():
     stage.step()
     assert (watcher.replica.n, stage.replicator.stats.refused) == (3, 2)
     stage.despawn(watcher.replica.handle.tolist()[:2])
-    stage.step()
+    play(stage, 150)  # in which the observer's reach grows back
     assert (watcher.replica.n, stage.replicator.stats.refused) == (3, 0)
     assert set(watcher.replica.handle.tolist()) <= set(ships)
 

@@ -340,11 +340,11 @@ def test_rooms_that_overlap_share_no_cells():
     n = 1_000
     born, position = np.zeros(1024, np.uint32), np.full((3, 1024), 3.0, np.float32)
     born[n:] = kernels.DEAD
-    shape = [[0, 6, 6]]
-    start, slots, _ = kernels.build_grid([0], [0], born, position, [1 / 8], shape, 2, rooms=np.arange(1024))
+    shape = [[0, 6, 6, 0]]
+    start, slots, *_ = kernels.build_grid([0], [0], born, position, [1 / 8], shape, 2, rooms=np.arange(1024))
     assert slots.tolist() != sorted(slots.tolist())
     assert np.diff(start).max() <= 6
-    start, _, _ = kernels.build_grid([0], [0], born, position, [1 / 8], shape, 2)
+    start, *_ = kernels.build_grid([0], [0], born, position, [1 / 8], shape, 2)
     assert start[1] == n
     built = kernels.build_grid([0], [0], born, position, [1 / 8], shape, 2, rooms=np.full(1024, 5))
     assert len(kernels.scan((3.0, 3.0, 3.0), 2.0, 4.0, 1 / 8, shape[0], built, room=5)) == n

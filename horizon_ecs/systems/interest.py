@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper, inlined
-from horizon_ecs.systems.grid import cell_coordinate
 
 DEAD = np.uint32(0xFFFFFFFF)
 NO_CHANNEL = 255
@@ -61,55 +60,6 @@ def make_entry(slot, mask, stale, kind):
     )
 
 
-@inlined
-def _scan_run(first, last, ox, oy, oz, limit_sq, item_slot, item_position, out_slot, out_sq, n):
-    """Append the items of one run of cells that lie within the limit; without a branch, since half of them don't."""
-    at = np.uint64(n)
-    for a in range(np.uint64(first), np.uint64(last)):
-        dx = item_position[a, 0] - ox
-        dy = item_position[a, 1] - oy
-        dz = item_position[a, 2] - oz
-        distance_sq = (dx * dx + dy * dy) + dz * dz
-        out_slot[at] = item_slot[a, 3]
-        out_sq[at] = distance_sq
-        at += np.uint64(distance_sq <= limit_sq)
-    return np.int64(at)
-
-
-@inlined
-def _span(centre, reach, inverse_size, n_cells):
-    """First cell and number of cells that `centre ± reach` covers on a ring of `n_cells`."""
-    if not reach * inverse_size < n_cells:
-        return np.int64(0), np.int64(n_cells)
-    first = cell_coordinate(centre - reach, inverse_size)
-    return first, min(cell_coordinate(centre + reach, inverse_size) - first + 1, np.int64(n_cells))
-
-
-@inlined
-def scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, offset, cell_start, item_slot, item_position, out_slot,
-         out_sq, n):  # fmt: skip
-    """Append to `out_slot`, `out_sq` from `n` on the entities of one kind within the limit; return the new `n`.
-
-    `shape` is the kind's row of the grid's shape, `offset` that of a room's cells; `reach` (world units) must cover the
-    square root of `limit_sq`; the items are what `grid.fill_cells` wrote.
-    """
-    base, log_w, log_h = shape[0], shape[1], shape[2]
-    width, height = np.int64(1) << log_w, np.int64(1) << log_h
-    x0, nx = _span(np.float64(ox), reach, inverse_size, width)
-    y0, ny = _span(np.float64(oy), reach, inverse_size, height)
-    x0 = (x0 + (offset & 0xFFFF)) & (width - 1)
-    y0 += offset >> 16
-    for row in range(ny):
-        cell = base + (((y0 + row) & (height - 1)) << log_w)
-        stop = min(x0 + nx, width)
-        n = _scan_run(cell_start[cell + x0], cell_start[cell + stop], ox, oy, oz, limit_sq, item_slot, item_position,
-                      out_slot, out_sq, n)  # fmt: skip
-        if x0 + nx > width:
-            n = _scan_run(cell_start[cell], cell_start[cell + x0 + nx - width], ox, oy, oz, limit_sq, item_slot,
-                          item_position, out_slot, out_sq, n)  # fmt: skip
-    return n
-
-
 @helper
 def stale_after(carrier, n_groups, before, after, stale):
     """The stale bits after a change of mask: a group whose carrier changes needs an absolute record."""
@@ -120,14 +70,17 @@ def stale_after(carrier, n_groups, before, after, stale):
 
 
 @inlined
-def classify(near_sq, first, last, due, enter_sq, leave_sq, out_inside, out_held):
-    """Which due channels each find of one kind enters, and on which it stays, as bit masks; return how many enter."""
+def classify(near_sq, first, last, due, enter_sq, leave_sq, factor, out_inside, out_held):
+    """Which due channels each find of one kind enters, and on which it stays, as bit masks; return how many enter.
+
+    `factor` is what the observer's squared radii are multiplied by.
+    """
     distances, inside, held = near_sq[first:last], out_inside[first:last], out_held[first:last]
     inside[:] = 0
     held[:] = 0
     for c in range(len(enter_sq)):
         if (due >> c) & 1:
-            enter, leave, bit = enter_sq[c], leave_sq[c], np.uint8(1 << c)
+            enter, leave, bit = enter_sq[c] * factor, leave_sq[c] * factor, np.uint8(1 << c)
             for m in range(len(distances)):
                 inside[m] |= np.uint8(distances[m] <= enter) * bit
                 held[m] |= np.uint8(distances[m] <= leave) * bit

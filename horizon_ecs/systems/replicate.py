@@ -8,6 +8,7 @@ import numpy as np
 
 from horizon_ecs.kernel import bit_length, helper, inlined, kernel, prefetch
 from horizon_ecs.systems.bits import token
+from horizon_ecs.systems.crowd import classify_again, fitting_reach, next_reach
 from horizon_ecs.systems.frames import (
     FLAG_PARAMETERS,
     FLAG_RESET,
@@ -34,8 +35,8 @@ from horizon_ecs.systems.interest import (
     pick_changing,
     pick_due,
     refresh,
-    scan,
 )
+from horizon_ecs.systems.scan import scan, scan_levels
 from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, look, pick_seen
 
 # Columns of `tally`, what one thread counts in one tick.
@@ -46,27 +47,38 @@ _PAGE_SHIFT = np.uint32(10)
 
 
 @inlined
-def _find(position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_position,
-          near_slot, near_sq, inside, held, where, base, first_of_kind):  # fmt: skip
-    """Scan every due kind around one observer; note at each slot where in the finds it stands, and what each enters.
+def _find(position, due, owner_only, reach, enter_sq, leave_sq, scale, most, simple, first_level, level_scale,
+          inverse_size, shape, split, first_part, cell_start, item_slot, item_position, item_inverse, near_slot,
+          near_sq, inside, held, where, base, first_of_kind):  # fmt: skip
+    """Scan every level of every due kind around one observer; note at each slot where in the finds it stands, and what
+    each enters.
 
-    Returns how many there are, and how many of them are within a due channel.
+    Returns how many there are, how many of them are within a due channel, and what became of the observer's scale.
     """
     n, n_inside = 0, 0
     for k in range(len(due)):
         first_of_kind[k] = n
         if due[k] != 0:
             top = np.int64(bit_length(np.uint64(due[k]))) - 1
-            first = n
-            n = scan(position[0], position[1], position[2], reach[k, top], leave_sq[k, top], inverse_size[k], shape[k],
-                     0, cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
-            n_inside += classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], inside, held)
+            first, limit = n, leave_sq[k, top] * (scale * scale)
+            far = reach[k, top] * np.float64(scale)
+            if simple:
+                n = scan(position[0], position[1], position[2], far, limit, inverse_size[k], shape[k], 0, cell_start,
+                         item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
+            else:
+                n = scan_levels(position[0], position[1], position[2], first_level[k], first_level[k + 1], far, limit,
+                                level_scale, inverse_size, shape, 0, split, first_part, cell_start, item_slot,
+                                item_position, item_inverse, near_slot, near_sq, n)  # fmt: skip
+            n_inside += classify(near_sq, first, n, due[k], enter_sq[k], leave_sq[k], scale * scale, inside, held)
     first_of_kind[len(due)] = n
     for m in range(n):
         where[near_slot[m]] = np.uint32(base + m)
     inside[n : n + 2] = 0
     held[n : n + 2] = 0
-    return n, n_inside
+    if n_inside > most:
+        scale = fitting_reach(near_sq, first_of_kind, due, owner_only, enter_sq, scale, most)
+        n_inside = classify_again(near_sq, first_of_kind, due, enter_sq, leave_sq, scale, inside, held)
+    return n, n_inside, scale
 
 
 @inlined
@@ -147,9 +159,9 @@ def _open_frame(tokens, flags, reset, tick, sent_tick):
 
 ARGUMENTS = {
     "part": "int64",
-    "n_parts": "int64",
     "thread": "int64",
     "tick": "int64",
+    "cut": "int64[::1]",
     "sequence": "uint32[::1]",
     "served": "uint32[::1]",
     "reset": "uint8[::1]",
@@ -188,11 +200,23 @@ ARGUMENTS = {
     "max_silence": "int64",
     "gone": "uint8[::1]",
     "bits": "int64[::1]",
+    "reach_scale": "float32[::1]",
+    "crowded": "uint8[::1]",
+    "work": "int64[::1]",
+    "max_interest": "int64",
+    "reach_period": "int64",
+    "simple": "boolean",
+    "first_level": "int64[::1]",
+    "level_scale": "float64[::1]",
     "inverse_size": "float64[::1]",
     "shape": "int64[:, ::1]",
+    "split": "uint8[::1]",
+    "first_part": "int32[::1]",
     "cell_start": "int32[::1]",
     "item_slot": "uint32[:, ::1]",
     "item_position": "float32[:, ::1]",
+    "item_inverse": "float32[::1]",
+    "slot_inverse": "float32[::1]",
     "near_slot": "uint32[:, ::1]",
     "near_sq": "float32[:, ::1]",
     "inside": "uint8[:, ::1]",
@@ -244,12 +268,13 @@ ARGUMENTS = {
 
 @kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def replicate(
-    part, n_parts, thread, tick, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
-    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, plans, n_groups, n_fields,
-    track, order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud, lead, bulk, records,
-    born, generation, structure_tick, max_silence, gone, bits, inverse_size, shape, cell_start, item_slot,
-    item_position, near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place, leaves,
-    moves, due_index, due_plan, counters, absolute, record, source, places, reference, tokens, uses, said,
+    part, thread, tick, cut, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
+    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, plans, n_groups, n_fields, track,
+    order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud, lead, bulk, records, born,
+    generation, structure_tick, max_silence, gone, bits, reach_scale, crowded, work, max_interest, reach_period,
+    simple, first_level, level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position,
+    item_inverse, slot_inverse, near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place,
+    leaves, moves, due_index, due_plan, counters, absolute, record, source, places, reference, tokens, uses, said,
     words, octets, region, entry_bits, out_span, tally, ways, sight, view, changed_sight, turned, owner_only, focus,
     entity, list_start, list_n, pool, pool_mask, page_kind, x, y, z
 ):  # fmt: skip
@@ -257,8 +282,8 @@ def replicate(
 
     Parameters
     ----------
-    part, n_parts, thread : int64                  in
-    tick : int64                                   in
+    part, thread, tick : int64                     in
+    cut : int64[n_parts + 1]                       in      where each part's share of `sequence` begins
     sequence : uint32[n]                           in      indices into `served`, in the order to work in
     served : uint32[n]                             in      observers with something due
     reset : uint8[n]                               in      1: a reset frame
@@ -285,7 +310,15 @@ def replicate(
     max_silence : int64                            in      ticks after which an empty frame goes out
     gone : uint8[capacity / 8]                     in      bits: who may have died since any observer was evaluated
     bits : int64[3]                                in      widths of a kind, a slot, a mask
-    inverse_size, shape, cell_start, item_*        in      the grid (`grid`)
+    reach_scale : float32[max_observers]           in/out  what each observer's radii are multiplied by (`crowd`)
+    crowded : uint8[max_observers]                 in/out  whether some found no room since the scale was looked at
+    work : int64[max_observers]                    out     about what each took: candidates found, and entries
+    max_interest, reach_period : int64             in      entities an observer should find at most; ticks from one look
+                                                           at its scale to the next
+    simple : bool                                  in      each kind is one flat level without scales
+    first_level : int64[n_kinds + 1]               in      each kind's levels
+    level_scale : float64[n_levels]                in      the largest radius scale in each
+    inverse_size … item_inverse                    in      the grid (`grid`, `scan`); `split` are the cells' depths
     near_slot … tokens                             scratch, a row a thread: near_*, inside, held, known, where by find
                                                    or slot; stamp, first_of_kind; picked … due_plan by entry;
                                                    counters [C * G, 3], absolute, record, source, places [C * G,
@@ -315,7 +348,7 @@ def replicate(
     enters, stays, firsts = inside[thread], held[thread], first_of_kind[thread]
     lost, moved, indices, due_plans = leaves[thread], moves[thread], due_index[thread], due_plan[thread]
     count, out = counters[thread], tokens[thread]
-    for q in range(part * len(served) // n_parts, (part + 1) * len(served) // n_parts):
+    for q in range(cut[part], cut[part + 1]):
         if q + _AHEAD < len(served):
             _prefetch_list(lists, served[sequence[q + _AHEAD]], n_followed)
         s = sequence[q]
@@ -324,15 +357,23 @@ def replicate(
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
         base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
+        scale = reach_scale[o]
+        if (tick + phase[o]) % reach_period == 0:
+            scale, crowded[o] = next_reach(scale, n_before, max_interest, crowded[o] != 0), 0
         if ways[IN_USE]:
-            n_found, n_inside = look(o, tick, position[o], due, reach, enter_sq, leave_sq, inverse_size, shape,
-                                     cell_start, item_slot, item_position, slots, distances, enters, stays, index, base,
-                                     firsts, ways, sight, view, owner_only, focus, entity, list_start, list_n, pool,
-                                     pool_mask, page_kind, generation, born, x, y, z)  # fmt: skip
+            n_found, n_inside, scale = look(
+                o, tick, position[o], due, reach, enter_sq, leave_sq, scale, max_interest, simple, first_level,
+                level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position, item_inverse,
+                slots, distances, enters, stays, index, base, firsts, ways, sight, view, owner_only, focus, entity,
+                list_start, list_n, pool, pool_mask, page_kind, slot_inverse, generation, born, x, y, z
+            )  # fmt: skip
         else:
-            n_found, n_inside = _find(position[o], due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start,
-                                      item_slot, item_position, slots, distances, enters, stays, index, base,
-                                      firsts)  # fmt: skip
+            n_found, n_inside, scale = _find(
+                position[o], due, owner_only, reach, enter_sq, leave_sq, scale, max_interest, simple, first_level,
+                level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position, item_inverse,
+                slots, distances, enters, stays, index, base, firsts
+            )  # fmt: skip
+        reach_scale[o] = scale
         stamp[thread] = base + n_found
         dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
         if ways[LAST_CHANGE] > evaluated and any_hidden(
@@ -355,7 +396,9 @@ def replicate(
                                                firsts[len(due)], n_found, page_kind, plans, n_due, indices,
                                                due_plans)  # fmt: skip
                 refused += over
+            crowded[o] |= np.uint8(refused > 0)
         evaluated_tick[o], n_followed[o] = tick, n
+        work[o] = n_found + n
         if is_reset:
             _make_all_stale(row, n)
         for d in range(n_due):

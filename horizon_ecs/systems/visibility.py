@@ -13,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import bit_length, helper, inlined, kernel
+from horizon_ecs.systems.crowd import fitting_reach
 from horizon_ecs.systems.grid import EVERYWHERE, PAGE, room_offset
-from horizon_ecs.systems.interest import classify, scan, slot_of
+from horizon_ecs.systems.interest import classify, slot_of
+from horizon_ecs.systems.scan import scan, scan_levels
 
 # What `ways` holds: whether any of this is in use, entities that are seen in all rooms, the tick of the last change.
 IN_USE, N_EVERYWHERE, LAST_CHANGE, N_WAYS = 0, 1, 2, 3
@@ -135,23 +137,29 @@ def _keep_visible(near_slot, near_sq, first, stop, sees, room, sight):
 
 
 @helper
-def _scan_rooms(ox, oy, oz, reach, limit_sq, inverse_size, shape, cell_start, item_slot, item_position, near_slot,
-                near_sq, n, sees, room, n_everywhere, sight):  # fmt: skip
-    """As `interest.scan`, of what may be seen: the observer's room first, then what is in all."""
+def _scan_rooms(ox, oy, oz, first_level, last_level, reach, limit_sq, simple, level_scale, inverse_size, shape, split,
+                first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, n, sees, room,
+                n_everywhere, sight):  # fmt: skip
+    """As `scan.scan_levels`, of what may be seen: the observer's room first, then what is in all."""
     for turn in range(1 + (n_everywhere != 0)):
         wanted = EVERYWHERE if turn else room
-        stop = scan(ox, oy, oz, reach, limit_sq, inverse_size, shape, room_offset(wanted), cell_start, item_slot,
-                    item_position, near_slot, near_sq, n)  # fmt: skip
+        if simple:
+            stop = scan(ox, oy, oz, reach, limit_sq, inverse_size[first_level], shape[first_level], room_offset(wanted),
+                        cell_start, item_slot, item_position, near_slot, near_sq, n)  # fmt: skip
+        else:
+            stop = scan_levels(ox, oy, oz, first_level, last_level, reach, limit_sq, level_scale, inverse_size, shape,
+                               room_offset(wanted), split, first_part, cell_start, item_slot, item_position,
+                               item_inverse, near_slot, near_sq, n)  # fmt: skip
         n = _keep_visible(near_slot, near_sq, n, stop, sees, wanted, sight)
     return n
 
 
 @inlined
 def _through_cone(distance_sq, slot, ox, oy, oz, focus, x, y, z):
-    """The squared distance, stretched by where an observer looks."""
+    """The squared distance, as the radii of what lives in a slot have it, stretched by where an observer looks."""
     dx, dy, dz = x[slot] - ox, y[slot] - oy, z[slot] - oz
     along = (focus[DIRECTION] * dx + focus[DIRECTION + 1] * dy) + focus[DIRECTION + 2] * dz
-    inside = along >= focus[COSINE] * np.sqrt(distance_sq)
+    inside = along >= focus[COSINE] * np.sqrt((dx * dx + dy * dy) + dz * dz)
     return distance_sq * (focus[INVERSE_INSIDE_SQ] if inside else focus[INVERSE_OUTSIDE_SQ])
 
 
@@ -171,13 +179,15 @@ def _from_focus(first, n, stop, inverse_scale_sq, near_slot, near_sq, where, bas
 
 
 @helper
-def _find_kind(position, reach, limit_sq, inverse_size, shape, cell_start, item_slot, item_position, near_slot, near_sq,
-               n, where, base, sees, room, n_everywhere, sight, focus, x, y, z):  # fmt: skip
+def _find_kind(position, first_level, last_level, reach, limit_sq, simple, level_scale, inverse_size, shape, split,
+               first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, n, where, base, sees,
+               room, n_everywhere, sight, focus, x, y, z):  # fmt: skip
     """Append one kind's finds with their effective distances, from one centre or two; return the new end."""
     first, far = n, np.float64(focus[FARTHEST]) if focus[FARTHEST] > _ZERO else 1.0
     wide = np.float32(far * far * _MARGIN) * limit_sq if focus[FARTHEST] > _ZERO else limit_sq
-    n = _scan_rooms(position[0], position[1], position[2], reach * far, wide, inverse_size, shape, cell_start,
-                    item_slot, item_position, near_slot, near_sq, n, sees, room, n_everywhere, sight)  # fmt: skip
+    n = _scan_rooms(position[0], position[1], position[2], first_level, last_level, reach * far, wide, simple,
+                    level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position,
+                    item_inverse, near_slot, near_sq, n, sees, room, n_everywhere, sight)  # fmt: skip
     for m in range(first, n):
         where[near_slot[m]] = np.uint32(base + m)
     if focus[FARTHEST] > _ZERO:
@@ -185,33 +195,35 @@ def _find_kind(position, reach, limit_sq, inverse_size, shape, cell_start, item_
             near_sq[m] = _through_cone(near_sq[m], near_slot[m], position[0], position[1], position[2], focus, x, y, z)
     if focus[SCALE] > _ZERO:
         scale = np.float64(focus[SCALE])
-        stop = _scan_rooms(focus[0], focus[1], focus[2], reach * scale, np.float32(scale * scale * _MARGIN) * limit_sq,
-                           inverse_size, shape, cell_start, item_slot, item_position, near_slot, near_sq, n, sees, room,
-                           n_everywhere, sight)  # fmt: skip
+        stop = _scan_rooms(focus[0], focus[1], focus[2], first_level, last_level, reach * scale,
+                           np.float32(scale * scale * _MARGIN) * limit_sq, simple, level_scale, inverse_size, shape,
+                           split, first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, n,
+                           sees, room, n_everywhere, sight)  # fmt: skip
         n = _from_focus(first, n, stop, focus[INVERSE_SCALE_SQ], near_slot, near_sq, where, base)
     return n
 
 
 @helper
-def _effective_sq(slot, position, focus, x, y, z):
+def _effective_sq(slot, position, slot_inverse, focus, x, y, z):
     """The effective squared distance of what lives in a slot; NaN where it stands nowhere."""
     dx, dy, dz = x[slot] - position[0], y[slot] - position[1], z[slot] - position[2]
-    nearest = (dx * dx + dy * dy) + dz * dz
+    nearest = ((dx * dx + dy * dy) + dz * dz) * slot_inverse[slot]
     if focus[FARTHEST] > _ZERO:
         nearest = _through_cone(nearest, slot, position[0], position[1], position[2], focus, x, y, z)
     if focus[SCALE] > _ZERO:
         dx, dy, dz = x[slot] - focus[0], y[slot] - focus[1], z[slot] - focus[2]
-        nearest = min(nearest, ((dx * dx + dy * dy) + dz * dz) * focus[INVERSE_SCALE_SQ])
+        second = ((dx * dx + dy * dy) + dz * dz) * slot_inverse[slot]
+        nearest = min(nearest, second * focus[INVERSE_SCALE_SQ])
     total = x[slot] + y[slot] + z[slot]
     return nearest if total - total == _ZERO else np.float32(np.nan)
 
 
 @helper
-def _within(distance_sq, channels, limit_sq):
-    """Bit mask of those channels whose limit covers a distance."""
+def _within(distance_sq, channels, limit_sq, factor):
+    """Bit mask of those channels whose limit, times the observer's factor, covers a distance."""
     mask = np.uint8(0)
     for c in range(len(limit_sq)):
-        if (channels >> c) & 1 and distance_sq <= limit_sq[c]:
+        if (channels >> c) & 1 and distance_sq <= limit_sq[c] * factor:
             mask |= np.uint8(1 << c)
     return mask
 
@@ -242,8 +254,9 @@ def lives(handle, tick, generation, born, page_kind):
 
 
 @helper
-def _take_own(handle, tick, due, owner_only, position, enter_sq, leave_sq, near_slot, inside, held, where, base, n,
-              n_inside, sees, room, sight, focus, x, y, z, page_kind, generation, born):  # fmt: skip
+def _take_own(handle, tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse, near_slot, inside,
+              held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation,
+              born):  # fmt: skip
     """The channels that only an owner follows, of one entity that is its own: by their radii, like all others."""
     kind = lives(handle, tick, generation, born, page_kind)
     slot = np.uint32(handle & LOW)
@@ -252,24 +265,25 @@ def _take_own(handle, tick, due, owner_only, position, enter_sq, leave_sq, near_
     channels = due[kind] & owner_only[kind]
     if channels == 0:
         return n, n_inside
-    distance_sq = _effective_sq(slot, position, focus, x, y, z)
-    return _take(slot, _within(distance_sq, channels, enter_sq[kind]), _within(distance_sq, channels, leave_sq[kind]),
-                 near_slot, inside, held, where, base, n, n_inside)  # fmt: skip
+    distance_sq = _effective_sq(slot, position, slot_inverse, focus, x, y, z)
+    enters = _within(distance_sq, channels, enter_sq[kind], factor)
+    stays = _within(distance_sq, channels, leave_sq[kind], factor)
+    return _take(slot, enters, stays, near_slot, inside, held, where, base, n, n_inside)
 
 
 @helper
-def _take_owned(o, owned, entity, tick, due, owner_only, position, enter_sq, leave_sq, near_slot, inside, held, where,
-                base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation, born, list_start, list_n,
-                pool):  # fmt: skip
+def _take_owned(o, owned, entity, tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse, near_slot,
+                inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation, born,
+                list_start, list_n, pool):  # fmt: skip
     """What an observer owns: the entity it stands at, unless that was given an owner, and what was given to it."""
     if entity[o] != np.uint64(0) and sight[np.uint32(entity[o] & LOW), 1] >> HIGH_SHIFT == np.uint64(0):
-        n, n_inside = _take_own(entity[o], tick, due, owner_only, position, enter_sq, leave_sq, near_slot, inside, held,
-                                where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation,
-                                born)  # fmt: skip
+        n, n_inside = _take_own(entity[o], tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse,
+                                near_slot, inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z,
+                                page_kind, generation, born)  # fmt: skip
     for i in range(list_start[owned], list_start[owned] + list_n[owned]):
-        n, n_inside = _take_own(pool[i], tick, due, owner_only, position, enter_sq, leave_sq, near_slot, inside, held,
-                                where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation,
-                                born)  # fmt: skip
+        n, n_inside = _take_own(pool[i], tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse,
+                                near_slot, inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z,
+                                page_kind, generation, born)  # fmt: skip
     return n, n_inside
 
 
@@ -289,30 +303,54 @@ def _take_list(first, stop, pool, pool_mask, every, tick, due, owner_only, near_
 
 
 @helper
-def look(o, tick, position, due, reach, enter_sq, leave_sq, inverse_size, shape, cell_start, item_slot, item_position,
-         near_slot, near_sq, inside, held, where, base, first_of_kind, ways, sight, view, owner_only, focus, entity,
-         list_start, list_n, pool, pool_mask, page_kind, generation, born, x, y, z):  # fmt: skip
-    """What one observer finds of what it may see: by space, then what it owns, what it subscribed to, and groups.
-
-    Returns how many finds there are, and how many of them are within a due channel; those from `first_of_kind[-1]` on
-    are of any kind.
-    """
-    sees, room = view[o, 0], np.uint32(view[o, 1] & LOW)
+def _find_all(position, due, owner_only, reach, enter_sq, leave_sq, scale, simple, first_level, level_scale,
+              inverse_size, shape, split, first_part, cell_start, item_slot, item_position, item_inverse, near_slot,
+              near_sq, inside, held, where, base, first_of_kind, sees, room, n_everywhere, sight, focus, x, y,
+              z):  # fmt: skip
+    """What one observer finds by space, by kind; return how many finds there are, and how many enter."""
     n, n_inside = 0, 0
     for k in range(len(due)):
         first_of_kind[k] = n
         channels = due[k] & ~owner_only[k]
         if channels != 0:
             top, first = np.int64(bit_length(np.uint64(channels))) - 1, n
-            n = _find_kind(position, reach[k, top], leave_sq[k, top], inverse_size[k], shape[k], cell_start, item_slot,
-                           item_position, near_slot, near_sq, n, where, base, sees, room, ways[N_EVERYWHERE], sight,
-                           focus[o], x, y, z)  # fmt: skip
-            n_inside += classify(near_sq, first, n, channels, enter_sq[k], leave_sq[k], inside, held)
+            n = _find_kind(position, first_level[k], first_level[k + 1], reach[k, top] * np.float64(scale),
+                           leave_sq[k, top] * (scale * scale), simple, level_scale, inverse_size, shape, split,
+                           first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, n, where,
+                           base, sees, room, n_everywhere, sight, focus, x, y, z)  # fmt: skip
+            n_inside += classify(near_sq, first, n, channels, enter_sq[k], leave_sq[k], scale * scale, inside, held)
     first_of_kind[len(due)] = n
+    return n, n_inside
+
+
+@helper
+def look(o, tick, position, due, reach, enter_sq, leave_sq, scale, most, simple, first_level, level_scale, inverse_size,
+         shape, split, first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, inside, held,
+         where, base, first_of_kind, ways, sight, view, owner_only, focus, entity, list_start, list_n, pool, pool_mask,
+         page_kind, slot_inverse, generation, born, x, y, z):  # fmt: skip
+    """What one observer finds of what it may see: by space, then what it owns, what it subscribed to, and groups.
+
+    Returns how many finds there are, how many of them are within a due channel, and what became of the observer's
+    scale; those finds from `first_of_kind[-1]` on are of any kind.
+    """
+    sees, room = view[o, 0], np.uint32(view[o, 1] & LOW)
+    n, n_inside = _find_all(position, due, owner_only, reach, enter_sq, leave_sq, scale, simple, first_level,
+                            level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position,
+                            item_inverse, near_slot, near_sq, inside, held, where, base, first_of_kind, sees, room,
+                            ways[N_EVERYWHERE], sight, focus[o], x, y, z)  # fmt: skip
+    if n_inside > most:
+        for m in range(n):
+            where[near_slot[m]] = 0
+        scale = fitting_reach(near_sq, first_of_kind, due, owner_only, enter_sq, scale, most)
+        n, n_inside = _find_all(position, due, owner_only, reach, enter_sq, leave_sq, scale, simple, first_level,
+                                level_scale, inverse_size, shape, split, first_part, cell_start, item_slot,
+                                item_position, item_inverse, near_slot, near_sq, inside, held, where, base,
+                                first_of_kind, sees, room, ways[N_EVERYWHERE], sight, focus[o], x, y, z)  # fmt: skip
+    factor = scale * scale
     n_observers = len(view)
-    n, n_inside = _take_owned(o, n_observers + o, entity, tick, due, owner_only, position, enter_sq, leave_sq,
-                              near_slot, inside, held, where, base, n, n_inside, sees, room, sight, focus[o], x, y, z,
-                              page_kind, generation, born, list_start, list_n, pool)  # fmt: skip
+    n, n_inside = _take_owned(o, n_observers + o, entity, tick, due, owner_only, position, enter_sq, leave_sq, factor,
+                              slot_inverse, near_slot, inside, held, where, base, n, n_inside, sees, room, sight,
+                              focus[o], x, y, z, page_kind, generation, born, list_start, list_n, pool)  # fmt: skip
     n, n_inside = _take_list(list_start[o], list_start[o] + list_n[o], pool, pool_mask, 0, tick, due, owner_only,
                              near_slot, inside, held, where, base, n, n_inside, sees, room, sight, page_kind,
                              generation, born)  # fmt: skip
@@ -324,4 +362,4 @@ def look(o, tick, position, due, reach, enter_sq, leave_sq, inverse_size, shape,
                                  n_inside, sees, room, sight, page_kind, generation, born)  # fmt: skip
     inside[n : n + 2] = 0
     held[n : n + 2] = 0
-    return n, n_inside
+    return n, n_inside, scale

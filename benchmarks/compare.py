@@ -8,6 +8,8 @@ where the samples show that it is no chance.
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ FACTOR = 1.1
 SUITE = r"^bench_(kernels|bytes)\."
 
 _HERE = Path(__file__).parent
+_RESULTS = _HERE.parent / ".asv" / "results"  # as asv.conf.json has it
 
 
 def _git(*arguments: str) -> str:
@@ -40,8 +43,20 @@ def asv(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-m", "asv", *arguments], cwd=_HERE, check=False).returncode
 
 
+def failed(commit: str, bench: str) -> list[str]:
+    """What has no result on a commit though it was run; asv lets pass what fails on both."""
+    found: dict[str, list[float | None] | None] = {}
+    for path in sorted(_RESULTS.glob(f"*/{commit[:8]}-*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        column = kept["result_columns"].index("result")
+        found |= {name: row[column] for name, row in kept["results"].items() if re.search(bench, name)}
+    if not found:
+        return ["all of them"]
+    return [name for name, values in found.items() if values is None or None in values]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 1 where something has become worse."""
+    """Run the command; 1 where something has become worse, or doesn't run any more."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("base", metavar="BASE", help="the commit to compare with; HEAD itself tells how much is noise")
@@ -52,10 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.factor > 1.0:
         parser.error("--factor must be more than 1")
     base, head = commits(given.base, given.head)
-    return asv("machine", "--yes") or asv(
+    code = asv("machine", "--yes") or asv(
         "continuous", "--interleave-rounds", "--show-stderr", "--split", "--no-only-changed",
         "--factor", str(given.factor), "--bench", given.bench, base, head,
     )  # fmt: skip
+    lacking = [] if code else failed(head, given.bench)
+    if lacking:
+        print(f"No result on {given.head}: {', '.join(lacking)}", file=sys.stderr)
+    return code or int(bool(lacking))
 
 
 if __name__ == "__main__":

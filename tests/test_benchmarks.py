@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -86,6 +87,14 @@ def test_scales_are_named_by_their_pairs(monkeypatch):
         assert pairs == pytest.approx(float(name.replace("k", "e3").replace("M", "e6")), rel=0.05)
 
 
+def keep_result(commit, results):
+    """Leave a result as asv does."""
+    path = compare._RESULTS / "machine" / f"{commit[:8]}-virtualenv.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {name: [1, values] for name, values in results.items()}
+    path.write_text(json.dumps({"result_columns": ["version", "result"], "results": rows}), encoding="utf-8")
+
+
 @pytest.fixture
 def repository(monkeypatch, tmp_path):
     """Two commits; what asv is asked to do is noted, and it answers what `codes` holds."""
@@ -100,6 +109,8 @@ def repository(monkeypatch, tmp_path):
         git("add", "file")
         git("commit", "-m", message)
     monkeypatch.setattr(compare, "_HERE", tmp_path)
+    monkeypatch.setattr(compare, "_RESULTS", tmp_path / "results")
+    keep_result(compare._git("rev-parse", "HEAD"), {"x.time_it": [0.5, 0.25], "y.track_it": None})
     asked, codes = [], [0, 0]
     monkeypatch.setattr(compare, "asv", lambda *arguments: asked.append(arguments) or codes.pop(0))
     return asked, codes
@@ -117,6 +128,19 @@ def test_the_base_comes_first_and_asv_judges(repository):
     assert compare.main(["HEAD~1"]) == 1
     codes[:] = [2]
     assert compare.main(["HEAD~1"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("bench", "lacking"), [("x", None), ("y", "y.track_it"), ("x|y", "y.track_it"), ("z", "all of them")]
+)
+def test_what_does_not_run_any_more_fails(repository, capsys, bench, lacking):
+    assert compare.main(["HEAD~1", "--bench", bench]) == int(lacking is not None)
+    assert (f"No result on HEAD: {lacking}\n" if lacking else "") == capsys.readouterr().err
+
+
+def test_one_scale_that_does_not_run_any_more_fails(repository):
+    keep_result(compare._git("rev-parse", "HEAD"), {"x.time_it": [0.5, None]})
+    assert compare.main(["HEAD~1", "--bench", "x"]) == 1
 
 
 def test_a_commit_against_itself_is_one_against_its_twin(repository):

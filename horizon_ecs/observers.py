@@ -7,10 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from horizon_ecs.columns import reserve
 from horizon_ecs.errors import ArgumentError, CapacityError
+from horizon_ecs.rows import Rows
 from horizon_ecs.systems import observers as kernels
-from horizon_ecs.workspace import row_length
 
 FREE, LIVE, HELD = kernels.FREE, kernels.LIVE, kernels.HELD
 
@@ -38,12 +37,13 @@ class Observers:
         self.entity = np.zeros(n, np.uint64)
         self.position = np.zeros((n, 3), np.float32)
         self.phase = np.zeros(n, np.int64)
-        self.n_followed = np.zeros(n, np.int32)
+        self.rows = Rows(n, max_followed)
+        self.n_followed = self.rows.n_followed
+        self.needs = np.zeros(n, np.int64)
         self.reach_scale = np.ones(n, np.float32)
         self.crowded = np.zeros(n, np.uint8)
         self.work = np.zeros(n, np.int64)
         self.looks = np.zeros(n, np.uint8)
-        self.lists = reserve((n, row_length(max_followed)), np.uint64)
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
         self.order = np.zeros(n, np.uint32)
@@ -72,7 +72,7 @@ class Observers:
         self.status[observer], self.wants_reset[observer] = LIVE, 1
         self.reset_tick[observer] = self.sent_tick[observer] = self.evaluated_tick[observer] = 0
         self.entity[observer], self.position[observer] = entity, where
-        self.n_followed[observer] = self.crowded[observer] = self.work[observer] = 0
+        self.crowded[observer] = self.work[observer] = 0
         self.reach_scale[observer] = 1.0
         self.phase[observer] = self._emptiest_phase()
         self._in_phase[self.phase[observer]] += 1
@@ -82,7 +82,8 @@ class Observers:
         """Take a row back. Raises ArgumentError."""
         self.check(observer)
         self._in_phase[self.phase[observer]] -= 1
-        self.status[observer], self.n_followed[observer], self.entity[observer] = FREE, 0, 0
+        self.rows.release(observer)
+        self.status[observer], self.entity[observer] = FREE, 0
 
     def _emptiest_phase(self) -> int:
         """The phase with the fewest observers; ties in golden steps, so that few observers lie far apart."""

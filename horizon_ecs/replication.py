@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from horizon_ecs.recorder import FrameRecorder
     from horizon_ecs.world import World
 
-_MODULES = ("delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "visibility")
+_MODULES = ("delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "rows", "visibility")
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
 PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
@@ -291,7 +291,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
     def followed(self, observer: int) -> NDArray[np.uint64]:
         """The observer's list as stored, uint64[n] (see `systems.interest`): for tools and tests."""
         self._table.check(observer)
-        return self._table.lists[observer, : self._table.n_followed[observer]]
+        return self._table.rows.row(observer)
 
     def add_observer(self, entity: int = 0, position: ArrayLike | None = None) -> int:
         """Add an observer; the next step makes it a reset frame.
@@ -437,15 +437,20 @@ class Replicator(Spatial, Inspected, Subscriptions):
         cut = self._cut(n, n_parts)
         words = self._room(tick, n + n_parts)
         self._scratch.tally[:] = 0
-        passing = {
-            "tick": tick, "cut": cut, "sequence": table.order, "served": table.served[:n], "words": words,
-            # Each part has room for as many of the longest frames as it has observers, and one more.
-            "octets": words.view(np.uint8), "region": (cut + np.arange(n_parts + 1)) * (len(words) // (n + n_parts)),
+        table.needs[:n] = 0
+        arguments = self._lasting() | {
+            "tick": tick, "served": table.served[:n], "words": words, "octets": words.view(np.uint8),
             "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
         }  # fmt: skip
-        arguments = self._lasting() | passing
-        rest = [arguments[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
-        self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), n_parts)
+        # Each part has room for as many of the longest frames as it has observers, and one more.
+        room = len(words) // 2 // (n + n_parts)
+        self._replicate(arguments, table.order[:n], cut, (cut + np.arange(n_parts + 1)) * room)
+        waiting = np.flatnonzero(table.needs[:n]).astype(np.uint32)
+        if len(waiting):
+            table.rows.make_room(table.served[waiting], table.needs[waiting])
+            cut = np.arange(n_parts + 1) * len(waiting) // n_parts
+            self._replicate(arguments, waiting, cut, len(words) // 2 + (cut + np.arange(n_parts + 1)) * room)
+        table.rows.tidy()
         self._records.count(tick)
         reset = table.served[:n][table.served_reset[:n] != 0]
         table.reset_tick[reset] = tick
@@ -454,6 +459,14 @@ class Replicator(Spatial, Inspected, Subscriptions):
         start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
         self._count(n, payload, stop)
         return Frames(tick, table.served[:n][sent], start, payload, stop, words.data.cast("B"))
+
+    def _replicate(
+        self, arguments: dict[str, Any], sequence: NDArray[np.uint32], cut: NDArray[np.int64], region: NDArray[np.int64]
+    ) -> None:
+        """Have the frames of some of the served made, each part of them in a region of the buffer."""
+        passing = arguments | {"cut": cut, "sequence": sequence, "region": region}
+        rest = [passing[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
+        self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), len(cut) - 1)
 
     def _mark_gone(self, tick: int) -> None:
         """Which slots may have lost their entity since any list was last looked at."""
@@ -476,7 +489,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
     def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
         """The buffer whose turn it is, surely large enough: it is reserved, and only what is written costs memory."""
         most = min(self.max_followed, len(self.world)) + int(self._table.n_followed.max(initial=0)) + 64
-        needed = n * (most * self._entry_bits // 64 + 8)
+        needed = 2 * n * (most * self._entry_bits // 64 + 8)  # the second half is for who had to wait for room
         if len(self._words[tick & 1]) < needed:
             self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
         return self._words[tick & 1]
@@ -487,7 +500,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
         sight, known_lists = self._sight, self._book.lists
         of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits")
         of_observers = (
-            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "lists", "reach_scale", "crowded", "work"
+            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work"
         )  # fmt: skip
         of_scratch = (
             "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
@@ -499,6 +512,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
         return {
             **{name: getattr(tables, name) for name in of_tables},
             **{name: getattr(table, name) for name in of_observers},
+            "rows": table.rows.pool, "row_start": table.rows.start, "row_room": table.rows.room,
             **{name: getattr(s, name) for name in of_scratch},
             **{name: getattr(g, name) for name in of_grid},
             **{name: getattr(self._records, name) for name in of_records},

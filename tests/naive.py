@@ -737,6 +737,19 @@ def select_served(
     return served
 
 
+class Rows:
+    """Twin of `rows.make_room` and `rows.close_ranks`: rows never overlap, and moving one keeps what is in it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, list[int]] = {}
+
+    def grow(self, observer: int, n: int) -> list[int]:
+        """The row with `n` entries, new ones told by observer and place."""
+        row = self.rows.setdefault(observer, [])
+        row += [observer << 32 | i for i in range(len(row), n)]
+        return row
+
+
 def oldest_evaluation(status: Sequence[int], n_followed: Sequence[int], evaluated: Sequence[int], tick: int) -> int:
     """Twin of `observers.oldest_evaluation`; live status is 1."""
     return min([tick, *(e for s, n, e in zip(status, n_followed, evaluated, strict=True) if s == 1 and n)])

@@ -135,11 +135,19 @@ def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, la
 
 
 @inlined
-def _prefetch_list(lists, o, n_followed):
+def _prefetch_list(rows, start, n):
     """Have an observer's list fetched: nobody has looked at it for ticks."""
-    first = np.int64(o) * lists.shape[1]
-    for i in range(0, np.int64(n_followed[o]), 8):
-        prefetch(lists, first + i)
+    for i in range(0, np.int64(n), 8):
+        prefetch(rows, start + i)
+
+
+@helper
+def _missing_room(n, n_found, inside, known, max_followed, room):
+    """How many entries a list's row must hold for all finds that it lacks; 0 where it does."""
+    for m in range(n_found):
+        n += np.int64(inside[m] != 0 and known[m] == 0)
+    wanted = min(n, max_followed)
+    return wanted if wanted > room else 0
 
 
 @helper
@@ -171,7 +179,10 @@ ARGUMENTS = {
     "evaluated_tick": "uint32[::1]",
     "sent_tick": "uint32[::1]",
     "n_followed": "int32[::1]",
-    "lists": "uint64[:, ::1]",
+    "rows": "uint64[::1]",
+    "row_start": "int64[::1]",
+    "row_room": "int64[::1]",
+    "needs": "int64[::1]",
     "max_followed": "int64",
     "period": "int64[:, ::1]",
     "reach": "float64[:, ::1]",
@@ -269,14 +280,14 @@ ARGUMENTS = {
 @kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def replicate(
     part, thread, tick, cut, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
-    n_followed, lists, max_followed, period, reach, enter_sq, leave_sq, carrier, plans, n_groups, n_fields, track,
-    order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud, lead, bulk, records, born,
-    generation, structure_tick, max_silence, gone, bits, reach_scale, crowded, work, max_interest, reach_period,
-    simple, first_level, level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position,
-    item_inverse, slot_inverse, near_slot, near_sq, inside, held, known, where, stamp, first_of_kind, picked, place,
-    leaves, moves, due_index, due_plan, counters, absolute, record, source, places, reference, tokens, uses, said,
-    words, octets, region, entry_bits, out_span, tally, ways, sight, view, changed_sight, turned, owner_only, focus,
-    entity, list_start, list_n, pool, pool_mask, page_kind, x, y, z
+    n_followed, rows, row_start, row_room, needs, max_followed, period, reach, enter_sq, leave_sq, carrier, plans,
+    n_groups, n_fields, track, order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud,
+    lead, bulk, records, born, generation, structure_tick, max_silence, gone, bits, reach_scale, crowded, work,
+    max_interest, reach_period, simple, first_level, level_scale, inverse_size, shape, split, first_part,
+    cell_start, item_slot, item_position, item_inverse, slot_inverse, near_slot, near_sq, inside, held, known,
+    where, stamp, first_of_kind, picked, place, leaves, moves, due_index, due_plan, counters, absolute, record,
+    source, places, reference, tokens, uses, said, words, octets, region, entry_bits, out_span, tally, ways, sight,
+    view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind, x, y, z
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -292,7 +303,10 @@ def replicate(
     position : float32[max_observers, 3]           in      where each observer stands
     evaluated_tick, sent_tick : uint32[max_observers]  in/out
     n_followed : int32[max_observers]              in/out  length of each list
-    lists : uint64[max_observers, stride]          in/out  see `interest`; at most `max_followed` entries each
+    rows : uint64[n]                               in/out  the lists (`interest`, `rows`)
+    max_followed : int64                           in      the longest that a list may be
+    row_start, row_room : int64[max_observers]     in      where each one's row begins, and what it holds
+    needs : int64[n]                               out     what the row must hold, where nothing could be done before
     period : int64[n_kinds, C]                     in      ticks; 0 where the kind has no layer
     reach : float64[n_kinds, C]                    in      distance that a scan must cover
     enter_sq, leave_sq : float32[n_kinds, C]       in      squared radii, -1 where the kind has no layer
@@ -349,15 +363,18 @@ def replicate(
     lost, moved, indices, due_plans = leaves[thread], moves[thread], due_index[thread], due_plan[thread]
     count, out = counters[thread], tokens[thread]
     for q in range(cut[part], cut[part + 1]):
-        if q + _AHEAD < len(served):
-            _prefetch_list(lists, served[sequence[q + _AHEAD]], n_followed)
+        if q + _AHEAD < len(sequence):
+            soon = served[sequence[q + _AHEAD]]
+            _prefetch_list(rows, row_start[soon], n_followed[soon])
         s = sequence[q]
         o = served[s]
-        row, due, is_reset = lists[o], observer_due[s], reset[s] != 0
+        row = rows[row_start[o] : row_start[o] + row_room[o]]
+        due, is_reset = observer_due[s], reset[s] != 0
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
         base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
-        scale = reach_scale[o]
+        scale_before, crowded_before = reach_scale[o], crowded[o]
+        scale = scale_before
         if (tick + phase[o]) % reach_period == 0:
             scale, crowded[o] = next_reach(scale, n_before, max_interest, crowded[o] != 0), 0
         if ways[IN_USE]:
@@ -384,6 +401,11 @@ def replicate(
         else:
             n_picked, some_enter = _pick(row, n_before, due, dies, evaluated, born, index, base, n_found, n_inside,
                                          enters, picked[thread], place[thread], known[thread])  # fmt: skip
+        if some_enter:
+            needs[s] = _missing_room(n_before, n_found, enters, known[thread], max_followed, row_room[o])
+            if needs[s] != 0:
+                reach_scale[o], crowded[o] = scale_before, crowded_before
+                continue
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
                                                  enters, stays, carrier, n_groups, plans, lost, moved, indices,
                                                  due_plans)  # fmt: skip

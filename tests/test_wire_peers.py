@@ -171,6 +171,7 @@ def test_what_is_not_there_is_named(monkeypatch, tmp_path):
 
 
 def test_what_cannot_be_installed_or_read_is_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("HORIZON_NODE_MODULES", "")  # the command sets it, and it must not stay so
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 7))
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     assert command.main(["--install", "--node-modules", str(tmp_path / "x" / "node_modules")]) == 1

@@ -202,11 +202,16 @@ class Dissector:
         carrier = self._tables.carrier
         for _ in range(self._count(bits, "moves", len(self._kind), found)):
             i = self._index(bits, "moves", found)
-            kind, mask = int(self._kind[i]), bits.number(self._n_channels)
-            found[Part("moves", kind)] += self._n_channels
+            before = int(self._kind[i])
+            first, n_profiles, width = self._tables.profiles[before].tolist()
+            number, mask = bits.number(width), bits.number(self._n_channels)
+            if number >= n_profiles:
+                raise WireError("an entity in a state frame moves to a profile that its kind lacks")
+            kind = first + number
+            found[Part("moves", kind)] += width + self._n_channels
             moved = carrier[kind, :, self._mask[i]] != carrier[kind, :, mask]
-            self._stale[i] |= int((moved << np.arange(len(moved))).sum())
-            self._mask[i] = mask
+            self._stale[i] |= int((moved << np.arange(len(moved))).sum()) if kind == before else 0xFF
+            self._kind[i], self._mask[i] = kind, mask
 
     def _read_enters(self, bits: _Bits, found: Counter[Part]) -> None:
         n = self._count(bits, "enters", self._max_followed - len(self._kind), found)

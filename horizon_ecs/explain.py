@@ -224,7 +224,7 @@ def make_case(replicator: Replicator, observer: int, entity: int) -> Case:
     alive = slot < world.n_slots and bool(world.alive([entity])[0])
     number = -1
     if alive:
-        number = int(replicator._kind_number[world.page_kind[slot // PAGE]])
+        number = int(replicator.kind_numbers((slot // PAGE + 1) * PAGE)[slot])
     mine = np.flatnonzero((listed & _SLOT) == slot) if slot < world.n_slots else np.zeros(0, np.intp)
     # A list names slots: an entry is that of an earlier entity where this one was born since interest was evaluated.
     known = len(mine) and alive and int(world.born[slot]) <= replicator._table.evaluated_tick[observer]

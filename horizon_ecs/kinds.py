@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from horizon_ecs.components import Component, component_type, fields_of, is_obje
 from horizon_ecs.errors import DefinitionError
 
 MAX_CHANNEL = 7
+MAX_PROFILES = 31  # with a channel's number a profile's makes one byte, of which 255 means none
+DEFAULT_PROFILE = "default"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,24 @@ def _by_component(kind: str, defaults: Iterable[Any], known: Sequence[Component]
     return found
 
 
+def _profiles_of(kind: str, profiles: Any) -> dict[str, tuple[Layer, ...]]:
+    """Layers by profile, each ordered by channel."""
+    if profiles is None:
+        return {}
+    if not isinstance(profiles, Mapping):
+        raise DefinitionError(f"kind {kind!r}: profiles is a mapping from names to layers, not {profiles!r}")
+    found = {}
+    for name, layers in profiles.items():
+        if not isinstance(name, str) or name in ("", DEFAULT_PROFILE):
+            raise DefinitionError(
+                f"kind {kind!r}: a profile has a name other than {DEFAULT_PROFILE!r}, which is its layers; not {name!r}"
+            )
+        what = f"kind {kind!r}: profile {name!r}"
+        listed = arguments.sequence(what, layers, "layers, such as [Layer(...)]", DefinitionError)
+        found[name] = tuple(sorted(listed, key=lambda layer: layer.channel))
+    return found
+
+
 class Kind:
     """A bundle of components, some of them optional, with its replication layers.
 
@@ -130,6 +151,10 @@ class Kind:
     extends : Kind, optional
         Another kind, whose components this one has too, and its layers of channels that `layers` doesn't give. A
         query by that kind finds this one's entities as well.
+    profiles : {name: sequence of Layer}
+        Other layers that entities of the kind have while they are in another state, such as docked or in combat (see
+        `Replicator.set_profile`); without any, nobody sees them in it. An entity begins in "default", which is
+        `layers`. Those of the kind that it extends count unless it gives its own.
     defaults : sequence of instances and tags
         What entities of the kind have where nothing is given, instead of the components' own defaults; an optional
         component among them is added at birth. Those of the kind that it extends count unless it gives its own.
@@ -139,11 +164,12 @@ class Kind:
     DefinitionError
     """
 
-    __slots__ = ("components", "defaults", "extends", "layers", "name", "optional")
+    __slots__ = ("components", "defaults", "extends", "layers", "name", "optional", "profiles")
     name: str
     components: tuple[Component, ...]
     optional: tuple[Component, ...]
     layers: tuple[Layer, ...]
+    profiles: Mapping[str, tuple[Layer, ...]]
     extends: Kind | None
     defaults: Mapping[Component, Any]
 
@@ -153,6 +179,7 @@ class Kind:
         *components: Component,
         optional: Iterable[Component] = (),
         layers: Iterable[Layer] = (),
+        profiles: Mapping[str, Iterable[Layer]] | None = None,
         extends: Kind | None = None,
         defaults: Iterable[Any] = (),
     ) -> None:
@@ -177,18 +204,32 @@ class Kind:
         values: dict[str, Any] = {
             "name": name, "extends": extends, "components": (*base, *own), "optional": (*kept, *own_optional),
             "layers": tuple(sorted([*layers, *inherited], key=lambda layer: layer.channel)),
+            "profiles": {**(extends.profiles if extends else {}), **_profiles_of(name, profiles)},
             "defaults": {**(extends.defaults if extends else {}), **_by_component(name, defaults, every)},
         }  # fmt: skip
         for slot, value in values.items():
             object.__setattr__(self, slot, value)
-        self._check_layers()
+        self._check_layers(self.layers)
+        if self.profiles and not self.layers:
+            raise DefinitionError(f"kind {name!r} has profiles, but no layers for entities that are in none of them")
+        if len(self.profiles) >= MAX_PROFILES:
+            raise DefinitionError(
+                f"kind {name!r} has {len(self.profiles)} profiles; at most {MAX_PROFILES - 1} are possible"
+            )
+        for given_layers in self.profiles.values():
+            self._check_layers(given_layers)
+
+    @property
+    def every_profile(self) -> tuple[tuple[str, tuple[Layer, ...]], ...]:
+        """Each profile's name and layers, "default" first."""
+        return (DEFAULT_PROFILE, self.layers), *self.profiles.items()
 
     def is_a(self, other: Kind) -> bool:
         """Whether this is the other kind or extends it, directly or through others."""
         return self is other or (self.extends is not None and self.extends.is_a(other))
 
-    def _check_layers(self) -> None:
-        for layer in self.layers:
+    def _check_layers(self, layers: Sequence[Layer]) -> None:
+        for layer in layers:
             for c in layer.fields:
                 if c not in self.components:
                     what = "is optional" if c in self.optional else "is none of its components"
@@ -196,7 +237,7 @@ class Kind:
                         f"kind {self.name!r}: the layer of channel {layer.channel} lists {c.__name__}, "
                         f"which {what}; layers carry required components"
                     )
-        for inner, outer in zip(self.layers, self.layers[1:], strict=False):
+        for inner, outer in itertools.pairwise(layers):
             if inner.channel == outer.channel:
                 raise DefinitionError(f"kind {self.name!r} has two layers of channel {inner.channel}")
             reaches = inner.radius <= outer.radius or inner.owner_only or outer.owner_only

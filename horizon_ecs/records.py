@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from horizon_ecs.columns import reserve
 from horizon_ecs.schema import MAX_CHANNELS, MAX_GROUP_FIELDS, Tables
 from horizon_ecs.systems import delta, frames, rice
+from horizon_ecs.systems.extents import MIXED
 
 if TYPE_CHECKING:
     from horizon_ecs.crew import Crew
+    from horizon_ecs.extents import Extents
     from horizon_ecs.world import World
 
 RICE_DEFAULT = 4
@@ -122,12 +124,15 @@ class Records:
             ) | (channel << frames.PLAN_CHANNEL)
 
     def encode(
-        self, pages: NDArray[np.uint32], page_kind: NDArray[np.int16], tick: int, history: NDArray[np.int32],
-        changed: NDArray[np.uint32], world: World, crew: Crew, n_parts: int,
+        self, pages: NDArray[np.uint32], first_kind: NDArray[np.int16], extents: Extents | None, tick: int,
+        history: NDArray[np.int32], changed: NDArray[np.uint32], world: World, crew: Crew, n_parts: int,
     ) -> None:  # fmt: skip
         """Make this tick's records of the pages of which enough was asked for in the last one."""
         tables = self._tables
-        self._tune(pages, page_kind, tick, history, world)
+        page_kind = first_kind if extents is None else extents.page_kind
+        if extents is not None:
+            self.bulk[pages[extents.mixed(pages)]] = 0  # entities of several profiles: each is looked up by itself
+        self._tune(pages, first_kind, page_kind, tick, history, world)
         shares = np.array_split(pages, n_parts)
 
         def encode(part: int, thread: int) -> None:
@@ -142,6 +147,7 @@ class Records:
     def _tune(
         self,
         pages: NDArray[np.uint32],
+        first_kind: NDArray[np.int16],
         page_kind: NDArray[np.int16],
         tick: int,
         history: NDArray[np.int32],
@@ -153,6 +159,9 @@ class Records:
         tables = self._tables
         k, c, j = (int(v) for v in self._all_specs[tick % len(self._all_specs)])
         asked_for = pages[self._followed_tick[pages] >= tick - tables.longest_period]
+        # A page with several profiles is a sample of each.
+        several = (page_kind == MIXED) & (first_kind == tables.profiles[k, 0])
+        page_kind = np.where(several, np.int16(k), page_kind)
         for f in range(tables.n_fields[k, j]):
             n = rice.measure_rice(
                 asked_for, page_kind, k, tick, history, tables.depth, tables.track[k, c, j, f],

@@ -93,8 +93,8 @@ class Replica:
         error = decode.apply_frame(
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
-            t.carrier, t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, _MAX_SILENT_STEPS, self._rows,
-            self._reference, self._reader, self._moved, self._left
+            t.carrier, t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
+            self._rows, self._reference, self._reader, self._moved, self._left
         )  # fmt: skip
         if error:
             # There is nothing left to build on: whatever follows but a reset frame is refused as well.
@@ -143,7 +143,7 @@ class Replica:
 
     @property
     def kind(self) -> NDArray[np.uint8]:
-        """uint8[n]: each entity's kind, an index into the schema's kinds."""
+        """uint8[n]: each entity's kind and profile, an index into the schema's kinds."""
         return self._state[: self.n, decode.KIND]
 
     @property
@@ -197,15 +197,19 @@ class Replica:
             )
             wanted = f"{component}.{name}"
             raise ArgumentError(f"no kind replicates a field {wanted}{nearest(wanted, known)} (there are {known})")
+        unit = self._state[: self.n, decode.UNIT :]
+        first = self._tables.profiles[self.kind, 0]
         for k, j, f, field in places:
-            rows = np.flatnonzero(self.kind == k)
-            unit = self._state[rows, decode.UNIT + j]
-            rows, unit = rows[unit != NO_CHANNEL], unit[unit != NO_CHANNEL]
-            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, unit, j, f])
+            # What came in another profile counts in that one's steps.
+            came_as = first + (unit[:, j] >> decode.PROFILE_SHIFT)
+            rows = np.flatnonzero((came_as == k) & (unit[:, j] != NO_CHANNEL))
+            channel = unit[rows, j] & decode.CHANNEL_MASK
+            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, channel, j, f])
         return out
 
     def to_dict(self) -> dict[int, dict[str, Any]]:
-        """The table as plain data: {handle: {"kind", "mask", "values": {component: {field: value}}}}."""
+        """The table as plain data: {handle: {"kind", "mask", "values": {component: {field: value}}}}, and "profile" of
+        those whose kinds have several."""
         out: dict[int, dict[str, Any]] = {}
         columns = {
             (group["component"], field["name"]): self.column(group["component"], field["name"])
@@ -220,7 +224,8 @@ class Replica:
                 for field in group["fields"]:
                     value = float(columns[group["component"], field["name"]][i])
                     values.setdefault(group["component"], {})[field["name"]] = value
-            out[int(self.handle[i])] = {"kind": kind["name"], "mask": int(self.mask[i]), "values": values}
+            profile = {"profile": kind["profile"]} if "profile" in kind else {}
+            out[int(self.handle[i])] = {"kind": kind["name"], **profile, "mask": int(self.mask[i]), "values": values}
         return out
 
 

@@ -154,7 +154,9 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self._kinds = kinds
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
         if visible_to is not None:
-            self._sight.column, self._sight.in_column = masks_in(world, kinds, visible_to)
+            self._sight.column, self._sight.in_column = masks_in(
+                world, [kind for kind in kinds for _ in kind.every_profile], visible_to
+            )
             self._sight.use()
         world.when_moved(self._follow)
         kernel.warm_up(*_MODULES)
@@ -231,15 +233,17 @@ class Replicator(Spatial, Inspected, Subscriptions):
         return next(c for kind in self._kinds for c in kind.components if c.__name__ == name)
 
     def _number_kinds(self) -> NDArray[np.int16]:
-        """From the world's number of a kind to its number in the schema, -1 for kinds without layers."""
+        """From the world's number of a kind to that of its first profile in the schema, -1 for kinds without layers."""
         numbers = np.full(len(self.world.kinds) + 1, -1, np.int16)  # one more, so that a free page (-1) reads -1
-        for number, kind in enumerate(self._kinds):
+        number = 0
+        for kind in self._kinds:
             numbers[self.world.kinds.index(kind)] = number
+            number += len(kind.every_profile)
         return numbers
 
     def _most_bits_an_entry(self) -> int:
         """An upper bound of what one entry adds to a frame, the frame's fixed parts spread over 64 entries."""
-        structure = 8 + 32 + 63 + 8 + 2 * 21 + 8
+        structure = 8 + 32 + 63 + 8 + 2 * 21 + 8 + 5
         widest = int(self.tables.n_fields.sum(axis=1).max(initial=1)) * 2 * 38
         lists = 2 * int(self.tables.n_groups.max(initial=1)) * (21 + 1)
         n_blocks = len(self._records.loud)
@@ -354,7 +358,15 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self._timed(
             "records",
             lambda n_parts: self._records.encode(
-                pages, self._page_kind, tick, self._history, self._changed, self.world, self._crew, n_parts
+                pages,
+                self._page_kind,
+                self._extents,
+                tick,
+                self._history,
+                self._changed,
+                self.world,
+                self._crew,
+                n_parts,
             ),
         )
         frames: list[Frames] = []
@@ -426,9 +438,11 @@ class Replicator(Spatial, Inspected, Subscriptions):
         observers.follow_entities(
             table.n_used, table.entity, world.generation, world.born, self._x, self._y, self._z, table.position
         )
+        self._look_for_switched()
         n = observers.select_served(
             table.n_used, table.status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
-            self._due_by_phase(tick), self.tables.kind_channels, table.served, table.served_reset, table.due
+            self._due_by_phase(tick), self.tables.kind_channels, table.looks, table.served, table.served_reset,
+            table.due
         )  # fmt: skip
         observers.order_by_tile(
             table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
@@ -498,9 +512,10 @@ class Replicator(Spatial, Inspected, Subscriptions):
         """What `replicate.replicate` takes and stays the same array or number from tick to tick, by name."""
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
         sight, known_lists = self._sight, self._book.lists
-        of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits")
+        of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits", "kind_channels", "profiles")
         of_observers = (
-            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work"
+            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
+            "looks"
         )  # fmt: skip
         of_scratch = (
             "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
@@ -518,6 +533,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
             **{name: getattr(self._records, name) for name in of_records},
             "observer_due": table.due, "reset": table.served_reset, "out_span": table.span,
             "first_level": g.first, "level_scale": g.scale, "split": g.depth, "item_inverse": g.inverse,
+            "slot_kind": self._no_kinds if self._extents is None else self._extents.kind,
             # Without scales that are ones, by slot as by item.
             "slot_inverse": g.inverse if self._extents is None else self._extents.inverse,
             "simple": g.simple and self._extents is None, "max_interest": self.max_interest,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.components import Component, fields_of
 from horizon_ecs.errors import DefinitionError, WireError
-from horizon_ecs.kinds import Kind, Layer
+from horizon_ecs.kinds import MAX_PROFILES, Kind, Layer
 from horizon_ecs.systems.bits import index_bits
 
 MAX_CHANNELS = 8  # a mask is one byte
@@ -76,9 +76,12 @@ def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequen
     return {"name": field.name, "type": dtype.str[1:], "codec": codec, "params": params}
 
 
-def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: float) -> dict[str, Any]:
+def _describe_kind(
+    kind: Kind, profile: str, of_profile: Sequence[Layer], position: Component, n_channels: int, tick_rate: float
+) -> dict[str, Any]:
+    """One profile of a kind. All of them have the same groups, so that a value outlives a change of profile."""
     channels: list[dict[str, Any] | None] = [None] * n_channels
-    for layer in kind.layers:
+    for layer in of_profile:
         channels[layer.channel] = {
             "period": period_of(layer, tick_rate),
             "radius": float(layer.radius),
@@ -87,9 +90,9 @@ def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: 
         }
     groups = []
     for component in kind.components:
-        layers = [layer for layer in kind.layers if component in layer.fields]
-        if not layers:
+        if not any(component in layer.fields for _, layers in kind.every_profile for layer in layers):
             continue
+        layers = [layer for layer in of_profile if component in layer.fields]
         fields = [_describe_field(kind, component, f, layers, n_channels, tick_rate) for f in fields_of(component)]
         for first in range(0, len(fields), MAX_GROUP_FIELDS):
             groups.append(
@@ -104,7 +107,8 @@ def _describe_kind(kind: Kind, position: Component, n_channels: int, tick_rate: 
             f"kind {kind.name!r} replicates {len(groups)} groups of up to {MAX_GROUP_FIELDS} fields; at most "
             f"{MAX_GROUPS} are possible"
         )
-    return {"name": kind.name, "position": position.__name__, "channels": channels, "groups": groups}
+    named = {"profile": profile} if kind.profiles else {}
+    return {"name": kind.name, **named, "position": position.__name__, "channels": channels, "groups": groups}
 
 
 def describe(
@@ -117,14 +121,15 @@ def describe(
     DefinitionError
         A kind can't be replicated as declared; the message names kind and field.
     """
-    if len(kinds) > MAX_KINDS:
-        raise DefinitionError(f"{len(kinds)} kinds have layers; at most {MAX_KINDS} can be replicated")
-    n_channels = 1 + max((layer.channel for kind in kinds for layer in kind.layers), default=0)
+    profiles = [(kind, name, layers) for kind in kinds for name, layers in kind.every_profile]
+    if len(profiles) > MAX_KINDS:
+        raise DefinitionError(f"{len(profiles)} kinds and profiles have layers; at most {MAX_KINDS} can be replicated")
+    n_channels = 1 + max((layer.channel for _, _, layers in profiles for layer in layers), default=0)
     return {
         "n_slots": n_slots,
         "n_channels": n_channels,
         "max_followed": max_followed,
-        "kinds": [_describe_kind(kind, position, n_channels, tick_rate) for kind in kinds],
+        "kinds": [_describe_kind(*profile, position, n_channels, tick_rate) for profile in profiles],
         "events": [],
     }
 
@@ -158,6 +163,7 @@ class Tables:
     first_parameter : int64[K, C, G] number of the first field's Rice parameter
     n_parameters : int
     bits : int64[3]                  widths of a kind, a slot, a mask
+    profiles : int64[K, 3]           the kind's first profile, how many it has, the bits that tell which
     """
 
     period: NDArray[np.int64]
@@ -175,6 +181,7 @@ class Tables:
     first_parameter: NDArray[np.int64]
     n_parameters: int
     bits: NDArray[np.int64]
+    profiles: NDArray[np.int64]
 
     @property
     def longest_period(self) -> int:
@@ -238,8 +245,11 @@ def _check(schema: Mapping[str, Any]) -> None:
     sound = 1 <= n_channels <= MAX_CHANNELS and 1 <= schema["n_slots"] <= 2**32 and len(kinds) <= MAX_KINDS
     sound = sound and 1 <= schema["max_followed"] <= 2**20
     names: list[Any] = []
-    for kind in kinds:
-        names += [kind["name"], kind["position"]]
+    profiles = _find_profiles(kinds)
+    sound = sound and int(profiles[:, 1].max()) <= MAX_PROFILES
+    for k, kind in enumerate(kinds):
+        names += [kind["name"], kind["position"], kind.get("profile", "")]
+        sound = sound and _same_groups(kinds[profiles[k, 0]], kind)
         present = sum(1 << c for c, channel in enumerate(kind["channels"]) if channel is not None)
         sound = sound and len(kind["channels"]) == n_channels and len(kind["groups"]) <= MAX_GROUPS
         sound = sound and all(1 <= c["period"] < 2**31 for c in kind["channels"] if c is not None)
@@ -258,6 +268,12 @@ def _check(schema: Mapping[str, Any]) -> None:
         )
 
 
+def _same_groups(first: Mapping[str, Any], kind: Mapping[str, Any]) -> bool:
+    """Whether a profile has the fields of its kind's first one."""
+    a, b = ([(g["component"], [f["name"] for f in g["fields"]]) for g in k["groups"]] for k in (first, kind))
+    return a == b
+
+
 def compile_tables(schema: Mapping[str, Any]) -> Tables:
     """The tables of a schema.
 
@@ -271,6 +287,20 @@ def compile_tables(schema: Mapping[str, Any]) -> Tables:
         return _compile(schema)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise WireError(f"the schema is malformed: {type(error).__name__}: {error}") from error
+
+
+def _find_profiles(kinds: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
+    """Of each kind: the number of its first profile, how many it has, and the bits that tell which."""
+    out = np.zeros((max(1, len(kinds)), 3), np.int64)
+    first = 0
+    for k, kind in enumerate(kinds):
+        same = "profile" in kind and "profile" in kinds[first] and kind["name"] == kinds[first]["name"]
+        first = first if same else k
+        out[k, 0] = first
+    for k in range(len(out)):
+        count = int(np.count_nonzero(out[:, 0] == out[k, 0]))
+        out[k, 1:] = count, int(index_bits(count))
+    return out
 
 
 def _compile(schema: Mapping[str, Any]) -> Tables:
@@ -303,6 +333,7 @@ def _compile(schema: Mapping[str, Any]) -> Tables:
         first_parameter=first_parameter,
         n_parameters=n,
         bits=np.array(widths, np.int64),
+        profiles=_find_profiles(kinds),
     )
     for k, kind in enumerate(kinds):
         _fill(tables, k, kind, tracks)

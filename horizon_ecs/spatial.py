@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.columns import PAGE
+from horizon_ecs.components import nearest
 from horizon_ecs.config import SpatialConfig
 from horizon_ecs.crew import Crew
 from horizon_ecs.errors import ArgumentError
@@ -15,7 +16,7 @@ from horizon_ecs.extents import Extents, checked_scales
 from horizon_ecs.handles import as_handles
 from horizon_ecs.levels import Levels, Region
 from horizon_ecs.schema import Tables
-from horizon_ecs.systems import grid
+from horizon_ecs.systems import extents, grid
 
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
@@ -47,6 +48,7 @@ class Spatial:
     _extents: Extents | None = None
     _dimensions: int | None = None
     _is_flat: bool
+    _no_kinds: NDArray[np.uint8] = np.zeros(0, np.uint8)
     _reviewed: tuple[int, int]  # tick, and how many there were
 
     # -- what users say --------------------------------------------------------------------------------------------
@@ -123,6 +125,43 @@ class Spatial:
             raise ArgumentError(f"kind {kind.name!r} of entity {int(given[wrong[0]]):#x} has no layers")
         return slots
 
+    def set_profile(self, handles: ArrayLike, profile: str) -> None:
+        """Give some entities other layers, from the next step on: those that their kinds have under this name.
+
+        Whoever follows one learns of it with the next frame, whatever is due: it is followed on those channels of the
+        new profile whose radii cover the observer (with hysteresis for a channel of the same number), or on none any
+        more, and all its values come anew as each is due; until then those known stay. Whoever doesn't follow it finds
+        it where a channel of the new profile is due.
+
+        Parameters
+        ----------
+        handles : uint64[n]
+        profile : str
+            "default" is what `Kind(layers=...)` says.
+
+        Raises
+        ------
+        StaleHandleError, ArgumentError
+        """
+        slots = self._replicated(handles)
+        kinds, numbers = self.world.page_kind[slots // PAGE], np.zeros(len(slots), np.uint8)
+        for number in np.unique(kinds).tolist():
+            names = [name for name, _ in self.world.kinds[number].every_profile]
+            if profile not in names:
+                raise ArgumentError(
+                    f"kind {self.world.kinds[number].name!r} has no profile {profile!r}{nearest(str(profile), names)} "
+                    f"(there are {names})"
+                )
+            numbers[kinds == number] = names.index(profile)
+        self._have_extents().set_profile(slots, numbers)
+
+    def profile(self, handles: ArrayLike) -> list[str]:
+        """The profiles of some entities, "default" for most. Raises StaleHandleError."""
+        slots = self.world.slots_of(as_handles(handles))
+        numbers = np.zeros(len(slots), np.uint8) if self._extents is None else self._extents.of(slots)[0]
+        kinds = [self.world.kinds[k] for k in self.world.page_kind[slots // PAGE].tolist()]
+        return [kind.every_profile[n][0] for kind, n in zip(kinds, numbers.tolist(), strict=True)]
+
     def _have_extents(self) -> Extents:
         if self._extents is None:
             self._extents = Extents(self.world)
@@ -196,6 +235,15 @@ class Spatial:
         self._crew.run(count, n_parts)
         grid.place_cells(counts, g.cell_start)
         self._crew.run(fill, n_parts)
+
+    def _look_for_switched(self) -> None:
+        """Mark the observers that follow somebody whose profile changed."""
+        table, e = self._table, self._extents
+        if e is not None:
+            extents.find_switched(
+                table.n_used, table.status, table.wants_reset, e.n_switched > 0, table.n_followed,
+                table.rows.pool, table.rows.start, e.switched, table.looks
+            )  # fmt: skip
 
     # -- shares ----------------------------------------------------------------------------------------------------
 

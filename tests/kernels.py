@@ -401,7 +401,7 @@ def find_switched(rows: list[tuple[int, int, list[int]]], switched: list[int], a
         lists[o, : len(slots)] = [s | 0xFFFF << 32 for s in slots]
     extents.find_switched(
         len(rows), np.array([r[0] for r in rows], np.uint8), np.array([r[1] for r in rows], np.uint8), any_switched,
-        np.array([len(r[2]) for r in rows], np.int32), lists, np.array(switched, np.uint8), looks
+        np.array([len(r[2]) for r in rows], np.int32), lists.reshape(-1), np.arange(len(rows)) * 8, np.array(switched, np.uint8), looks
     )  # fmt: skip
     return looks.astype(bool).tolist()
 
@@ -443,7 +443,7 @@ def follow_entities(entity: list[int], generation: Any, born: Any, axes: Any, po
 
 
 def select_served(status: list[int], phase: list[int], wants_reset: list[int], sent: list[int], tick: int, silence: int,
-                  periods: list[list[int]]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
+                  periods: list[list[int]], looks: list[int]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
     """(observer, whether a reset, mask of due channels by kind)."""
     n, n_kinds = len(status), len(periods)
     phases = range(max(phase, default=0) + 1)
@@ -452,7 +452,7 @@ def select_served(status: list[int], phase: list[int], wants_reset: list[int], s
     out_observer, out_reset, out_due = np.zeros(n, np.uint32), np.zeros(n, np.uint8), np.zeros((n, n_kinds), np.int64)
     m = observers.select_served(
         n, np.array(status, np.uint8), np.array(phase, np.int64), np.array(wants_reset, np.uint8), np.array(sent, np.uint32),
-        tick, silence, np.array(due, np.int64).reshape(-1, n_kinds), np.array(every, np.int64), out_observer, out_reset, out_due
+        tick, silence, np.array(due, np.int64).reshape(-1, n_kinds), np.array(every, np.int64), np.array(looks, np.uint8), out_observer, out_reset, out_due
     )  # fmt: skip
     return list(zip(out_observer[:m].tolist(), out_reset[:m].tolist(), out_due[:m].tolist(), strict=True))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import horizon_ecs as hz
-from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, table_of
+from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, stateful, table_of
 
 FOLDER = Path(__file__).resolve().parent / "golden"
 
@@ -104,7 +104,20 @@ def extremes() -> tuple[Stage, Watcher, list[Any]]:
     return stage, watcher, tables
 
 
-STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes)}
+def fleet() -> tuple[Stage, Watcher, list[Any]]:
+    """Profiles that change: of other radii, periods, precisions and codecs, of other components, and of none."""
+    stage, watcher = _start(stateful(Position), 9, 40, 5)
+    stage.counts_updates = False
+    tables: list[Any] = []
+    _record(stage, watcher, tables, 40, Stage.change_profiles, Stage.turn_over, Stage.move)
+    stage.hold(watcher)
+    _record(stage, watcher, tables, 3, Stage.change_profiles, Stage.move)
+    stage.resume(watcher)
+    _record(stage, watcher, tables, 20, Stage.change_profiles, Stage.move)
+    return stage, watcher, tables
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet)}
 
 
 def golden(name: str) -> dict[str, Any]:

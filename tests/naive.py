@@ -573,6 +573,11 @@ class Observer:
         said = [self._update(f, tick, reset) for f in self.list]
         return reset or changed or any(said)
 
+    def looks(self, scene: dict[int, Living]) -> bool:
+        """Whether somebody of its list has another profile now: then it is served whatever is due."""
+        now = [(scene.get(f.living.handle), f.living) for f in self.list]
+        return any(one is not None and one.born <= self.evaluated and one.kind != old.kind for one, old in now)
+
     def _leave_and_move(self, tick: int, reset: bool, position: Any, scene: dict[int, Living]) -> bool:
         kept, changed = [], False
         for followed in self.list:
@@ -582,13 +587,19 @@ class Observer:
             if now is None or now.born > self.evaluated or self.lens.hides(now):
                 continue
             followed.living = now
-            if due:
+            switched = now.kind != kind
+            if switched:
+                kind, followed.stale = now.kind, 0xFF
+                channels = [c for c, layer in enumerate(self.schema["kinds"][kind]["channels"]) if layer]
+                held = before & self.wants(now, position, channels, 1.0 + self.hysteresis)
+                followed.mask = self.wants(now, position, channels, 1.0) | held
+            elif due:
                 inside = self.wants(now, position, due, 1.0)
                 held = before & self.wants(now, position, due, 1.0 + self.hysteresis)
                 followed.mask = before & ~sum(1 << c for c in due) | inside | held
             if followed.mask:
                 kept.append(followed)
-            if followed.mask != before:
+            if followed.mask != before or switched:
                 changed = True
                 for j in range(len(self.schema["kinds"][kind]["groups"])):
                     if self.carrier(kind, j, before) != self.carrier(kind, j, followed.mask):
@@ -723,7 +734,7 @@ def order_by_tile(positions: list[tuple[float, float]], cell: float) -> list[int
 
 def select_served(
     status: Sequence[int], phase: Sequence[int], wants_reset: Sequence[int], sent: Sequence[int], tick: int, silence: int,
-    periods: Sequence[Sequence[int]],
+    periods: Sequence[Sequence[int]], looks: Sequence[int],
 ) -> list[tuple[int, int, list[int]]]:  # fmt: skip
     """Twin of `observers.select_served`: (observer, whether a reset, mask of due channels by kind); live status is 1."""
     served = []
@@ -732,7 +743,7 @@ def select_served(
             sum(1 << c for c, p in enumerate(kind) if p and (wants_reset[o] or (tick + phase[o]) % p == 0))
             for kind in periods
         ]
-        if status[o] == 1 and (any(due) or wants_reset[o] or tick - sent[o] >= silence):
+        if status[o] == 1 and (any(due) or wants_reset[o] or looks[o] or tick - sent[o] >= silence):
             served.append((o, wants_reset[o], due))
     return served
 

@@ -172,6 +172,13 @@ class Client:
     def groups(self, entry: Entry) -> range:
         return range(len(self.kinds[entry.kind]["groups"]))
 
+    def profiles(self, kind: int) -> list[int]:
+        """The numbers of a kind's profiles."""
+        name = self.kinds[kind]["name"]
+        if "profile" not in self.kinds[kind]:
+            return [kind]
+        return [k for k, other in enumerate(self.kinds) if other["name"] == name and "profile" in other]
+
     def mask(self, reader: Reader, kind: int) -> int:
         mask = reader.b(self.n_channels)
         allowed = sum(1 << c for c, channel in enumerate(self.kinds[kind]["channels"]) if channel is not None)
@@ -229,10 +236,14 @@ def _structure(client: Client, reader: Reader, reset: bool) -> None:
         client.entries = [entry for i, entry in enumerate(client.entries) if i not in left]
         for i in reader.ascending(reader.gamma(), len(client.entries)):
             entry = client.entries[i]
-            mask = client.mask(reader, entry.kind)
+            profiles = client.profiles(entry.kind)
+            kind = profiles[reader.index(len(profiles))]
+            mask = client.mask(reader, kind)
             for j in client.groups(entry):
-                if client.carrier(entry, j) != client.carrier(entry, j, mask):
+                if kind != entry.kind or client.carrier(entry, j) != client.carrier(entry, j, mask):
                     entry.stale |= 1 << j
+            if kind != entry.kind:
+                entry.kind, entry.stale = kind, 0xFF
             entry.mask = mask
     n_enters = reader.gamma()
     require(len(client.entries) + n_enters <= client.schema["max_followed"], "list too long")

@@ -89,6 +89,24 @@ def _lamp(position: type) -> hz.Kind:
     return hz.Kind("Lamp", position, Hull, layers=[hz.Layer(0, 60.0, 0.45, [position, Hull], 1 / 4)])
 
 
+def stateful(position: type) -> list[hz.Kind]:
+    """Kinds with profiles: one of other radii, periods, precisions and codecs, one of other components, one of none."""
+    ship = _ship(position)
+    combat = [
+        hz.Layer(0, 40.0, 60.0, [position, Hull], {position: 1 / 32}),
+        hz.Layer(3, 200.0, 30.0, [position, Heading], {position: 1.0, Heading: 0.01}),
+    ]
+    docked = [hz.Layer(2, 12.0, 5.0, [Limbs], 1 / 4)]
+    fleet = hz.Kind(
+        "Fleet", *ship.components, layers=ship.layers, profiles={"combat": combat, "docked": docked, "gone": []}
+    )
+    rock = _rock(position)
+    moon = hz.Kind(
+        "Moon", *rock.components, layers=rock.layers, profiles={"near": [hz.Layer(0, 70.0, 0.45, [position], 1.0)]}
+    )
+    return [_drone(position), fleet, moon]
+
+
 def kinds_of(position: type, slow: bool = False) -> list[hz.Kind]:
     made = [_ship(position), _rock(position), _drone(position)]
     return [*made, _lamp(position)] if slow else made
@@ -246,6 +264,13 @@ class Stage:
         scales = [self.one_of([1.0, 1.0, 0.5, 0.7, 2.0, 3.9, 1 / 256, 40.0]) for _ in chosen]
         self.replicator.set_radius_scale(np.array(chosen, np.uint64), np.array(scales, np.float32))
 
+    def change_profiles(self) -> None:
+        """Some go into another state, or back; now and then twice within a tick."""
+        for handle in [h for h in self.living if self.chance(0.03)]:
+            names = [name for name, _ in self.world.kind_of(np.uint64(handle)).every_profile]
+            for _ in range(1 + self.chance(0.2)):
+                self.replicator.set_profile([handle], self.one_of(names))
+
     def turn_over(self) -> None:
         """Some are born, some end: now and then the one that an observer stands at, now and then a slot within a tick."""
         if self.living and self.chance(0.3):
@@ -275,6 +300,12 @@ class Stage:
         known = self.values[max(tick, self.first_tick)][handle]
         return [known[group["component"], f["name"], f["params"][c][1]] for f in group["fields"]]
 
+    def number_of(self, handle: int) -> int:
+        """The schema's number of an entity's kind and profile."""
+        name, (profile,) = self.world.kind_of(np.uint64(handle)).name, self.replicator.profile([handle])
+        names = [(kind["name"], kind.get("profile", "default")) for kind in self.replicator.schema["kinds"]]
+        return names.index((name, profile))
+
     def _observe(self, tick: int) -> dict[int, naive.Living]:
         """Quantise everything that lives by hand, and list it."""
         scene = {}
@@ -283,7 +314,7 @@ class Stage:
         axes = [f.name for f in hz.components.fields_of(self.place)]
         for handle in self.living:
             slot = handle & 0xFFFFFFFF
-            number = self.kinds.index(self.world.kind_of(np.uint64(handle)))
+            number = self.number_of(handle)
             position = [self.world.column(self.place, axis)[slot] for axis in axes]
             position += [np.float32(0)] * (3 - len(axes))
             told = {"scale": float(self.replicator.radius_scale([handle])[0]), **self.told.get(handle, {})}
@@ -292,9 +323,12 @@ class Stage:
         return scene
 
     def _quantise(self, tick: int, handle: int, number: int, slot: int) -> dict[Any, int]:
+        """By every profile that it may have, since a change of profile looks back."""
         values: dict[Any, int] = {}
-        components = {c.__name__: c for c in self.kinds[number].components}
-        for group in self.replicator.schema["kinds"][number]["groups"]:
+        kind = self.world.kind_of(np.uint64(handle))
+        components = {c.__name__: c for c in kind.components}
+        every = [k for k in self.replicator.schema["kinds"] if k["name"] == kind.name]
+        for group in [group for k in every for group in k["groups"]]:
             for f in group["fields"]:
                 raw = self.world.column(components[group["component"]], f["name"])[slot]
                 for scale in {params[1] for params in f["params"] if params}:
@@ -341,7 +375,7 @@ class Stage:
     def _check(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living], frame: bytes | None) -> None:
         twin, reset = watcher.twin, watcher.wants_reset
         silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
-        due = any(twin.due(kind, tick, reset) for kind in range(len(self.kinds)))
+        due = any(twin.due(kind, tick, reset) for kind in range(len(twin.schema["kinds"]))) or twin.looks(scene)
         reach = self.replicator.reach_scale[watcher.number]
         needed = twin.step(tick, reset, watcher.position, scene, reach) if due or reset or silent_too_long else False
         assert (frame is not None) == (needed or silent_too_long or reset)

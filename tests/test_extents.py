@@ -12,7 +12,7 @@ from horizon_ecs.levels import N_CLASSES, class_of, largest_scale
 from horizon_ecs.replication import Replicator
 from tests import kernels, naive
 from tests.kernels import DEAD
-from tests.streams import Position, Stage, kinds_of, play
+from tests.streams import Hull, Position, Stage, kinds_of, play
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 scales = st.sampled_from([1.0, 0.5, 0.7, 2.0, 3.9, 1 / 256, 256.0])
@@ -188,3 +188,127 @@ def test_only_what_is_replicated_has_a_radius():
     replicator = Replicator(world)
     with pytest.raises(hz.ArgumentError, match="kind 'Stone' of entity 0x100000000 has no layers"):
         replicator.set_radius_scale(world.spawn(stone, 1), 2.0)
+
+
+# -- profiles ------------------------------------------------------------------------------------------------------
+
+
+def harbour(**profiles):
+    """One ship at the origin, 5 away from an observer; its position travels in quarters, in combat in whole units."""
+    layers = [hz.Layer(0, 50.0, 60.0, [Position], 1 / 4)]
+    kind = hz.Kind("Ship", Position, Hull, layers=layers, profiles=profiles)
+    stage = Stage([kind], hysteresis=0.1)
+    (ship,) = stage.spawn(0, 1, 0.0)
+    stage.velocity[:] = 0
+    stage.world[Position].x[ship & 0xFFFFFFFF] = 5.25
+    return stage, ship, stage.watch(phase=0)
+
+
+def test_who_follows_learns_of_a_profile_at_once_and_keeps_what_it_knows():
+    stage, ship, watcher = harbour(combat=[hz.Layer(1, 300.0, 6.0, [Position, Hull], 1.0)])
+    play(stage, 2)
+    stage.replicator.set_profile([ship], "combat")
+    assert stage.replicator.profile([ship]) == ["combat"]
+    play(stage, 1)
+    replica, combat = watcher.replica, [k.get("profile") for k in stage.replicator.schema["kinds"]].index("combat")
+    assert (replica.kind.tolist(), replica.mask.tolist(), replica.tick) == ([combat], [2], 3)
+    assert replica.column("Position", "x").tolist() == [5.25]
+    assert np.isnan(replica.column("Hull", "hp")).all()
+    assert replica.to_dict()[ship]["profile"] == "combat"
+    play(stage, 10)
+    assert replica.column("Position", "x").tolist() == [5.0]
+    assert replica.column("Hull", "hp").tolist() == [100.0]
+    stage.replicator.set_profile([ship], "default")
+    play(stage, 1)
+    assert (replica.kind.tolist(), replica.mask.tolist()) == ([combat - 1], [1])
+    assert replica.column("Position", "x").tolist() == [5.25]
+    assert replica.column("Hull", "hp").tolist() == [100.0]  # as it was known last
+
+
+def test_in_a_profile_without_layers_nobody_sees_it():
+    stage, ship, watcher = harbour(cloaked=[])
+    play(stage, 2)
+    stage.replicator.set_profile([ship], "cloaked")
+    play(stage, 1)
+    assert watcher.replica.left.tolist() == [ship]
+    stage.replicator.set_profile([ship], "default")
+    play(stage, 2)
+    assert watcher.replica.handle.tolist() == [ship]
+
+
+def test_a_profile_ends_with_its_entity_and_moves_with_it():
+    stage, ship, _ = harbour(combat=[hz.Layer(1, 300.0, 6.0, [Position], 1.0)])
+    other = stage.spawn(0, 1)[0]
+    stage.replicator.set_profile([ship, other], "combat")
+    stage.despawn([ship])
+    assert stage.replicator.profile(stage.world.spawn(stage.kinds[0], 1)) == ["default"]
+    stage.world.despawn(stage.world.query(Position).handles[:1])
+    moved = stage.world.compact()
+    assert stage.replicator.profile(moved.translate([other])) == ["combat"]
+
+
+def test_profiles_that_cannot_be():
+    layers = [hz.Layer(0, 50.0, 60.0, [Position], 1 / 4)]
+
+    def make(profiles, layers=layers):
+        return hz.Kind("Ship", Position, layers=layers, profiles=profiles)
+
+    for profiles, message in [
+        ([1], "profiles is a mapping from names to layers"), ({"default": layers}, "a name other than 'default'"),
+        ({3: layers}, "not 3"), ({"a": layers * 2}, "two layers of channel 0"),
+        ({"a": [hz.Layer(0, 1.0, 1.0, [Hull])]}, "lists Hull, which is none of its components"),
+        ({str(i): layers for i in range(31)}, "31 profiles; at most 30"),
+    ]:  # fmt: skip
+        with pytest.raises(hz.DefinitionError, match=message):
+            make(profiles)
+    with pytest.raises(hz.DefinitionError, match="has profiles, but no layers"):
+        make({"a": layers}, [])
+    assert hz.Kind("Barge", Hull, extends=make({"a": []}), profiles={"b": layers}).every_profile[1:] == (
+        ("a", ()), ("b", tuple(layers))
+    )  # fmt: skip
+    stage, ship, _ = harbour(combat=layers)
+    with pytest.raises(
+        hz.ArgumentError, match=r"no profile 'combta'; did you mean 'combat'\? \(there are \['default', 'combat'\]\)"
+    ):
+        stage.replicator.set_profile([ship], "combta")
+    with pytest.raises(hz.StaleHandleError):
+        stage.replicator.set_profile([ship + (1 << 32)], "combat")
+
+
+# -- regions -------------------------------------------------------------------------------------------------------
+
+
+def test_regions_split_where_it_is_crowded_and_merge_where_it_is_not():
+    config = hz.SpatialConfig(min_region_size=10.0, max_region_size=80.0, split_threshold=20, merge_threshold=5)
+    stage, _ = crowd_of(0, 4096, spatial=config)
+    crowded = stage.spawn(0, 200, 15.0)
+    stage.world[Position].x[:200] += 40.0
+    stage.world[Position].y[:200] += 40.0
+    (far,) = stage.spawn(0, 1, 0.0)
+    stage.world[Position].x[far & 0xFFFFFFFF] = 1e6
+    play(stage, 8)
+    regions = {region.low: region for region in stage.replicator.regions()}
+    assert sum(region.count for region in regions.values()) == 201
+    assert (regions[0.0, 0.0].high, regions[0.0, 0.0].count, regions[0.0, 0.0].kind) == ((80.0, 80.0), 200, "Ship")
+    assert 1 <= regions[0.0, 0.0].depth <= 3
+    assert regions[1e6, 0.0].depth == 0
+    stage.despawn(crowded[3:])
+    play(stage, 8)
+    assert max(region.depth for region in stage.replicator.regions()) == 0
+
+
+def test_cells_have_layers_where_the_world_is_tall():
+    stage, _ = crowd_of(100, 4096)
+    play(stage, 1)
+    assert {len(region.low) for region in stage.replicator.regions()} == {2}
+    stage.world[Position].z[:100] = np.linspace(-3_000, 3_000, 100)
+    play(stage, 65)
+    assert {len(region.low) for region in stage.replicator.regions()} == {3}
+
+
+def test_who_divides_space():
+    for options, message in [
+        ({"spatial": 5}, "spatial must be a SpatialConfig, not 5"), ({"dimensions": 4}, "dimensions must be 2 or 3, not 4"),
+    ]:  # fmt: skip
+        with pytest.raises(hz.ArgumentError, match=message):
+            crowd_of(1, 90, **options)

@@ -12,7 +12,10 @@ from tests.kernels import DEAD
 quick = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
 observers = st.lists(
-    st.tuples(st.sampled_from([0, 1, 1, 2]), st.integers(0, 11), st.integers(0, 1), st.integers(0, 100)), max_size=12
+    st.tuples(
+        st.sampled_from([0, 1, 1, 2]), st.integers(0, 11), st.integers(0, 1), st.integers(0, 100), st.integers(0, 1)
+    ),
+    max_size=12,
 )
 periods = st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 4, 6]), min_size=3, max_size=3), min_size=1, max_size=3)
 
@@ -20,8 +23,8 @@ periods = st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 4, 6]), min_size=3, max
 @quick
 @given(observers, periods, st.integers(100, 130), st.sampled_from([1, 7, 60, 255]))
 def test_who_is_served(rows, periods, tick, silence):
-    status, phase, wants_reset, sent = ([row[i] for row in rows] for i in range(4))
-    asked = status, phase, wants_reset, sent, tick, silence, periods
+    status, phase, wants_reset, sent, looks = ([row[i] for row in rows] for i in range(5))
+    asked = status, phase, wants_reset, sent, tick, silence, periods, looks
     assert kernels.select_served(*asked) == naive.select_served(*asked)
 
 

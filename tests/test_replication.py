@@ -14,7 +14,7 @@ from horizon_ecs import kernel
 from horizon_ecs.replica import Replica
 from horizon_ecs.replication import Replicator
 from tests import kernels, naive_wire
-from tests.streams import EVERYTHING, Hull, Place, Position, Stage, kinds_of, play, table_of
+from tests.streams import EVERYTHING, Hull, Place, Position, Stage, kinds_of, play, stateful, table_of
 
 # Interpreted kernels take a thousand times as long: then a glimpse must do.
 COMPILED = kernel.jit_enabled()
@@ -91,6 +91,21 @@ def test_scales_and_cells_of_every_shape(seed, height, spatial, hysteresis, room
     crowd(stage, 14, spread).watch()
     play(stage, 5, *EVERYTHING)
     play(stage, N_TICKS, Stage.rescale, *EVERYTHING)
+
+
+@examples
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    position=st.sampled_from([Position, Place]),
+    hysteresis=st.sampled_from([0.0, 0.5]),
+    max_followed=st.sampled_from([12, 4096]),
+    n_threads=st.sampled_from([1, 2]),
+)
+def test_profiles_change_at_once_for_all_who_follow(seed, position, hysteresis, max_followed, n_threads):
+    stage = Stage(stateful(position), seed=seed, hysteresis=hysteresis, max_followed=max_followed, n_threads=n_threads)
+    stage.counts_updates = False  # see the test of what is counted
+    crowd(stage, 14).watch()
+    play(stage, N_TICKS, Stage.change_profiles, Stage.rescale, *EVERYTHING)
 
 
 @compiled_only

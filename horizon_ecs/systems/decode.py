@@ -1,7 +1,8 @@
 """Decode: one state frame applied to what a client knows. The mirror of `frames`, and as wary as that is trusting.
 
 The client's table has a row an entity, in list order: `identity` uint64[rows] (generation above, slot below), `state`
-uint8[rows, 3 + G] (kind, mask, stale, and by group the channel that its integers came on, in whose steps they count)
+uint8[rows, 3 + G] (kind, mask, stale, and by group the channel that its integers came on and, above 3 bits, the profile
+that the entity had then, in whose steps they count)
 and `q`, `d` int32[rows, G, 4]. Nothing here raises: the result is 0 or the number of an error, and every loop is
 bounded by the list's limit or by bits already paid for.
 """
@@ -28,6 +29,7 @@ from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTU
 from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
 
 KIND, MASK, STALE, UNIT = 0, 1, 2, 3  # columns of `state`
+PROFILE_SHIFT, CHANNEL_MASK = 3, 7  # of a unit
 
 BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK = 16, 17, 18, 19, 20, 21, 22
 
@@ -91,25 +93,32 @@ def _get_leaves(data, reader, n, identity, state, q, d, out_left):
 
 
 @helper
-def _get_moves(data, reader, n, channel_bits, state, kind_channels, carrier, n_groups):
-    """New masks for some rows."""
+def _get_moves(data, reader, n, channel_bits, state, kind_channels, carrier, n_groups, profiles):
+    """New masks for some rows, and new kinds where these have several profiles."""
     n_moves = get_gamma(data, reader)
     width = np.int64(index_bits(n))
     previous = -1
     for _ in range(n_moves):
         i = np.int64(get(data, reader, width))
-        mask = np.int64(get(data, reader, channel_bits))
         if i <= previous or i >= n or reader[ERROR] != 0:
             fail(reader, BAD_INDEX)
             return
-        kind = np.int64(state[i, KIND])
+        before = np.int64(state[i, KIND])
+        number = np.int64(get(data, reader, profiles[before, 2]))
+        mask = np.int64(get(data, reader, channel_bits))
+        kind = profiles[before, 0] + number
+        if number >= profiles[before, 1] or reader[ERROR] != 0:
+            fail(reader, BAD_KIND)
+            return
         if mask == 0 or mask & ~kind_channels[kind] != 0:
             fail(reader, BAD_MASK)
             return
         state[i, STALE] = stale_after(
             carrier[kind], n_groups[kind], np.int64(state[i, MASK]), mask, np.int64(state[i, STALE])
         )
-        state[i, MASK] = mask
+        if kind != before:
+            state[i, STALE] = 0xFF
+        state[i, KIND], state[i, MASK] = kind, mask
         previous = i
 
 
@@ -219,7 +228,7 @@ def _get_block(data, reader, c, j, n_rows, rows, state, q, d, n_fields, order, r
 
 @helper
 def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
-                first_parameter, n_channels, rows, reference, moved):  # fmt: skip
+                first_parameter, profiles, n_channels, rows, reference, moved):  # fmt: skip
     """Every block, in order of channel and group."""
     for b in range(n_channels * carrier.shape[1]):
         c, j = b // carrier.shape[1], b % carrier.shape[1]
@@ -233,7 +242,7 @@ def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_gro
                 if (state[i, STALE] >> j) & 1:
                     _get_absolute(data, reader, i, kind, c, j, q, d, n_fields, order, reference)
                     state[i, STALE] &= ~(1 << j) & 0xFF
-                    state[i, UNIT + j] = c
+                    state[i, UNIT + j] = (kind - profiles[kind, 0]) << PROFILE_SHIFT | c
                 else:
                     rows[n_rows] = i
                     n_rows += 1
@@ -258,12 +267,12 @@ def _get_tick(data, reader, reset, last_tick):
     "int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], "
     "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
     "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], "
-    "int64[:, :, ::1], int64, "
+    "int64[:, :, ::1], int64[:, ::1], int64, "
     "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
     data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
-    kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, max_silent_steps,
+    kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, profiles, max_silent_steps,
     rows, reference, reader, moved, out_left
 ):  # fmt: skip
     """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
@@ -279,6 +288,7 @@ def apply_frame(
     kind_channels : int64[n_kinds]               in      the channels a kind has
     carrier, n_groups, n_fields, period, order   in      as for `replicate`
     first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
+    profiles : int64[n_kinds, 3]                 in      see `schema.Tables`
     max_silent_steps : int64                     in      most ticks that may lie between two frames
     rows int32[max_followed], reference int32[n_kinds, 4], reader int64[3], moved uint8[max_followed]:  scratch
     out_left : uint64[max_followed]              out     who left
@@ -308,14 +318,14 @@ def apply_frame(
     if structure and reader[ERROR] == 0:
         if not reset:
             n, n_left = _get_leaves(data, reader, n, identity, state, q, d, out_left)
-            _get_moves(data, reader, n, bits[2], state, kind_channels, carrier, n_groups)
+            _get_moves(data, reader, n, bits[2], state, kind_channels, carrier, n_groups, profiles)
         first = n
         n = _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q, d, kind_channels)
     if reader[ERROR] != 0:
         return reader[ERROR]
     moved[:n] = 0
     _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
-                first_parameter, n_channels, rows, reference, moved)  # fmt: skip
+                first_parameter, profiles, n_channels, rows, reference, moved)  # fmt: skip
     left_over = reader[END] - reader[POSITION]
     if reader[ERROR] == 0 and (left_over > 7 or get(data, reader, left_over) != np.uint64(0)):
         fail(reader, LEFT_OVER)

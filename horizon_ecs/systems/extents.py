@@ -67,8 +67,8 @@ def settle(
     return n_switched
 
 
-@kernel("void(int64, uint8[::1], uint8[::1], boolean, int32[::1], uint64[:, ::1], uint8[::1], uint8[::1])")
-def find_switched(n, status, wants_reset, any_switched, n_followed, lists, switched, out_looks):
+@kernel("void(int64, uint8[::1], uint8[::1], boolean, int32[::1], uint64[::1], int64[::1], uint8[::1], uint8[::1])")
+def find_switched(n, status, wants_reset, any_switched, n_followed, rows, row_start, switched, out_looks):
     """Mark the observers that follow somebody whose kind changed, and those whose list may be older than that.
 
     Parameters
@@ -77,7 +77,7 @@ def find_switched(n, status, wants_reset, any_switched, n_followed, lists, switc
     status, wants_reset : uint8[max_observers]         in
     any_switched : bool                                in
     n_followed : int32[max_observers]                  in
-    lists : uint64[max_observers, stride]              in   see `interest`
+    rows : uint64[n], row_start : int64[max_observers] in   see `rows`
     switched : uint8[capacity]                         in   what `settle` wrote
     out_looks : uint8[max_observers]                   out
 
@@ -88,6 +88,6 @@ def find_switched(n, status, wants_reset, any_switched, n_followed, lists, switc
         if status[o] == 1:
             looks = wants_reset[o]
             if any_switched and looks == 0:
-                for i in range(n_followed[o]):
-                    looks |= switched[np.uint32(lists[o, i] & np.uint64(0xFFFFFFFF))]
+                for i in range(row_start[o], row_start[o] + n_followed[o]):
+                    looks |= switched[np.uint32(rows[i] & np.uint64(0xFFFFFFFF))]
         out_looks[o] = looks

@@ -208,8 +208,12 @@ def put_parameters(tokens, at, reset, rice, rice_tick, sent_tick):
 
 
 @helper
-def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves, moves, n_moves, generation, bits):
-    """Leaves, moves and enters; in a reset frame the whole list enters. `bits`: widths of a kind, a slot, a mask."""
+def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves, moves, n_moves, generation, bits,
+                  profiles):  # fmt: skip
+    """Leaves, moves and enters; in a reset frame the whole list enters. `bits`: widths of a kind, a slot, a mask.
+
+    `profiles` has each kind's first one, how many there are, and the bits that tell which.
+    """
     first = 0 if reset else n_kept
     if not reset:
         at = put_gamma(tokens, at, n_leaves)
@@ -220,8 +224,9 @@ def put_structure(tokens, at, reset, row, n_before, n_kept, n, leaves, n_leaves,
         at = put_gamma(tokens, at, n_moves)
         width = np.int64(index_bits(n_kept))
         for i in range(n_moves):
-            mask = np.int64(mask_of(row[moves[i]]))
-            tokens[at] = token(np.int64(moves[i]) | (mask << width), width + bits[2])
+            mask, kind = np.int64(mask_of(row[moves[i]])), kind_of(row[moves[i]])
+            said = (mask << profiles[kind, 2]) | (np.int64(kind) - profiles[kind, 0])
+            tokens[at] = token(np.int64(moves[i]) | (said << width), width + profiles[kind, 2] + bits[2])
             at += 1
     at = put_gamma(tokens, at, n - first)
     for i in range(first, n):

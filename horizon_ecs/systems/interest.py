@@ -1,8 +1,8 @@
 """Interest: who follows whom, on which channels, with object-centred radii and hysteresis.
 
 An observer's list holds one uint64 an entity: slot (bits 0–31), mask of followed channels (32–39), groups that wait for
-an absolute record (40–47), kind (48–55). It stays in order: leaves close it up, enters are appended, and the client
-does the same.
+an absolute record (40–47), kind (48–55) and, while it is being evaluated, whether that changed (56). It stays in order:
+leaves close it up, enters are appended, and the client does the same.
 Source: Horizon guide, "GORC System Optimization".
 """
 
@@ -21,6 +21,7 @@ MASK_SHIFT = np.uint64(32)
 STALE_SHIFT = np.uint64(40)
 KIND_SHIFT = np.uint64(48)
 ALL_STALE = np.uint64(0xFF)
+SWITCHED = np.uint64(1 << 56)
 
 _BYTE_SHIFT, _IN_BYTE = np.uint32(3), np.uint32(7)
 
@@ -109,14 +110,14 @@ def pick_due(row, n, due, picked):
 
 @helper
 def pick_changing(row, n, due, dies, evaluated_tick, born, where, base, n_near, picked):
-    """Indices of all entries that may change: followed on a due channel, found by the scan, or dead."""
+    """Indices of all entries that may change: followed on a due channel, found by the scan, switched, or dead."""
     m = 0
     for i in range(n):
         slot = slot_of(row[i])
         found = _find_of(where, slot, base, n_near) != n_near
         dead = dies and np.int64(born[slot]) > evaluated_tick
         picked[m] = i
-        m += np.int64(found | dead | ((mask_of(row[i]) & due[kind_of(row[i])]) != 0))
+        m += np.int64(found | dead | (row[i] >= SWITCHED) | ((mask_of(row[i]) & due[kind_of(row[i])]) != 0))
     return m
 
 
@@ -186,7 +187,7 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
         entry = row[i]
         kind, mask = kind_of(entry), mask_of(entry)
         after = np.uint32((mask & ~np.uint32(due[kind])) | inside[f] | (mask & held[f]))
-        if after != mask or f > n_near:
+        if after != mask or f > n_near or entry >= SWITCHED:
             if after == 0 or f > n_near:
                 leaves[n_leaves] = i
                 n_leaves += 1

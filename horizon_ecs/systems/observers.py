@@ -37,13 +37,14 @@ def follow_entities(n, entity, generation, born, x, y, z, position):
 
 @kernel(
     "int64(int64, uint8[::1], int64[::1], uint8[::1], uint32[::1], int64, int64, int64[:, ::1], int64[::1], "
-    "uint32[::1], uint8[::1], int64[:, ::1])"
+    "uint8[::1], uint32[::1], uint8[::1], int64[:, ::1])"
 )
 def select_served(
-    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, out_observer, out_reset,
-    out_due
+    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, looks, out_observer,
+    out_reset, out_due
 ):  # fmt: skip
-    """List the live observers that have a channel due, want a reset frame or have heard nothing for long.
+    """List the live observers that have a channel due, want a reset frame, have heard nothing for long, or must look at
+    their lists.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ def select_served(
     tick, max_silence : int64                   in   ticks
     due_by_phase : int64[n_phases, n_kinds]     in   bit mask of the channels due at `tick`
     all_channels : int64[n_kinds]               in   bit mask of the channels a kind has
+    looks : uint8[max_observers]                in   1 where somebody of the list may have another profile
     out_observer : uint32[max_observers]        out
     out_reset : uint8[max_observers]            out
     out_due : int64[max_observers, n_kinds]     out
@@ -73,7 +75,7 @@ def select_served(
             due = all_channels[k] if wants_reset[o] else due_by_phase[phase[o], k]
             out_due[m, k] = due
             some |= due
-        if some != 0 or wants_reset[o] or tick - np.int64(sent_tick[o]) >= max_silence:
+        if some != 0 or wants_reset[o] or looks[o] or tick - np.int64(sent_tick[o]) >= max_silence:
             out_observer[m] = o
             out_reset[m] = wants_reset[o]
             m += 1

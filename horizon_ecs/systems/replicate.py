@@ -37,7 +37,8 @@ from horizon_ecs.systems.interest import (
     refresh,
 )
 from horizon_ecs.systems.scan import scan, scan_levels
-from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, look, pick_seen
+from horizon_ecs.systems.switching import switch
+from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, kind_at, look, pick_seen
 
 # Columns of `tally`, what one thread counts in one tick.
 UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
@@ -122,12 +123,12 @@ def _admit_all(row, n, max_followed, due, near_slot, inside, known, first_of_kin
 
 
 @helper
-def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, last, page_kind, plans, n_due,
+def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, last, page_kind, slot_kind, plans, n_due,
                   due_index, due_plan):  # fmt: skip
     """Let those in that only lists name, of any kind."""
     refused = 0
     for m in range(first, last):
-        k = page_kind[near_slot[m] >> _PAGE_SHIFT]
+        k = kind_at(near_slot[m], page_kind, slot_kind)
         n, n_due, over = admit(row, n, max_followed, k, due[k], near_slot, inside, known, m, m + 1, plans, n_due,
                                due_index, due_plan)  # fmt: skip
         refused += over
@@ -270,6 +271,10 @@ ARGUMENTS = {
     "pool": "uint64[::1]",
     "pool_mask": "uint8[::1]",
     "page_kind": "int16[::1]",
+    "slot_kind": "uint8[::1]",
+    "kind_channels": "int64[::1]",
+    "profiles": "int64[:, ::1]",
+    "looks": "uint8[::1]",
     "x": "float32[::1]",
     "y": "float32[::1]",
     "z": "float32[::1]",
@@ -287,7 +292,8 @@ def replicate(
     cell_start, item_slot, item_position, item_inverse, slot_inverse, near_slot, near_sq, inside, held, known,
     where, stamp, first_of_kind, picked, place, leaves, moves, due_index, due_plan, counters, absolute, record,
     source, places, reference, tokens, uses, said, words, octets, region, entry_bits, out_span, tally, ways, sight,
-    view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind, x, y, z
+    view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind,
+    slot_kind, kind_channels, profiles, looks, x, y, z
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -354,6 +360,9 @@ def replicate(
     entity : uint64[max_observers]                 in      handle of what each stands at
     list_start, list_n, pool, pool_mask            in      lists of explicit subscriptions (`subscriptions`)
     page_kind : int16[n_pages];  x, y, z : float32[capacity]
+    slot_kind : uint8[capacity]                    in      each entity's kind and profile; empty where pages tell
+    kind_channels : int64[n_kinds];  profiles : int64[n_kinds, 3]  in  see `schema.Tables`
+    looks : uint8[max_observers]                   in      1 where somebody of the list may have another profile now
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
@@ -382,7 +391,7 @@ def replicate(
                 o, tick, position[o], due, reach, enter_sq, leave_sq, scale, max_interest, simple, first_level,
                 level_scale, inverse_size, shape, split, first_part, cell_start, item_slot, item_position, item_inverse,
                 slots, distances, enters, stays, index, base, firsts, ways, sight, view, owner_only, focus, entity,
-                list_start, list_n, pool, pool_mask, page_kind, slot_inverse, generation, born, x, y, z
+                list_start, list_n, pool, pool_mask, page_kind, slot_kind, slot_inverse, generation, born, x, y, z
             )  # fmt: skip
         else:
             n_found, n_inside, scale = _find(
@@ -393,6 +402,11 @@ def replicate(
         reach_scale[o] = scale
         stamp[thread] = base + n_found
         dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
+        if looks[o]:
+            switch(o, row, n_before, evaluated, born, slot_kind, position[o], enter_sq, leave_sq, kind_channels,
+                   scale * scale, ways, owner_only, focus[o], entity, sight, list_start, list_n, pool, pool_mask,
+                   slot_inverse, generation, x, y, z)  # fmt: skip
+            dies = True
         if ways[LAST_CHANGE] > evaluated and any_hidden(
             row, n_before, evaluated, view[o], changed_sight, sight, turned
         ):
@@ -415,7 +429,7 @@ def replicate(
                                            plans, n_due, indices, due_plans)  # fmt: skip
             if firsts[len(due)] < n_found:
                 n, n_due, over = _admit_listed(row, n, max_followed, due, slots, enters, known[thread],
-                                               firsts[len(due)], n_found, page_kind, plans, n_due, indices,
+                                               firsts[len(due)], n_found, page_kind, slot_kind, plans, n_due, indices,
                                                due_plans)  # fmt: skip
                 refused += over
             crowded[o] |= np.uint8(refused > 0)
@@ -448,7 +462,7 @@ def replicate(
             m = put_parameters(out, m, is_reset, rice_flat, rice_tick, sent)
         if structure:
             m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation,
-                              bits)  # fmt: skip
+                              bits, profiles)  # fmt: skip
         for b in range(count.shape[0]):
             tally[thread, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
             said[thread, b, 0] += np.int64(count[b, N_RECORDS])

@@ -204,7 +204,7 @@ def _find_kind(position, first_level, last_level, reach, limit_sq, simple, level
 
 
 @helper
-def _effective_sq(slot, position, slot_inverse, focus, x, y, z):
+def effective_sq(slot, position, slot_inverse, focus, x, y, z):
     """The effective squared distance of what lives in a slot; NaN where it stands nowhere."""
     dx, dy, dz = x[slot] - position[0], y[slot] - position[1], z[slot] - position[2]
     nearest = ((dx * dx + dy * dy) + dz * dz) * slot_inverse[slot]
@@ -219,7 +219,7 @@ def _effective_sq(slot, position, slot_inverse, focus, x, y, z):
 
 
 @helper
-def _within(distance_sq, channels, limit_sq, factor):
+def within(distance_sq, channels, limit_sq, factor):
     """Bit mask of those channels whose limit, times the observer's factor, covers a distance."""
     mask = np.uint8(0)
     for c in range(len(limit_sq)):
@@ -246,53 +246,60 @@ def _take(slot, enters, stays, near_slot, inside, held, where, base, n, n_inside
 
 
 @inlined
-def lives(handle, tick, generation, born, page_kind):
+def kind_at(slot, page_kind, slot_kind):
+    """The kind of what lives in a slot: its own, where any entity has a profile or scale, else its page's."""
+    kind = np.int64(page_kind[slot >> _PAGE_SHIFT])
+    return np.int64(slot_kind[slot]) if len(slot_kind) > 0 and kind >= 0 else kind
+
+
+@inlined
+def lives(handle, tick, generation, born, page_kind, slot_kind):
     """The kind of a handle's entity; -1 where it doesn't live, isn't there yet, or isn't replicated."""
     slot = np.uint32(handle & LOW)
     there = np.uint64(generation[slot]) == handle >> HIGH_SHIFT and np.int64(born[slot]) <= tick
-    return np.int64(page_kind[slot >> _PAGE_SHIFT]) if there else np.int64(-1)
+    return kind_at(slot, page_kind, slot_kind) if there else np.int64(-1)
 
 
 @helper
 def _take_own(handle, tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse, near_slot, inside,
-              held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation,
+              held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, slot_kind, generation,
               born):  # fmt: skip
     """The channels that only an owner follows, of one entity that is its own: by their radii, like all others."""
-    kind = lives(handle, tick, generation, born, page_kind)
+    kind = lives(handle, tick, generation, born, page_kind, slot_kind)
     slot = np.uint32(handle & LOW)
     if kind < 0 or is_hidden(slot, sees, room, sight):
         return n, n_inside
     channels = due[kind] & owner_only[kind]
     if channels == 0:
         return n, n_inside
-    distance_sq = _effective_sq(slot, position, slot_inverse, focus, x, y, z)
-    enters = _within(distance_sq, channels, enter_sq[kind], factor)
-    stays = _within(distance_sq, channels, leave_sq[kind], factor)
+    distance_sq = effective_sq(slot, position, slot_inverse, focus, x, y, z)
+    enters = within(distance_sq, channels, enter_sq[kind], factor)
+    stays = within(distance_sq, channels, leave_sq[kind], factor)
     return _take(slot, enters, stays, near_slot, inside, held, where, base, n, n_inside)
 
 
 @helper
 def _take_owned(o, owned, entity, tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse, near_slot,
-                inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, generation, born,
-                list_start, list_n, pool):  # fmt: skip
+                inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z, page_kind, slot_kind,
+                generation, born, list_start, list_n, pool):  # fmt: skip
     """What an observer owns: the entity it stands at, unless that was given an owner, and what was given to it."""
     if entity[o] != np.uint64(0) and sight[np.uint32(entity[o] & LOW), 1] >> HIGH_SHIFT == np.uint64(0):
         n, n_inside = _take_own(entity[o], tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse,
                                 near_slot, inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z,
-                                page_kind, generation, born)  # fmt: skip
+                                page_kind, slot_kind, generation, born)  # fmt: skip
     for i in range(list_start[owned], list_start[owned] + list_n[owned]):
         n, n_inside = _take_own(pool[i], tick, due, owner_only, position, enter_sq, leave_sq, factor, slot_inverse,
                                 near_slot, inside, held, where, base, n, n_inside, sees, room, sight, focus, x, y, z,
-                                page_kind, generation, born)  # fmt: skip
+                                page_kind, slot_kind, generation, born)  # fmt: skip
     return n, n_inside
 
 
 @helper
 def _take_list(first, stop, pool, pool_mask, every, tick, due, owner_only, near_slot, inside, held, where, base, n,
-               n_inside, sees, room, sight, page_kind, generation, born):  # fmt: skip
+               n_inside, sees, room, sight, page_kind, slot_kind, generation, born):  # fmt: skip
     """Every entity of one list, however far, on the channels of its own mask or of `every`, if that isn't 0."""
     for i in range(first, stop):
-        kind = lives(pool[i], tick, generation, born, page_kind)
+        kind = lives(pool[i], tick, generation, born, page_kind, slot_kind)
         slot = np.uint32(pool[i] & LOW)
         if kind < 0 or is_hidden(slot, sees, room, sight):
             continue
@@ -324,10 +331,32 @@ def _find_all(position, due, owner_only, reach, enter_sq, leave_sq, scale, simpl
 
 
 @helper
+def _mask_in(handle, first, n, pool, pool_mask):
+    """The bits that a list has for a handle."""
+    for i in range(first, first + n):
+        if pool[i] == handle:
+            return np.int64(pool_mask[i])
+    return np.int64(0)
+
+
+@helper
+def listed_channels(o, handle, n_observers, list_start, list_n, pool, pool_mask):
+    """The channels on which an observer's lists and groups name an entity, as bits."""
+    mask = _mask_in(handle, list_start[o], list_n[o], pool, pool_mask)
+    groups = 2 * n_observers + o
+    for i in range(list_start[groups], list_start[groups] + list_n[groups]):
+        group, every = np.int64(pool[i]), np.int64(pool_mask[i])
+        for a in range(list_start[group], list_start[group] + list_n[group]):
+            if pool[a] == handle:
+                mask |= every if every != 0 else np.int64(pool_mask[a])
+    return mask
+
+
+@helper
 def look(o, tick, position, due, reach, enter_sq, leave_sq, scale, most, simple, first_level, level_scale, inverse_size,
          shape, split, first_part, cell_start, item_slot, item_position, item_inverse, near_slot, near_sq, inside, held,
          where, base, first_of_kind, ways, sight, view, owner_only, focus, entity, list_start, list_n, pool, pool_mask,
-         page_kind, slot_inverse, generation, born, x, y, z):  # fmt: skip
+         page_kind, slot_kind, slot_inverse, generation, born, x, y, z):  # fmt: skip
     """What one observer finds of what it may see: by space, then what it owns, what it subscribed to, and groups.
 
     Returns how many finds there are, how many of them are within a due channel, and what became of the observer's
@@ -350,16 +379,17 @@ def look(o, tick, position, due, reach, enter_sq, leave_sq, scale, most, simple,
     n_observers = len(view)
     n, n_inside = _take_owned(o, n_observers + o, entity, tick, due, owner_only, position, enter_sq, leave_sq, factor,
                               slot_inverse, near_slot, inside, held, where, base, n, n_inside, sees, room, sight,
-                              focus[o], x, y, z, page_kind, generation, born, list_start, list_n, pool)  # fmt: skip
+                              focus[o], x, y, z, page_kind, slot_kind, generation, born, list_start, list_n,
+                              pool)  # fmt: skip
     n, n_inside = _take_list(list_start[o], list_start[o] + list_n[o], pool, pool_mask, 0, tick, due, owner_only,
-                             near_slot, inside, held, where, base, n, n_inside, sees, room, sight, page_kind,
+                             near_slot, inside, held, where, base, n, n_inside, sees, room, sight, page_kind, slot_kind,
                              generation, born)  # fmt: skip
     groups = 2 * n_observers + o
     for i in range(list_start[groups], list_start[groups] + list_n[groups]):
         group = np.int64(pool[i])
         n, n_inside = _take_list(list_start[group], list_start[group] + list_n[group], pool, pool_mask,
                                  np.int64(pool_mask[i]), tick, due, owner_only, near_slot, inside, held, where, base, n,
-                                 n_inside, sees, room, sight, page_kind, generation, born)  # fmt: skip
+                                 n_inside, sees, room, sight, page_kind, slot_kind, generation, born)  # fmt: skip
     inside[n : n + 2] = 0
     held[n : n + 2] = 0
     return n, n_inside, scale

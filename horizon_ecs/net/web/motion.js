@@ -187,15 +187,16 @@ export class Motion {
       s.fill(NaN, a, a + STRIDE);
       return;
     }
-    const parameter = layout.parameter[(k * layout.nChannels + unit) * MAX_GROUPS + place.group];
+    const came = replica.cameAs(i, place.group) * layout.nChannels + (unit & 7);
+    const parameter = layout.parameter[came * MAX_GROUPS + place.group];
     const q = i * layout.stride;
     const x = replica.q[q + place.x] * layout.scale[parameter + place.xIndex];
     const y = replica.q[q + place.y] * layout.scale[parameter + place.yIndex];
     // A stale group waits for a record: until then it goes on as before.
-    const fresh = unit === c && replica.isDue(i, place.group);
+    const fresh = came === k * layout.nChannels + c && replica.isDue(i, place.group);
     if (!entered && !fresh && x === s[a + X1] && y === s[a + Y1]) return;
 
-    const period = layout.period[k * layout.nChannels + unit];
+    const period = layout.period[came];
     const linear = layout.order[parameter + place.xIndex] === 2 ? 1 / period : 0;
     const here = entered ? { x, y } : this.at(i, drawn, scratch);
     s[a + X0] = here.x;

@@ -215,7 +215,14 @@ export class Replica extends Table {
       const i = reader.take(width);
       if (i <= last || i >= this.n) throw new WireError(`index ${i} moves in a list of ${this.n} out of order`);
       last = i;
-      this.setMask(i, this.#readMask(this.kind[i]));
+      const { firstProfile, nProfiles } = this.layout;
+      const before = this.kind[i];
+      const number = reader.take(indexBits(nProfiles[before]));
+      if (number >= nProfiles[before]) throw new WireError(`profile ${number} of ${nProfiles[before]}`);
+      const kind = firstProfile[before] + number;
+      const mask = this.#readMask(kind);
+      if (kind === before) this.setMask(i, mask);
+      else this.setProfile(i, kind, mask);
     }
   }
 
@@ -321,7 +328,7 @@ export class Replica extends Table {
         this.d[at + f] = layout.order[parameter + f] === 2 ? unzigzag(reader.wide()) : 0;
       }
       this.stale[i] &= ~(1 << j);
-      this.unit[i * MAX_GROUPS + j] = c;
+      this.unit[i * MAX_GROUPS + j] = ((k - layout.firstProfile[k]) << 3) | c;
     }
   }
 

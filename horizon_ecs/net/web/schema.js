@@ -15,6 +15,9 @@ export const MAX_FOLLOWED = 1 << 20;
 /** A slot is the lower half of a handle. */
 export const MAX_SLOTS = 2 ** 32;
 
+/** A profile's number and a channel's make one byte. */
+export const MAX_PROFILES = 31;
+
 /** No channel carries the group. */
 export const NO_CHANNEL = 255;
 
@@ -22,7 +25,7 @@ export const NO_CHANNEL = 255;
  * @typedef {{name: string, type: string, codec: "quantised" | "integer" | "bits", params: ([number, number] | null)[]}} Field
  * @typedef {{component: string, channels: number, fields: Field[]}} Group
  * @typedef {{period: number, radius: number, frequency: number}} Channel
- * @typedef {{name: string, position: string, channels: (Channel | null)[], groups: Group[]}} Kind
+ * @typedef {{name: string, profile?: string, position: string, channels: (Channel | null)[], groups: Group[]}} Kind
  * @typedef {{id: number, name: string, fields: [string, string][]}} Event
  * @typedef {{n_slots: number, n_channels: number, max_followed: number, kinds: Kind[], events?: Event[]}} Schema
  */
@@ -79,6 +82,11 @@ export class Layout {
     this.carrier = new Uint8Array(n * 256 * MAX_GROUPS).fill(NO_CHANNEL);
     schema.kinds.forEach((kind, k) => this.#layOutKind(kind, k));
 
+    /** By kind: the number of its first profile, and how many it has. */
+    this.firstProfile = new Uint8Array(n);
+    this.nProfiles = new Uint8Array(n);
+    this.#findProfiles(schema.kinds);
+
     /** Number of Rice parameters. */
     this.nParameters = this.nChannels * schema.kinds.reduce((sum, kind) => sum + countFields(kind), 0);
     /** By (kind * C + channel) * MAX_GROUPS + group: the number of the first field's Rice parameter. */
@@ -108,6 +116,19 @@ export class Layout {
         const common = mask & group.channels;
         if (common !== 0) this.carrier[(k * 256 + mask) * MAX_GROUPS + j] = 31 - Math.clz32(common & -common);
       }
+    });
+  }
+
+  /** @param {Kind[]} kinds */
+  #findProfiles(kinds) {
+    let first = 0;
+    kinds.forEach((kind, k) => {
+      const same = kind.profile !== undefined && kinds[first].profile !== undefined && kind.name === kinds[first].name;
+      if (!same) first = k;
+      require(!same || namesOf(kind) === namesOf(kinds[first]), `profiles of ${kind.name} must have the same fields`);
+      require(k - first < MAX_PROFILES, `${kind.name} has more than ${MAX_PROFILES} profiles`);
+      this.firstProfile[k] = first;
+      this.nProfiles.fill(k - first + 1, first, k + 1);
     });
   }
 
@@ -146,6 +167,14 @@ export class Layout {
     const { codec, type } = groups[group].fields[index];
     return { group, index, offset: this.fieldBase[kind * MAX_GROUPS + group] + index, codec, type };
   }
+}
+
+/**
+ * The fields of a kind's groups, as text to compare.
+ * @param {Kind} kind
+ */
+function namesOf(kind) {
+  return JSON.stringify(kind.groups.map((group) => [group.component, ...group.fields.map((field) => field.name)]));
 }
 
 /** @param {Kind} kind */

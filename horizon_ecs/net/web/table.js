@@ -38,8 +38,8 @@ export class Table {
     /** Integers, `layout.stride` an entry, of which group j of kind k takes those from `layout.fieldBase[k * 8 + j]`. */
     this.q = new Int32Array(0);
     /**
-     * By entry * 8 + group: the channel that its integers came on, in whose units they are; NO_CHANNEL before the first record.
-     * It differs from the carrier while the group is stale.
+     * By entry * 8 + group: the channel that its integers came on and, above 3 bits, the profile that the entity had then, in whose
+     * units they are; NO_CHANNEL before the first record. They differ from carrier and profile while the group is stale.
      */
     this.unit = new Uint8Array(0);
     /** Their last differences. */
@@ -91,6 +91,18 @@ export class Table {
     for (let j = 0; j < nGroups[k]; j++) {
       if (carrier[before + j] !== carrier[after + j]) this.stale[i] |= 1 << j;
     }
+  }
+
+  /**
+   * Give an entity the layers of another profile: everything waits for an absolute record, and keeps its value until then.
+   * @param {number} i index in the list
+   * @param {number} kind
+   * @param {number} mask
+   */
+  setProfile(i, kind, mask) {
+    this.kind[i] = kind;
+    this.mask[i] = mask;
+    this.stale[i] = (1 << this.layout.nGroups[kind]) - 1;
   }
 
   /**
@@ -225,7 +237,8 @@ export class Table {
     if (places.every((place) => place === null)) throw new RangeError(`no kind replicates a field ${component}.${field}`);
     for (let i = 0; i < this.n; i++) {
       const place = places[this.kind[i]];
-      out[i] = place === null ? NaN : this.valueAt(i, place);
+      const came = place === null ? null : places[this.cameAs(i, place.group)];
+      out[i] = came === null ? NaN : this.valueAt(i, came);
     }
     return out;
   }
@@ -238,20 +251,34 @@ export class Table {
    */
   read(i, component, field) {
     const place = this.layout.find(this.kind[i], component, field);
-    return place === null ? NaN : this.valueAt(i, place);
+    if (place === null) return NaN;
+    const came = this.layout.find(this.cameAs(i, place.group), component, field);
+    return came === null ? NaN : this.valueAt(i, came);
   }
 
   /**
+   * The number of the kind, with the profile that the entity had then, that a group's integers came as; its kind before the first.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  cameAs(i, group) {
+    const unit = this.unit[i * MAX_GROUPS + group];
+    return unit === NO_CHANNEL ? this.kind[i] : this.layout.firstProfile[this.kind[i]] + (unit >> 3);
+  }
+
+  /**
+   * A field of what its integers came as.
    * @param {number} i
    * @param {NonNullable<ReturnType<Layout["find"]>>} place
    */
   valueAt(i, place) {
     const { layout } = this;
     const q = this.q[i * layout.stride + place.offset];
-    const c = this.unit[i * MAX_GROUPS + place.group];
-    if (c === NO_CHANNEL) return NaN;
+    const unit = this.unit[i * MAX_GROUPS + place.group];
+    if (unit === NO_CHANNEL) return NaN;
     if (place.codec === "quantised") {
-      return q * layout.scale[layout.parameter[(this.kind[i] * layout.nChannels + c) * MAX_GROUPS + place.group] + place.index];
+      const k = this.cameAs(i, place.group);
+      return q * layout.scale[layout.parameter[(k * layout.nChannels + (unit & 7)) * MAX_GROUPS + place.group] + place.index];
     }
     if (place.codec === "integer") return place.type.startsWith("u") ? q >>> 0 : q;
     pun.setInt32(0, q);

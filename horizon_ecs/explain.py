@@ -44,7 +44,7 @@ class ChannelExplanation:
     ----------
     channel : int
     radius, leave_radius : float
-        World units; NaN where the kind has no such layer.
+        World units, with the entity's radius scale and the observer's reach; NaN where the kind has no such layer.
     frequency : float
         Hz, as declared; `period` in ticks is what became of it. 0 without a layer.
     followed : bool
@@ -199,6 +199,34 @@ class Case:
         return int(self.replicator.world.born[self.slot])
 
     @property
+    def scale(self) -> np.float32:
+        """What the entity's radii are multiplied by."""
+        return np.float32(self.replicator.radius_scale([self.entity])[0])
+
+    @property
+    def reach(self) -> np.float32:
+        """What the observer's are, where more is near than it may follow."""
+        return np.float32(self.replicator.reach_scale[self.observer])
+
+    @property
+    def effective_sq(self) -> np.float32:
+        """The squared distance, as the entity's radii have it."""
+        inverse = np.float32(1.0) / self.scale
+        return np.float32(self.distance_sq * (inverse * inverse))
+
+    @property
+    def enter_sq(self) -> NDArray[np.float32]:
+        """float32[C]: squared radii to enter at."""
+        limits: NDArray[np.float32] = self.replicator._enter_sq[self.number] * (self.reach * self.reach)
+        return limits
+
+    @property
+    def leave_sq(self) -> NDArray[np.float32]:
+        """float32[C]: squared radii to leave at."""
+        limits: NDArray[np.float32] = self.replicator._leave_sq[self.number] * (self.reach * self.reach)
+        return limits
+
+    @property
     def tick(self) -> int:
         return int(-1 if self.replicator._last_tick is None else self.replicator._last_tick)
 
@@ -299,9 +327,17 @@ def _nowhere(case: Case) -> Reason | None:
     return Reason("nowhere", "its position isn't finite") if np.isnan(case.distance_sq) else None
 
 
+def _crowded(case: Case) -> Reason | None:
+    widest = case.replicator._enter_sq[case.number].max()
+    if not case.enter_sq.max() < case.effective_sq <= widest:
+        return None
+    shrunk = f"its reach has shrunk to {case.reach:.0%}"
+    return Reason("crowded", f"within a radius, but so much is near that the observer follows the nearest: {shrunk}")
+
+
 def _outside(case: Case) -> Reason | None:
-    reach = float(case.replicator.tables.radius[case.number].max())
-    outside = case.distance_sq > case.replicator._enter_sq[case.number].max()
+    reach = float(case.replicator.tables.radius[case.number].max()) * float(case.scale) * float(case.reach)
+    outside = case.effective_sq > case.enter_sq.max()
     return Reason("outside", f"beyond its kind's longest radius, {reach:g}") if outside else None
 
 
@@ -311,14 +347,15 @@ def _full(case: Case) -> Reason | None:
 
 
 def _soon(case: Case) -> Reason | None:
-    inside = np.flatnonzero(case.distance_sq <= case.replicator._enter_sq[case.number])
+    inside = np.flatnonzero(case.effective_sq <= case.enter_sq)
     return Reason(
         "enters", f"it has come within a radius, and enters at tick {min(map(case.next_due, inside.tolist()))}"
     )
 
 
 PAIR_REASONS: list[Callable[[Case], Reason | None]] = [
-    _dead, _not_replicated, _hidden, _unborn, _held, _waits_for_reset, _followed, _nowhere, _outside, _full, _soon
+    _dead, _not_replicated, _hidden, _unborn, _held, _waits_for_reset, _followed, _nowhere, _crowded, _outside, _full,
+    _soon
 ]  # fmt: skip
 
 
@@ -331,12 +368,12 @@ def _no_layer(case: Case, c: int) -> Reason | None:
 
 
 def _stays(case: Case, c: int) -> Reason | None:
-    inside = bool(case.distance_sq <= case.replicator._enter_sq[case.number, c])
+    inside = bool(case.effective_sq <= case.enter_sq[c])
     return Reason("inside", "within the radius") if case.mask >> c & 1 and inside else None
 
 
 def _is_kept(case: Case, c: int) -> Reason | None:
-    kept = case.mask >> c & 1 and bool(case.distance_sq <= case.replicator._leave_sq[case.number, c])
+    kept = case.mask >> c & 1 and bool(case.effective_sq <= case.leave_sq[c])
     return Reason("hysteresis", "beyond the radius, but not yet beyond the one to leave at") if kept else None
 
 
@@ -347,7 +384,7 @@ def _leaves(case: Case, c: int) -> Reason | None:
 
 
 def _beyond(case: Case, c: int) -> Reason | None:
-    inside = bool(case.distance_sq <= case.replicator._enter_sq[case.number, c])
+    inside = bool(case.effective_sq <= case.enter_sq[c])
     return None if inside else Reason("outside", "beyond the radius")
 
 
@@ -386,7 +423,8 @@ def _explain_channel(case: Case, c: int) -> ChannelExplanation:
     tables = case.replicator.tables
     reason = next(found for find in CHANNEL_REASONS if (found := find(case, c)))
     layer = case.replicator.schema["kinds"][case.number]["channels"][c]
-    radius = layer["radius"] if layer else float("nan")
+    # As floats of 64 bits, so that a radius that nothing multiplies is told as it was declared.
+    radius = layer["radius"] * float(case.scale) * float(case.reach) if layer else float("nan")
     return ChannelExplanation(
         channel=c, radius=radius, leave_radius=radius * (1.0 + case.replicator.hysteresis),
         frequency=layer["frequency"] if layer else 0.0, period=int(tables.period[case.number, c]),

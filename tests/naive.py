@@ -396,8 +396,10 @@ def next_reach(scale: float, n: int, most: int, crowded: bool) -> np.float32:
 def fitting_reach(finds: Sequence[tuple[np.float32, np.float32]], scale: float, most: int) -> np.float32:
     """Twin of `crowd.fitting_reach`: by every step there is; finds as (squared distance, squared radius)."""
     steps = [np.float32(max(1 / 64, float(scale) * 2.0 ** (-j / 16))) for j in range(1, 97)]
-    fit = [s for s in steps if sum(d <= r * (s * s) for d, r in finds) <= most]
-    return max(fit, default=steps[-1])
+    count = [sum(d <= r * (s * s) for d, r in finds) for s in steps]
+    j = next((j for j, n in enumerate(count) if n <= most), len(steps) - 1)
+    larger = [np.float32(max(1 / 64, float(scale))), *steps][j]
+    return larger if 2 * count[j] < most else steps[j]
 
 
 def settle(first_kind: int, profile: int, scale: float, mine: bool) -> tuple[int, int, np.float32]:

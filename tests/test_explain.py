@@ -144,11 +144,19 @@ def test_who_comes_near_enters_when_it_is_said(scene):
 
 def test_a_full_list():
     scene = Scene(max_followed=1)
-    one, other = scene.ship(5), scene.ship(6)
+    one, other = scene.ship(5), scene.ship(5)
     scene.step(12)
     ((_, refused),) = [(a, b) for a, b in ((one, other), (other, one)) if scene.explain(a).followed]
     assert scene.code(refused) == "full"
-    assert scene.channels(refused) == ["full", "no layer", "full"]
+    assert scene.channels(refused) == ["outside", "no layer", "full"]  # reach has shrunk as far as it helps
+
+
+def test_one_that_is_too_far_in_a_crowd():
+    scene = Scene(max_followed=1)
+    near, far = scene.ship(5), scene.ship(9)
+    scene.step(12)
+    assert [scene.code(near), scene.code(far)] == ["followed", "crowded"]
+    assert "its reach has shrunk to" in scene.explain(far).reason.text
 
 
 def test_observers_that_are_held_or_wait(scene):

@@ -154,6 +154,19 @@ def test_a_scale_widens_every_radius():
     assert watcher.replica.handle.tolist() == [near]
 
 
+def test_an_explanation_knows_scales_and_reach():
+    stage, watcher = crowd_of(0, 90)
+    (far,) = stage.spawn(0, 1, 0.0)
+    stage.world[Position].x[far & 0xFFFFFFFF] = 150.0
+    play(stage, 4)
+    assert stage.replicator.explain(watcher.number, far).reason.code == "outside"
+    stage.replicator.set_radius_scale([far], 2.0)
+    told = stage.replicator.explain(watcher.number, far)
+    assert (told.reason.code, [channel.radius for channel in told.channels]) == ("enters", [100.0, 200.0])
+    play(stage, 4)
+    assert stage.replicator.explain(watcher.number, far).followed
+
+
 def test_a_scale_ends_with_its_entity_and_moves_with_it():
     stage, _ = crowd_of(3, 90)
     first, *others = stage.living

@@ -52,7 +52,8 @@ def _count(near_sq, first_of_kind, due, owner_only, enter_sq, scale):
 @helper
 def fitting_reach(near_sq, first_of_kind, due, owner_only, enter_sq, scale, most):
     """The largest scale below the present one, in steps of a sixteenth of an octave, at which at most `most` finds are
-    within a due channel that isn't for owners only; the smallest there is where none will do.
+    within a due channel that isn't for owners only; the smallest there is where none will do. Where that leaves fewer
+    than half of `most`, since many are equally far, it is one step larger, and those who find no room are refused.
 
     Oracle: tests/naive.py::fitting_reach.
     """
@@ -64,7 +65,10 @@ def fitting_reach(near_sq, first_of_kind, due, owner_only, enter_sq, scale, most
             high = middle
         else:
             low = middle + 1
-    return np.float32(max(SMALLEST, scale * 2.0 ** (-low / _STEPS_AN_OCTAVE)))
+    fits = np.float32(max(SMALLEST, scale * 2.0 ** (-low / _STEPS_AN_OCTAVE)))
+    if 2 * _count(near_sq, first_of_kind, due, owner_only, enter_sq, fits) < most:
+        return np.float32(max(SMALLEST, scale * 2.0 ** ((1 - low) / _STEPS_AN_OCTAVE)))
+    return fits
 
 
 @helper

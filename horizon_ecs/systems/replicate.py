@@ -432,7 +432,7 @@ def replicate(
                                                firsts[len(due)], n_found, page_kind, slot_kind, plans, n_due, indices,
                                                due_plans)  # fmt: skip
                 refused += over
-            crowded[o] |= np.uint8(refused > 0)
+            crowded[o] |= np.uint8(refused > 0 and n_inside <= max_interest)
         evaluated_tick[o], n_followed[o] = tick, n
         work[o] = n_found + n
         if is_reset:

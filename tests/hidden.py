@@ -35,8 +35,16 @@ def _chest() -> hz.Kind:
     return hz.Kind("Chest", Position, Purse, layers=[own, hz.Layer(3, 25.0, 6.0, [Position], 1 / 4)])
 
 
+_STATES = {
+    "secret": [hz.Layer(0, 80.0, 6.0, [Limbs], 1 / 4, owner_only=True), hz.Layer(2, 80.0, 6.0, [Position], 1.0)],
+    "gone": [],
+}
+
+
 def _rock() -> hz.Kind:
-    return hz.Kind("Rock", Position, Limbs, Cargo, layers=[hz.Layer(1, 30.0, 12.0, [Position, Cargo], 1 / 8)])
+    return hz.Kind(
+        "Rock", Position, Limbs, Cargo, layers=[hz.Layer(1, 30.0, 12.0, [Position, Cargo], 1 / 8)], profiles=_STATES
+    )
 
 
 def kinds() -> list[hz.Kind]:

@@ -52,6 +52,7 @@ def make_kinds(periods: tuple[int, int, int], far: float) -> list[hz.Kind]:
             hz.Layer(2, 40.0, middle, [Position, Health, Orbit], {Position: 1 / 16, Orbit: 1e-3}),
             hz.Layer(3, far, slow, [Velocity, Position], {Position: 1 / 4}),
         ],
+        profiles={"docked": [hz.Layer(2, 30.0, slow, [Position, Health], 1 / 8)], "gone": []},
     )  # fmt: skip
     rock = hz.Kind("Rock", Position, layers=[hz.Layer(1, 30.0, RATE / 150, [Position], 1 / 8)])
     crate = hz.Kind("Crate", Position, Health, layers=[hz.Layer(0, 25.0, middle, [Health])])
@@ -91,6 +92,11 @@ class Game:
             self.handles = self.handles[keep]
         if rng.random() < 0.5:
             self.spawn(4)
+        ships = world.query(Orbit).handles
+        if len(ships) and rng.random() < 0.3:
+            some = rng.choice(ships, 3)
+            self.replicator.set_profile(some, str(rng.choice(["default", "docked", "gone"])))
+            self.replicator.set_radius_scale(some, rng.choice([0.5, 1.0, 1.7], 3))
         slots = world.slots_of(self.handles).astype(np.intp)
         world[Position].x[slots] += rng.normal(0, 2, len(slots))
         world[Position].y[slots] += rng.normal(0, 2, len(slots))

@@ -44,6 +44,12 @@ def test_interest_is_what_brute_force_says(seed, hysteresis, max_followed, n_thr
     play(crowd(stage), N_TICKS, *EVERY_SECRET, *EVERYTHING)
 
 
+def test_profiles_and_scales_among_secrets():
+    stage = Secrets(seed=5, hysteresis=0.1, max_followed=4096)
+    stage.counts_updates = False
+    play(crowd(stage), N_TICKS, Stage.change_profiles, Stage.rescale, *EVERY_SECRET, *EVERYTHING)
+
+
 @pytest.mark.parametrize("act", EVERY_SECRET, ids=lambda act: act.__name__)
 def test_each_reason_alone(act):
     play(crowd(Secrets(seed=17)), N_TICKS // 2, act, *EVERYTHING)

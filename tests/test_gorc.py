@@ -187,7 +187,7 @@ def test_settings_reach_the_replicator_before_and_after_the_first_tick(gorc, lat
     gorc.configure_network(network)
     gorc.tick()
     assert (gorc.replicator.spatial, gorc.replicator.network) == (spatial, network)
-    assert all(70 <= 1 / inverse <= 75.01 for inverse in kernels.grid_of(gorc.replicator)[0])
+    assert all(70 <= 1 / inverse <= 75.01 for inverse in kernels.grid_of(gorc.replicator).inverse_size)
 
 
 def test_statistics_add_up(gorc):

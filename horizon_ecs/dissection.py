@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from horizon_ecs.replica import Replica
 
 SECTIONS = ("header", "parameters", "leaves", "moves", "enters", "presence", "absolute", "record", "padding")
-MAX_UNARY = 15
+MAX_ONES, COARSER = 7, 4  # docs/wire.md, "rice"
 ANY = -1
 
 
@@ -86,7 +86,8 @@ class _Bits:
         self.skip(max(length - 1, 0))
 
     def skip_rice(self, k: int) -> None:
-        self.skip(32 if self.run("1", MAX_UNARY + 1) > MAX_UNARY else k)
+        ones = self.run("1", 2 * (MAX_ONES + 1))
+        self.skip(k if ones <= MAX_ONES else k + COARSER if ones <= 2 * MAX_ONES + 1 else 32)
 
 
 def _width(n: int) -> int:

@@ -789,8 +789,10 @@ def residual(order: int, now: int, before: int, difference: int) -> int:
 
 
 def rice_length(value: int, k: int) -> int:
-    """Bits of a Rice code."""
-    return 48 if value >> k > 15 else (value >> k) + 1 + k
+    """Bits of a Rice code (docs/wire.md); 48 where it is raw, and where it isn't at most 47."""
+    writer = Writer()
+    writer.rice(value, k)
+    return writer.n_bits
 
 
 def rice_costs(residuals: Iterable[int]) -> list[int]:
@@ -811,7 +813,7 @@ def encode_record(
     writer = Writer()
     for r, k in zip(residuals, ks, strict=True):
         writer.rice(zz(r), k)
-    long = writer.n_bits > 55 or any(zz(r) >> k > 15 for r, k in zip(residuals, ks, strict=True))
+    long = writer.n_bits > 55 or any(rice_length(zz(r), k) == 48 for r, k in zip(residuals, ks, strict=True))
     absolute = 0 in orders
     code, length = (0, 63) if long else (writer.value, writer.n_bits)
     return code, length, moved or absolute, any(residuals) or absolute

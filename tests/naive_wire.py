@@ -60,12 +60,17 @@ class Writer:
             self.b(value - (1 << (length - 1)), length - 1)
 
     def rice(self, value: int, k: int) -> None:
-        if value >> k > 15:
-            self.b(0xFFFF, 16)
-            self.b(value, 32)
-        else:
+        rest = value - (8 << k)
+        if value >> k < 8:
             self.b((1 << (value >> k)) - 1, (value >> k) + 1)
             self.b(value % (1 << k), k)
+        elif rest >> (k + 4) < 8:
+            self.b(0xFF, 8)
+            self.b((1 << (rest >> (k + 4))) - 1, (rest >> (k + 4)) + 1)
+            self.b(rest % (1 << (k + 4)), k + 4)
+        else:
+            self.b(0xFFFF, 16)
+            self.b(value, 32)
 
     def octets(self) -> bytes:
         return self.value.to_bytes((self.n_bits + 7) // 8, "little")
@@ -97,10 +102,15 @@ class Reader:
         return (1 << (length - 1)) + self.b(length - 1) if length else 0
 
     def rice(self, k: int) -> int:
-        quotient = 0
-        while quotient < 16 and self.b(1):
-            quotient += 1
-        value = self.b(32) if quotient == 16 else (quotient << k) + self.b(k)
+        ones = 0
+        while ones < 16 and self.b(1):
+            ones += 1
+        if ones < 8:
+            value = (ones << k) + self.b(k)
+        elif ones < 16:
+            value = (8 << k) + ((ones - 8) << (k + 4)) + self.b(k + 4)
+        else:
+            value = self.b(32)
         require(value < 2**32, "rice too long")
         return value
 

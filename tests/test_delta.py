@@ -72,8 +72,8 @@ def test_pages_that_nobody_wants_are_passed_over(wanted, written):
 
 @pytest.mark.parametrize(
     ("residual", "k", "n", "long"),
-    [(0, 12, 4, False), (0, 13, 4, True), (-8, 0, 1, False), (8, 0, 1, True), (2**31 - 1, 31, 1, False), (-(2**31), 29, 1, False),
-     (-(2**31), 27, 1, True)],
+    [(0, 12, 4, False), (0, 13, 4, True), (-68, 0, 1, False), (68, 0, 1, True), (2**31 - 1, 31, 1, False), (-(2**31), 29, 1, False),
+     (-(2**31), 25, 1, False), (-(2**31), 24, 1, True)],
 )  # fmt: skip
 def test_what_fits_a_word_and_what_does_not(residual, k, n, long):
     history = np.zeros((4 * DEPTH, N_SLOTS), np.int32)

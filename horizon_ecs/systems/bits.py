@@ -18,14 +18,17 @@ CODE_MASK = np.uint64((1 << CODE_BITS) - 1)
 LENGTH_SHIFT = np.uint64(CODE_BITS)
 LENGTH_MASK = np.uint64(63)
 
-# A quotient above this is sent raw: it bounds a code to 48 bits, and a decoder's work to 16 steps a value.
-MAX_UNARY = 15
+# A quotient that takes more ones than this goes on with a parameter that is larger by COARSER; what takes more there is
+# sent raw. It bounds a code to 48 bits, and a decoder's work to 16 steps a value.
+MAX_ONES = 7
+COARSER = 4
 
 _1 = np.uint64(1)
 _63, _64 = np.uint64(63), np.uint64(64)
-_MAX_UNARY = np.uint64(MAX_UNARY)
-_ESCAPE = np.uint64((1 << (MAX_UNARY + 1)) - 1)
-_ESCAPE_BITS = np.uint64(MAX_UNARY + 1)
+_STEP = np.uint64(MAX_ONES + 1)
+_COARSER = np.uint64(COARSER)
+_ESCAPE_BITS = np.uint64(2 * (MAX_ONES + 1))
+_ESCAPE = np.uint64((1 << (2 * (MAX_ONES + 1))) - 1)
 
 
 @inlined
@@ -77,12 +80,16 @@ def wide_token(value):
 
 @inlined
 def rice_token(value, k):
-    """Rice code of a uint32 with parameter `k`; raw 32 bits behind 16 ones where the quotient exceeds MAX_UNARY."""
+    """Rice code of a uint32 with parameter `k`, in two steps and raw behind 16 ones where neither reaches."""
     v, shift = np.uint64(value), np.uint64(k)
-    quotient = v >> shift
-    if quotient > _MAX_UNARY:
-        return token(_ESCAPE | (v << _ESCAPE_BITS), _ESCAPE_BITS + np.uint64(32))
-    return token(((_1 << quotient) - _1) | ((v & ((_1 << shift) - _1)) << (quotient + _1)), quotient + _1 + shift)
+    ones = v >> shift
+    if ones >= _STEP:
+        v -= _STEP << shift
+        shift += _COARSER
+        ones = _STEP + (v >> shift)
+        if ones >= _ESCAPE_BITS:
+            return token(_ESCAPE | (np.uint64(value) << _ESCAPE_BITS), _ESCAPE_BITS + np.uint64(32))
+    return token(((_1 << ones) - _1) | ((v & ((_1 << shift) - _1)) << (ones + _1)), ones + _1 + shift)
 
 
 @inlined
@@ -156,12 +163,16 @@ def get_wide(data, reader):
 @helper
 def get_rice(data, reader, k):
     """A number written by `put_rice` as uint32; error 4 where it exceeds 32 bits."""
-    quotient = 0
-    while quotient <= MAX_UNARY and get(data, reader, 1) == _1:
-        quotient += 1
-    if quotient > MAX_UNARY:
+    ones, most = np.uint64(0), _ESCAPE_BITS
+    while ones < most and get(data, reader, 1) == _1:
+        ones += _1
+    if ones == most:
         return np.uint32(get(data, reader, 32))
-    value = (np.uint64(quotient) << np.uint64(k)) | get(data, reader, np.int64(k))
+    shift, base = np.uint64(k), np.uint64(0)
+    if ones >= _STEP:
+        base, ones = _STEP << shift, ones - _STEP
+        shift += _COARSER
+    value = base + ((ones << shift) | get(data, reader, np.int64(shift)))
     if value >> np.uint64(32) != np.uint64(0):
         fail(reader, 4)
         return np.uint32(0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper, inlined, kernel
-from horizon_ecs.systems.bits import CODE_BITS, LENGTH_SHIFT, MAX_UNARY, unzigzag, zigzag
+from horizon_ecs.systems.bits import COARSER, CODE_BITS, LENGTH_SHIFT, MAX_ONES, unzigzag, zigzag
 
 PAGE = 1024
 DEAD = np.uint32(0xFFFFFFFF)
@@ -23,7 +23,7 @@ MISSED = np.uint64(1 << 63)
 
 _1, _1W = np.uint64(1), np.uint32(1)
 _IN_WORD = np.uint32(63)
-_MOST_ONES = np.uint32(MAX_UNARY)
+_STEP, _COARSER, _MOST_ONES = np.uint32(MAX_ONES + 1), np.uint32(COARSER), np.uint32(MAX_ONES)
 _TOO_LONG = np.uint32(256)  # more than any code that fits
 
 
@@ -64,9 +64,14 @@ def _moved_lately(changed, track, slot, tick, period):
 def _rice(z, k):
     """Rice code of `z` and its length; one that doesn't fit any record is told by its length alone."""
     quotient = np.uint32(z >> k)
-    unary = min(quotient, _MOST_ONES)
-    bits = ((_1 << np.uint64(unary)) - _1) | (np.uint64(z & ((_1W << k) - _1W)) << np.uint64(unary + _1W))
-    return bits, np.uint32(unary + _1W + k + (_TOO_LONG if quotient > unary else np.uint32(0)))
+    far = quotient > _MOST_ONES
+    rest = np.uint64(z) - (np.uint64(_STEP) << np.uint64(k) if far else np.uint64(0))
+    shift = np.uint32(k + (_COARSER if far else np.uint32(0)))
+    ones = np.uint32(rest >> np.uint64(shift))
+    too_long = ones > _MOST_ONES
+    ones = np.uint32(min(ones, _MOST_ONES) + (_STEP if far else np.uint32(0)))
+    bits = ((_1 << np.uint64(ones)) - _1) | ((rest & ((_1 << np.uint64(shift)) - _1)) << np.uint64(ones + _1W))
+    return bits, np.uint32(ones + _1W + shift + (_TOO_LONG if too_long else np.uint32(0)))
 
 
 @inlined

@@ -9,19 +9,23 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper, kernel
-from horizon_ecs.systems.bits import MAX_UNARY, zigzag
+from horizon_ecs.systems.bits import COARSER, MAX_ONES, zigzag
 from horizon_ecs.systems.delta import DEAD, PAGE, residual
 
 # Every second row of a page, or as many rows spread over more pages: enough to rank parameters, and some 50 µs a field.
 _PAGES_A_SAMPLE = 2
-_ESCAPED = MAX_UNARY + 1 + 32
+_STEP = MAX_ONES + 1
+_ESCAPED = 2 * _STEP + 32
 
 
 @helper
 def rice_length(z, k):
     """Bits of the Rice code of `z` with parameter `k`."""
-    quotient = np.int64(z) >> k
-    return quotient + 1 + k if quotient <= MAX_UNARY else _ESCAPED
+    ones, shift = np.int64(z) >> k, k
+    if ones >= _STEP:
+        shift = k + COARSER
+        ones = _STEP + ((np.int64(z) - (_STEP << k)) >> shift)
+    return ones + 1 + shift if ones < 2 * _STEP else _ESCAPED
 
 
 @kernel(

@@ -116,12 +116,12 @@ export class BitReader {
       this.advance(16);
       return this.take(32);
     }
-    const quotient = 31 - Math.clz32(zeros & -zeros);
-    this.advance(quotient + 1);
-    const low = this.take(k);
-    // Up to here a shift stays within 31 bits; larger parameters are rare enough for floats.
-    if (k <= 27) return (quotient << k) | low;
-    const value = quotient * 2 ** k + low;
+    const ones = 31 - Math.clz32(zeros & -zeros);
+    this.advance(ones + 1);
+    if (ones < 8 && k <= 28) return ((ones << k) | this.take(k)) >>> 0;
+    // Behind eight ones the quotient goes on in coarser steps; floats hold what a shift might not.
+    const base = ones < 8 ? ones * 2 ** k : 8 * 2 ** k + (ones - 8) * 2 ** (k + 4);
+    const value = base > 0xffff_ffff ? base : base + this.take(ones < 8 ? k : k + 4);
     if (value > 0xffff_ffff) throw new WireError(`Rice code of ${value} takes more than 32 bits`);
     return value;
   }

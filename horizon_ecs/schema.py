@@ -7,6 +7,7 @@ reads.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -183,12 +184,12 @@ class Tables:
     bits: NDArray[np.int64]
     profiles: NDArray[np.int64]
 
-    @property
+    @functools.cached_property
     def longest_period(self) -> int:
         """The longest period of any layer, in ticks."""
         return int(self.period.max(initial=1))
 
-    @property
+    @functools.cached_property
     def depth(self) -> int:
         """Rows of history that every predictor together needs, a power of two."""
         periods = np.array([0, 1, 2, 1])[self.order]  # back to the oldest value that a predictor looks at

@@ -83,7 +83,7 @@ def test_a_demo_is_recorded_told_about_decoded_and_played(tmp_path, capsys):
     assert told["kinds"] == ["Ship", "Pilot", "Station"]
     assert told["about"]["title"] == "Horizon ECS: ships on a current"
     assert told["complete"]
-    assert told["frames"] > 3
+    assert told["frames"] >= 1
     decoded = json.loads(run(capsys, "bench", "decode", file, "--clients", 3, "--json").splitlines()[-1])
     assert decoded["frames"] == 3 * told["frames"]
     assert 850 < decoded["entities"] <= 900  # in its whole

@@ -290,7 +290,7 @@ def test_a_client_that_does_not_answer_is_waited_for_and_given_up(path):
 
 def test_the_javascript_client_sees_the_same(path):
     async def work():
-        async with playing(path, speed=4.0) as playback:
+        async with playing(path, speed=50.0) as playback:
             command = [_node(), str(ROOT / "tests/js/verify.mjs"), playback.ws_url, "1.5"]
             node = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
             out, _ = await asyncio.wait_for(node.communicate(), TIMEOUT_S)

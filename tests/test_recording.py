@@ -461,12 +461,12 @@ def test_recorders_refuse_what_they_cannot_take(tmp_path):
 
 
 def test_chosen_observers_alone_are_recorded_and_named(tmp_path):
-    stage = Stage(kinds_of(Position), seed=3)
+    stage = Stage(kinds_of(Position), seed=3, tick_rate=12.0)
     stage.spawn(0, 5)
     _, b = stage.replicator.add_observer(), stage.replicator.add_observer()
     options = {"observers": [b], "name_of": "player {}".format, "reset_every_s": None}
     with stage.replicator.record(tmp_path / "a.hzr", **options) as recorder:
-        for _ in range(400):
+        for _ in range(70):
             step(stage)
         assert "1 observers" in repr(recorder)
     with hz.open_recording(tmp_path / "a.hzr") as recording:

@@ -19,8 +19,9 @@ from horizon_ecs.notebook import html_table
 from horizon_ecs.observers import HELD
 from horizon_ecs.schema import NO_CHANNEL
 from horizon_ecs.slots import DEAD
-from horizon_ecs.systems import recount
+from horizon_ecs.systems import recount, visibility
 from horizon_ecs.systems.interest import MASK_SHIFT, STALE_SHIFT
+from horizon_ecs.visibility import EVERYWHERE, owners_of
 
 if TYPE_CHECKING:
     from horizon_ecs.replication import Replicator
@@ -297,6 +298,18 @@ def _hidden(case: Case) -> Reason | None:
     return Reason("hidden", "the entity is hidden (world.hide)") if hidden else None
 
 
+def _masked(case: Case) -> Reason | None:
+    sight = case.replicator._sight
+    if not sight.ways[visibility.IN_USE] or not visibility.is_hidden(
+        case.slot, sight.view[case.observer, 0], np.uint32(sight.view[case.observer, 1] & _SLOT), sight.sight
+    ):
+        return None
+    here, there = (int(row[1] & _SLOT) for row in (sight.view[case.observer], sight.sight[case.slot]))
+    if here != there and there != EVERYWHERE:
+        return Reason("other room", f"the entity is in room {there}, the observer in room {here}")
+    return Reason("masked", "the observer may not see it: no bit of who sees it is among what the observer sees")
+
+
 def _unborn(case: Case) -> Reason | None:
     if case.tick < 0:
         return Reason("unborn", "nothing has been replicated yet")
@@ -354,8 +367,8 @@ def _soon(case: Case) -> Reason | None:
 
 
 PAIR_REASONS: list[Callable[[Case], Reason | None]] = [
-    _dead, _not_replicated, _hidden, _unborn, _held, _waits_for_reset, _followed, _nowhere, _crowded, _outside, _full,
-    _soon
+    _dead, _not_replicated, _hidden, _masked, _unborn, _held, _waits_for_reset, _followed, _nowhere, _crowded, _outside,
+    _full, _soon
 ]  # fmt: skip
 
 
@@ -365,6 +378,24 @@ PAIR_REASONS: list[Callable[[Case], Reason | None]] = [
 def _no_layer(case: Case, c: int) -> Reason | None:
     has = case.replicator.tables.period[case.number, c] > 0
     return None if has else Reason("no layer", "the kind has no layer of this channel")
+
+
+def _named(case: Case, c: int) -> Reason | None:
+    book = case.replicator._book
+    named = visibility.listed_channels(
+        case.observer, np.uint64(case.entity), book.max_observers, book.lists.start, book.lists.n, book.lists.pool,
+        book.lists.mask
+    )  # fmt: skip
+    public = ~int(case.replicator.tables.owner_only[case.number]) & case.mask
+    return Reason("subscribed", "a subscription or a group names it") if named & public & (1 << c) else None
+
+
+def _for_owners(case: Case, c: int) -> Reason | None:
+    if not int(case.replicator.tables.owner_only[case.number]) >> c & 1:
+        return None
+    (owner,) = owners_of(case.replicator._sight, np.array([case.entity], np.uint64)).tolist()
+    own = owner == case.observer if owner != -1 else int(case.replicator.entity[case.observer]) == case.entity
+    return None if own else Reason("owner only", "the layer is for the entity's owner only, and the observer isn't it")
 
 
 def _stays(case: Case, c: int) -> Reason | None:
@@ -397,7 +428,7 @@ def _enters(case: Case, c: int) -> Reason | None:
 
 
 CHANNEL_REASONS: list[Callable[[Case, int], Reason | None]] = [
-    _no_layer, _stays, _is_kept, _leaves, _beyond, _no_room, _enters
+    _no_layer, _for_owners, _named, _stays, _is_kept, _leaves, _beyond, _no_room, _enters
 ]  # fmt: skip
 
 
@@ -406,7 +437,8 @@ CHANNEL_REASONS: list[Callable[[Case, int], Reason | None]] = [
 
 def explain(replicator: Replicator, observer: int, entity: int) -> Explanation:
     """See `Replicator.explain`."""
-    case = make_case(replicator, observer, entity)
+    replicator._table.check(observer)
+    case = make_case(replicator, int(replicator._streams.leader[observer]), entity)
     reason = next(found for find in PAIR_REASONS if (found := find(case)))
     replicated = case.number >= 0
     n_channels = replicator.tables.period.shape[1]

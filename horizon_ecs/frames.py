@@ -22,6 +22,7 @@ class ReplicationStats:
     absolutes: int = 0
     refused: int = 0
     non_finite: int = 0
+    shared: int = 0  # frames whose bytes another observer is sent as well
     ms: dict[str, float] = field(default_factory=dict)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.explain import Explanation, explain
+from horizon_ecs.interest import describe_interest
 from horizon_ecs.meter import ByteMeter, BytesBy, sample
 
 if TYPE_CHECKING:
@@ -38,6 +39,23 @@ class Inspected:
             There is no such observer.
         """
         return explain(cast("Replicator", self), observer, entity)
+
+    def interest(self, observer: int) -> list[dict[str, Any]]:
+        """Whom an observer follows and why, as plain data, by the positions that the world has now.
+
+        Returns
+        -------
+        list of {"entity": handle, "kind": name, "channels": [int, …], "why": {reason: [int, …]}}
+            In the order of its list. Reasons are "owner", "near", "focus", "subscription", ("group", name) and, for
+            the sources of a relation, ("group", (relation, target)), each with the channels that it is good for; a
+            channel of which none holds any more is "kept" until it is due.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such observer.
+        """
+        return describe_interest(cast("Replicator", self), observer)
 
     def meter_bytes(self, observers: Iterable[int] | None = None, *, n: int = 16) -> ByteMeter:
         """Begin to count, from the next step on, what the frames of some observers consist of; a context manager.

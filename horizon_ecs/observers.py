@@ -85,6 +85,12 @@ class Observers:
         self.rows.release(observer)
         self.status[observer], self.entity[observer] = FREE, 0
 
+    def take_phase(self, observer: int, phase: int) -> None:
+        """Give an observer another phase."""
+        self._in_phase[self.phase[observer]] -= 1
+        self._in_phase[phase] += 1
+        self.phase[observer] = phase
+
     def _emptiest_phase(self) -> int:
         """The phase with the fewest observers; ties in golden steps, so that few observers lie far apart."""
         n = self.n_phases

@@ -27,9 +27,10 @@ from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
+from horizon_ecs.sharing import Spans, Streams
 from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
-from horizon_ecs.systems import observers, quantise, replicate
+from horizon_ecs.systems import observers, quantise, replicate, sharing
 from horizon_ecs.visibility import Sight, masks_in
 from horizon_ecs.workspace import Scratch
 
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from horizon_ecs.recorder import FrameRecorder
     from horizon_ecs.world import World
 
-_MODULES = ("delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "rows", "visibility")
+_MODULES = (
+    "delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "rows", "sharing", "visibility"
+)  # fmt: skip
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
 PARTS_A_THREAD = 4  # so that a thread whose core is taken away for a while doesn't hold up the others
@@ -201,6 +204,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed)
         self._sight = Sight(world.n_slots, self.max_observers, tables.owner_only)
         self._book = Book(self.max_observers)
+        self._streams = Streams(self._table)
         self._gone = np.zeros(world.n_slots // 8, np.uint8)
         self._pages_seen = 0
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
@@ -295,9 +299,9 @@ class Replicator(Spatial, Inspected, Subscriptions):
     def followed(self, observer: int) -> NDArray[np.uint64]:
         """The observer's list as stored, uint64[n] (see `systems.interest`): for tools and tests."""
         self._table.check(observer)
-        return self._table.rows.row(observer)
+        return self._table.rows.row(int(self._streams.leader[observer]))
 
-    def add_observer(self, entity: int = 0, position: ArrayLike | None = None) -> int:
+    def add_observer(self, entity: int = 0, position: ArrayLike | None = None, *, share: int | None = None) -> int:
         """Add an observer; the next step makes it a reset frame.
 
         Parameters
@@ -306,31 +310,57 @@ class Replicator(Spatial, Inspected, Subscriptions):
             It stands where this entity is; 0 for an observer that stands free.
         position : float[2] or float[3], optional
             Where it stands, if free; the origin by default.
+        share : int, optional
+            Another observer, such as the one that a spectator looks over the shoulder of: this one sees just what that
+            one sees and is sent the same bytes, made once. It joins by a reset frame of its own, within a second; its
+            phase is the other's. When the other is removed, the first of those that share goes on from where it stood.
 
         Raises
         ------
         CapacityError, StaleHandleError, ArgumentError
         """
+        if share is not None:
+            self._table.check(share)
+            if entity or position is not None:
+                raise ArgumentError(
+                    "add_observer: share= says where the observer stands; leave entity and position out"
+                )
         if entity:
             self.world.slots_of(np.array([entity], np.uint64))
         observer = self._table.add(entity, position)
+        if share is not None:
+            self._streams.share(observer, share, self._next_tick())
         self._sight.welcome(observer)
         return observer
 
     def remove_observer(self, observer: int) -> None:
         """Forget an observer. Raises ArgumentError if there is no such."""
+        self._table.check(observer)
+        self._streams.leave(observer, self._stand_in)
         self._table.remove(observer)
         self._book.forget(observer, self._sight)
+
+    def _stand_in(self, old: int, new: int) -> None:
+        """Let an observer stand where another stood, and see as it did."""
+        table, sight = self._table, self._sight
+        for rows in (table.entity, table.position, sight.view, sight.focus):
+            rows[new] = rows[old]
 
     def hold(self, observer: int) -> None:
         """Frame nothing for an observer until `resume`; its interest is kept."""
         self._table.check(observer)
         self._table.status[observer] = HELD
+        if self._streams:
+            self._streams.wait(observer, self._next_tick())
 
     def resume(self, observer: int) -> None:
         """Let the next step make one reset frame, which tells the observer all it missed."""
         self._table.check(observer)
-        self._table.status[observer], self._table.wants_reset[observer] = LIVE, 1
+        self._table.status[observer] = LIVE
+        if len(self._streams.members(int(self._streams.leader[observer]))) > 1:
+            self._streams.wait(observer, self._next_tick())
+        else:
+            self._table.wants_reset[observer] = 1
 
     # -- the step ----------------------------------------------------------------------------------------------
 
@@ -438,18 +468,21 @@ class Replicator(Spatial, Inspected, Subscriptions):
         observers.follow_entities(
             table.n_used, table.entity, world.generation, world.born, self._x, self._y, self._z, table.position
         )
-        self._look_for_switched()
+        self._streams.reset_overdue(tick, self._max_silence)
+        status = self._streams.awake()
+        self._look_for_switched(status)
         n = observers.select_served(
-            table.n_used, table.status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
+            table.n_used, status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
             self._due_by_phase(tick), self.tables.kind_channels, table.looks, table.served, table.served_reset,
             table.due
         )  # fmt: skip
         observers.order_by_tile(
             table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
         )
-        self._mark_gone(tick)
+        self._mark_gone(tick, status)
         cut = self._cut(n, n_parts)
-        words = self._room(tick, n + n_parts)
+        asked = self._streams.ask(table.served[:n], table.served_reset[:n])
+        words = self._room(tick, n + n_parts + len(asked))
         self._scratch.tally[:] = 0
         table.needs[:n] = 0
         arguments = self._lasting() | {
@@ -457,7 +490,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
             "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
         }  # fmt: skip
         # Each part has room for as many of the longest frames as it has observers, and one more.
-        room = len(words) // 2 // (n + n_parts)
+        room = len(words) // 2 // (n + n_parts + len(asked))
         self._replicate(arguments, table.order[:n], cut, (cut + np.arange(n_parts + 1)) * room)
         waiting = np.flatnonzero(table.needs[:n]).astype(np.uint32)
         if len(waiting):
@@ -466,13 +499,15 @@ class Replicator(Spatial, Inspected, Subscriptions):
             self._replicate(arguments, waiting, cut, len(words) // 2 + (cut + np.arange(n_parts + 1)) * room)
         table.rows.tidy()
         self._records.count(tick)
-        reset = table.served[:n][table.served_reset[:n] != 0]
+        reset = table.served[:n][table.served_reset[:n] == 1]
         table.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
         sent = table.span[:n, 2] > 0
         start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
-        self._count(n, payload, stop)
-        return Frames(tick, table.served[:n][sent], start, payload, stop, words.data.cast("B"))
+        joins = self._write_joins(arguments, asked, (n + n_parts) * room)
+        spans, shared = self._streams.spread(tick, Spans(table.served[:n][sent], start, payload, stop), joins)
+        self._count(n, spans, shared)
+        return Frames(tick, *spans, words.data.cast("B"))
 
     def _replicate(
         self, arguments: dict[str, Any], sequence: NDArray[np.uint32], cut: NDArray[np.int64], region: NDArray[np.int64]
@@ -482,12 +517,24 @@ class Replicator(Spatial, Inspected, Subscriptions):
         rest = [passing[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
         self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), len(cut) - 1)
 
-    def _mark_gone(self, tick: int) -> None:
+    def _write_joins(self, arguments: dict[str, Any], streams: NDArray[np.uint32], first_word: int) -> Spans:
+        """Reset frames of streams for who joins them, behind all others in the buffer."""
+        scratch = ("due_index", "due_plan", "counters", "absolute", "record", "source", "places", "reference", "tokens")
+        span = np.zeros((len(streams), 3), np.int64)
+        if len(streams):
+            one = {name: arguments[name][0] for name in scratch}
+            own = {"streams": streams, "first_word": first_word, "out_span": span, "row": self._scratch.joined_row,
+                   "all_channels": self.tables.kind_channels}  # fmt: skip
+            sharing.write_joins(*(({**arguments, **one, **own})[name] for name in sharing.ARGUMENTS))
+        made = span[:, 2] > 0
+        return Spans(streams[made], *(np.ascontiguousarray(column) for column in span[made].T))
+
+    def _mark_gone(self, tick: int, status: NDArray[np.uint8]) -> None:
         """Which slots may have lost their entity since any list was last looked at."""
         table, world = self._table, self.world
         # A page that lost its last entity isn't used any more, and must be looked at nevertheless.
         self._pages_seen = max(self._pages_seen, world.n_pages_used)
-        oldest = observers.oldest_evaluation(table.n_used, table.status, table.n_followed, table.evaluated_tick, tick)
+        oldest = observers.oldest_evaluation(table.n_used, status, table.n_followed, table.evaluated_tick, tick)
         if world.structure_tick > oldest:
             observers.mark_gone(world.born[: self._pages_seen * quantise.PAGE], oldest, self._gone)
         self._sight.mark_turned(oldest, self._pages_seen * quantise.PAGE)
@@ -549,14 +596,14 @@ class Replicator(Spatial, Inspected, Subscriptions):
             "x": self._x, "y": self._y, "z": self._z,
         }  # fmt: skip
 
-    def _count(self, n: int, payload: NDArray[np.int64], stop: NDArray[np.int64]) -> None:
+    def _count(self, n: int, spans: Spans, shared: int) -> None:
         total = self._scratch.tally.sum(axis=0)
         if total[replicate.OVERFLOWS]:
             raise HorizonError(
                 f"{total[replicate.OVERFLOWS]} frames had no room in the buffer: this is an error in Horizon ECS"
             )
         stats = self.stats
-        stats.n_frames, stats.bytes = len(stop), int((stop - payload).sum())
+        stats.n_frames, stats.bytes, stats.shared = len(spans.stop), int((spans.stop - spans.payload).sum()), shared
         stats.followed_pairs = int(self._table.n_followed[: self._table.n_used].sum())
         stats.updates, stats.enters = int(total[replicate.UPDATES]), int(total[replicate.ENTERS])
         stats.leaves, stats.absolutes = int(total[replicate.LEAVES]), int(total[replicate.ABSOLUTES])

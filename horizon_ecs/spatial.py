@@ -236,12 +236,12 @@ class Spatial:
         grid.place_cells(counts, g.cell_start)
         self._crew.run(fill, n_parts)
 
-    def _look_for_switched(self) -> None:
+    def _look_for_switched(self, status: NDArray[np.uint8]) -> None:
         """Mark the observers that follow somebody whose profile changed."""
         table, e = self._table, self._extents
         if e is not None:
             extents.find_switched(
-                table.n_used, table.status, table.wants_reset, e.n_switched > 0, table.n_followed,
+                table.n_used, status, table.wants_reset, e.n_switched > 0, table.n_followed,
                 table.rows.pool, table.rows.start, e.switched, table.looks
             )  # fmt: skip
 

@@ -281,6 +281,10 @@ class Visibility:
         known[known] = status[rows[known]] != FREE
         if not known.all():
             raise ArgumentError(f"observer {rows[~known][0]} doesn't exist")
+        leader = cast("Replicator", self)._streams.leader[rows]
+        if (leader != rows).any():
+            at = int((leader != rows).argmax())
+            raise ArgumentError(f"observer {rows[at]} shares what observer {leader[at]} sees: say it of that one")
         return rows
 
     def _told(self, handles: Handles) -> NDArray[np.uint32]:

@@ -37,6 +37,7 @@ class Scratch:
         self.source, self.places = (reserve((n_threads, n_blocks, n_entries), np.uint32) for _ in range(2))
         self.reference = np.zeros((n_threads, n_kinds, MAX_GROUP_FIELDS), np.int32)
         self.tokens = reserve((n_threads, _most_tokens(tables, max_followed)), np.uint64)
+        self.joined_row = reserve((n_entries,), np.uint64)
         self.tally = np.zeros((n_threads, replicate.N_TALLIES), np.int64)
 
 

@@ -58,6 +58,10 @@ class Secrets(Stage):
         super().__init__(kinds(), **options)
         self.groups: dict[Any, list[int]] = {}
 
+    def viewers(self) -> list[Watcher]:
+        """Those who look by themselves."""
+        return self.watchers
+
     def despawn(self, handles: list[int]) -> None:
         super().despawn(handles)
         for handle in handles:
@@ -87,7 +91,7 @@ class Secrets(Stage):
             self.replicator.set_visible_to(some, np.array(masks, np.uint64))
             self._tell(some, "visible_to", masks)
         if self.chance(0.1):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             watcher.twin.lens.sees = self.one_of([1, 2, 3, 2**63 + 1, 2**64 - 1])
             self.replicator.set_sees(watcher.number, watcher.twin.lens.sees)
 
@@ -97,28 +101,28 @@ class Secrets(Stage):
             self.replicator.set_room(some, np.array(rooms, np.uint32))
             self._tell(some, "room", rooms)
         if self.chance(0.1):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             watcher.twin.lens.room = self.one_of([0, 1, 77])
             self.replicator.set_observer_room([watcher.number], watcher.twin.lens.room)
 
     def change_owners(self) -> None:
         if not self.chance(0.2) or not (some := self._some()):
             return
-        owner = self.one_of([None, -1, *(w.number for w in self.watchers)])
+        owner = self.one_of([None, -1, *(w.number for w in self.viewers())])
         self.replicator.set_owner(some, owner)
-        for watcher in self.watchers:
+        for watcher in self.viewers():
             owned = watcher.twin.lens.owned
             owned[:] = [h for h in owned if h not in some] + (some if owner == watcher.number else [])
         self._tell(some, "owner", [owner] * len(some))
 
     def subscribe(self) -> None:
         if self.chance(0.3) and (some := self._some()):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             channels, mask = self.one_of([(None, 255), (0, 1), ([1, 2], 6), ([0, 3], 9)])
             _add(watcher.twin.lens.subscribed, some, mask)
             self.replicator.subscribe(watcher.number, some, channels)
         if self.chance(0.2):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             known = [handle for handle, _ in watcher.twin.lens.subscribed]
             if known:
                 gone = self.one_of(known)
@@ -138,12 +142,12 @@ class Secrets(Stage):
             self.replicator.leave_group(gone, name)
             members.remove(gone)
         if self.chance(0.1):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             channels, mask = self.one_of([(None, 255), ([2], 4)])
             self.replicator.subscribe_group(watcher.number, name, channels)
             _add_group(watcher.twin.lens.groups, members, mask)
         if self.chance(0.05):
-            watcher = self.one_of(self.watchers)
+            watcher = self.one_of(self.viewers())
             if any(m is members for m, _ in watcher.twin.lens.groups):
                 self.replicator.unsubscribe_group(watcher.number, name)
                 groups = watcher.twin.lens.groups
@@ -151,7 +155,7 @@ class Secrets(Stage):
 
     def look_about(self) -> None:
         """Second centres and cones come, move and go."""
-        watcher = self.one_of(self.watchers)
+        watcher = self.one_of(self.viewers())
         lens = watcher.twin.lens
         if self.chance(0.3):
             point, scale = self.rng.uniform(-60, 60, 3).astype(np.float32), self.one_of([0.5, 1.0, 1.7])

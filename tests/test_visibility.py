@@ -338,6 +338,52 @@ def test_layers_say_whether_they_are_for_owners():
     assert hz.Layer(0, 1.0, 1.0, [Position], owner_only=True).owner_only
 
 
+# -- why -----------------------------------------------------------------------------------------------------------
+
+
+def test_interest_says_why():
+    world, handles, replicator = small_world()
+    a, b, c, d = handles.tolist()
+    observer = replicator.add_observer(position=(0.0, 0.0))
+    assert followed(world, replicator, observer) == [a]
+    row = {"kind": "Ship", "channels": [0]}
+    assert replicator.interest(observer) == [{"entity": a, **row, "why": {"near": [0]}}]
+    replicator.subscribe(observer, [a, b])
+    replicator.join_group(c, "party")
+    replicator.subscribe_group(observer, "party")
+    replicator.set_focus(observer, (3_000.0, 0.0))
+    assert followed(world, replicator, observer) == handles.tolist()
+    why = {one["entity"]: one["why"] for one in replicator.interest(observer)}
+    assert why == {
+        a: {"near": [0], "subscription": [0]},
+        b: {"subscription": [0]},
+        c: {("group", "party"): [0]},
+        d: {"focus": [0]},
+    }
+    replicator.unsubscribe(observer, b)
+    assert {one["entity"]: one["why"] for one in replicator.interest(observer)}[b] == {"kept": [0]}
+    assert replicator.explain(observer, c).channels[0].reason.code == "subscribed"
+    spectator = replicator.add_observer(share=observer)
+    assert replicator.interest(spectator) == replicator.interest(observer)
+    with pytest.raises(ArgumentError, match="doesn't exist"):
+        replicator.interest(7)
+
+
+def test_hidden_entities_are_explained():
+    stage = Secrets(seed=1)
+    own, other = stage.spawn(0, 2, 1.0)
+    watcher = stage.watch(own)
+    play(stage, 8)
+    explain = stage.replicator.explain
+    assert explain(watcher.number, other).channels[1].reason.code == "owner only"
+    assert explain(watcher.number, own).channels[1].followed
+    assert [r["why"]["owner"] for r in stage.replicator.interest(watcher.number) if r["entity"] == own] == [[1]]
+    stage.replicator.set_visible_to(other, 0)
+    assert explain(watcher.number, other).reason.code == "masked"
+    stage.replicator.set_room(other, 3)
+    assert explain(watcher.number, other).reason.text == "the entity is in room 3, the observer in room 0"
+
+
 # -- rooms and the grid --------------------------------------------------------------------------------------------
 
 

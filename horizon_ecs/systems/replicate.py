@@ -303,7 +303,7 @@ def replicate(
     cut : int64[n_parts + 1]                       in      where each part's share of `sequence` begins
     sequence : uint32[n]                           in      indices into `served`, in the order to work in
     served : uint32[n]                             in      observers with something due
-    reset : uint8[n]                               in      1: a reset frame
+    reset : uint8[n]                               in      1: a reset frame, 2: a frame, be it empty
     observer_due : int64[n, n_kinds]               in      bit mask of due channels (all of the kind's in a reset frame)
     phase : int64[max_observers]                   in
     position : float32[max_observers, 3]           in      where each observer stands
@@ -378,7 +378,7 @@ def replicate(
         s = sequence[q]
         o = served[s]
         row = rows[row_start[o] : row_start[o] + row_room[o]]
-        due, is_reset = observer_due[s], reset[s] != 0
+        due, is_reset = observer_due[s], reset[s] == 1
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
         base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
@@ -450,7 +450,7 @@ def replicate(
         tally[thread, LEAVES] += n_leaves
         tally[thread, REFUSED] += refused
         structure = is_reset or n_leaves + n_moves + n - kept > 0
-        if not structure and n_said == 0 and tick - sent < max_silence:
+        if not structure and n_said == 0 and reset[s] == 0 and tick - sent < max_silence:
             continue
         if at + ((max(n, n_before) + 64) * entry_bits >> 6) > region[part + 1]:
             tally[thread, OVERFLOWS] += 1

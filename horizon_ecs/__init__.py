@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from horizon_ecs.fields import i2 as i2
     from horizon_ecs.fields import i4 as i4
     from horizon_ecs.fields import i8 as i8
+    from horizon_ecs.fields import quat as quat
     from horizon_ecs.fields import u1 as u1
     from horizon_ecs.fields import u2 as u2
     from horizon_ecs.fields import u4 as u4
@@ -125,7 +126,7 @@ _PLACES = {
     ),
     "events": "Emit Events",
     "feeding": "decode_load feed",
-    "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 u1 u2 u4 u8 vec2 vec3 vec4",
+    "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 quat u1 u2 u4 u8 vec2 vec3 vec4",
     "gorc": "GorcObject GorcSystem",
     "groups": "Group",
     "hierarchy": "Hierarchy",

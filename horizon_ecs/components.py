@@ -78,8 +78,9 @@ def component(cls: C) -> C:
     Field types
         - numbers: f2, f4, f8, i1 … u8, b1, or any fixed NumPy type as `np.complex64` or `Annotated[int,
           np.dtype(...)]`;
-        - vectors: vec2, vec3, vec4 of float32, or `Annotated[hz.Vector, np.dtype(("f8", (5,)))]`; each number is a
-          column of its own, "position.x", and `world[Transform].position` shows them stacked as (n, 3);
+        - vectors: vec2, vec3, vec4 of float32, quat for a rotation (x, y, z, w), or `Annotated[hz.Vector,
+          np.dtype(("f8", (5,)))]`; each number is a column of its own, "position.x", and `world[Transform].position`
+          shows them stacked as (n, 3);
         - enums and flags with whole numbers as values, in the narrowest integer that holds them;
         - `hz.Entity`: a reference to an entity, 0 for none. What it refers to must live when it is given; when that
           dies, the reference becomes 0: by the end of the phase, or of the call that ended it between ticks.

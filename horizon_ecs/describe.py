@@ -38,7 +38,7 @@ def _describe_field(f: Field) -> dict[str, Any]:
     described: dict[str, Any] = {"name": f.name, "dtype": f.dtype.str, "default": _plain(f.default)}
     extras = {
         "unit": f.unit, "low": f.low, "high": f.high, "precision": f.precision, "vector": f.vector,
-        "entity": f.is_entity, "enum": f.members or None,
+        "entity": f.is_entity, "enum": f.members or None, "angle": f.angle, "rotation": f.rotation,
     }  # fmt: skip
     return described | {name: value for name, value in extras.items() if value not in (None, "", False)}
 
@@ -56,6 +56,7 @@ def _describe_kind(kind: Kind) -> dict[str, Any]:
             "channel": layer.channel, "radius": layer.radius, "frequency": layer.frequency,
             "fields": [c.__name__ for c in layer.fields], "priority": layer.priority,
             "precision": {c.__name__: layer.precision_of(c) for c in layer.fields},
+            "compression": {c.__name__: layer.compression_of(c) for c in layer.fields},
         }
         for layer in kind.layers
     ]  # fmt: skip

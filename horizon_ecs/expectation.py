@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,11 +176,30 @@ def code_of(q: list[NDArray[np.int64]], orders: list[int]) -> Code:
     )  # fmt: skip
 
 
-def quantise(values: Floats, codec: str, scale: float) -> NDArray[np.int64]:
-    """As the schema says a field is coded."""
+def quantise(field: Mapping[str, Any], channel: int, values: Mapping[str, Floats]) -> NDArray[np.int64]:
+    """As the schema says a field is coded; `values` by column, those of rotations near the identity."""
+    codec, scale, name = field["codec"], float(field["params"][channel][1]), str(field["name"])
+    if codec == "packed":
+        word: NDArray[np.int64] = np.zeros((3, N_SAMPLED), np.int64)
+        for part in field["parts"]:
+            inside: NDArray[np.int64] = wrapped(values[part["name"]], part).astype(np.int64) - int(part["low"])
+            word |= inside << int(part["offset"])
+        return word
+    if codec == "rotation" and name.endswith(".w"):
+        return np.zeros((3, N_SAMPLED), np.int64)
+    if codec == "rotation":
+        length: Floats = np.linalg.norm([values[name[:-1] + letter] for letter in "xyzw"], axis=0)
+        return np.rint(values[name] / length / scale).astype(np.int64)
+    if codec == "bits" and field["type"] == "f2":
+        return values[name].astype(np.float16).view(np.uint16).astype(np.int64)
     if codec == "bits":
-        return values.astype(np.float32).view(np.int32).astype(np.int64)
-    return np.rint(values / scale).astype(np.int64)
+        return values[name].astype(np.float32).view(np.int32).astype(np.int64)
+    return np.rint(values[name] / (scale * math.tau if codec == "angle" else scale)).astype(np.int64)
+
+
+def wrapped(values: Any, part: Mapping[str, Any]) -> Any:
+    """Values of a part of a packed field, from its highest on to its lowest again."""
+    return part["low"] + (values - part["low"]) % (part["high"] - part["low"] + 1)
 
 
 def walk(rng: np.random.Generator, step_s: float, speed: float, turns_per_s: float, moving: float, side: float
@@ -219,7 +239,8 @@ def draw_steps(rng: np.random.Generator, n: int) -> NDArray[np.int64]:
     return rng.integers(1, MAX_STEP + 1, n) * signs
 
 
-def quantum_of(field: dict[str, Any]) -> float:
+def quantum_of(field: Mapping[str, Any]) -> float:
     """The finest step of a field on any channel."""
     scales = [params[1] for params in field["params"] if params]
-    return BITS_QUANTUM if field["codec"] == "bits" else float(min(scales))
+    unit = math.tau if field["codec"] == "angle" else 1.0
+    return BITS_QUANTUM if field["codec"] == "bits" else float(min(scales)) * unit

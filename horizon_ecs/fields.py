@@ -32,10 +32,13 @@ b1: TypeAlias = Annotated[bool, np.dtype("?")]
 vec2: TypeAlias = Annotated[Vector2, np.dtype(("f4", (2,)))]
 vec3: TypeAlias = Annotated[Vector3, np.dtype(("f4", (3,)))]
 vec4: TypeAlias = Annotated[Vector4, np.dtype(("f4", (4,)))]
+_ROTATION: Any = object()
+quat: TypeAlias = Annotated[Vector4, np.dtype(("f4", (4,))), _ROTATION]
+"""A rotation as a quaternion x, y, z, w; the identity by default."""
 
 _FIELD_TYPES = (
-    "f2, f4, f8, i1, i2, i4, i8, u1, u2, u4, u8, b1, vec2, vec3, vec4, hz.Entity, an enum, a NumPy scalar type such as "
-    "np.complex64, or Annotated[..., np.dtype(...)]"
+    "f2, f4, f8, i1, i2, i4, i8, u1, u2, u4, u8, b1, vec2, vec3, vec4, quat, hz.Entity, an enum, a NumPy scalar type "
+    "such as np.complex64, or Annotated[..., np.dtype(...)]"
 )
 MAX_WIDTH = 64
 _NOT_GIVEN: Any = object()
@@ -64,6 +67,10 @@ class Field:
         The vector that this is a part of.
     fixed : bool
         Only calls of the world write it; systems and whoever sees its column can only read it.
+    angle : bool
+        Radians, of which whole turns don't matter.
+    rotation : bool
+        A part of a quaternion.
     """
 
     name: str
@@ -77,6 +84,8 @@ class Field:
     is_entity: bool = False
     vector: str = ""
     fixed: bool = False
+    angle: bool = False
+    rotation: bool = False
 
     @property
     def members(self) -> dict[str, int]:
@@ -102,6 +111,7 @@ class Options:
     unit: str
     range: tuple[Any, Any]
     precision: float | None
+    angle: bool
 
 
 def field(
@@ -110,6 +120,7 @@ def field(
     unit: str = "",
     range: tuple[Any, Any] = (None, None),
     precision: float | None = None,
+    angle: bool = False,
 ) -> Any:
     """Describe a field beyond its type: `hp: i2 = hz.field(default=100, unit="hp", range=(0, 100))`.
 
@@ -123,6 +134,9 @@ def field(
         Values given to `spawn`, `add` and `set` outside it are refused; None for no bound. Systems aren't checked.
     precision : float, optional
         What a replication layer rounds to where it names none itself; in the field's unit.
+    angle : bool
+        The field is an angle in radians, f4 or f8: whole turns don't matter, and clients have it between -π and π.
+        A layer rounds it to a power of two of steps a turn, none wider than the precision (2π/4096 by default).
 
     Raises
     ------
@@ -136,7 +150,9 @@ def field(
         raise DefinitionError(f"field: range must be ascending, not {range!r}")
     if precision is not None and not (isinstance(precision, int | float) and 0 < precision < float("inf")):
         raise DefinitionError(f"field: precision must be a positive number, not {precision!r}")
-    return Options(default, unit, range, precision)
+    if not isinstance(angle, bool):
+        raise DefinitionError(f"field: angle must be True or False, not {angle!r}")
+    return Options(default, unit, range, precision, angle)
 
 
 def read_fields(cls: type, what: str) -> tuple[Field, ...]:
@@ -162,26 +178,36 @@ def read_fields(cls: type, what: str) -> tuple[Field, ...]:
 
 def _columns(owner: str, name: str, annotation: Any, given: Any) -> Iterator[Field]:
     """The columns of one annotated name."""
-    options = given if isinstance(given, Options) else Options(given, "", (None, None), None)
+    options = given if isinstance(given, Options) else Options(given, "", (None, None), None, False)
     values, dtype = _enum_of(annotation), _dtype_of(owner, name, annotation)
     extras = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is Annotated else ()
     base, width = dtype.base, int(np.prod(dtype.shape))
     make = dataclasses.replace(
         Field(name, _checked(owner, name, base)), unit=options.unit, low=options.range[0], high=options.range[1],
-        precision=options.precision, enum=values, is_entity=ENTITY in extras
+        precision=options.precision, enum=values, is_entity=ENTITY in extras, angle=options.angle,
+        rotation=_ROTATION in extras
     )  # fmt: skip
+    _check_angle(owner, make)
     if not dtype.shape:
         yield dataclasses.replace(make, default=_default(owner, make, options.default))
         return
     if len(dtype.shape) != 1 or not 1 <= width <= MAX_WIDTH:
         raise DefinitionError(f"{owner}.{name}: a vector has one dimension of 1 to {MAX_WIDTH}, not {dtype.shape}")
-    defaults = list(options.default) if isinstance(options.default, Sequence | Vector) else [options.default] * width
+    default = (0.0, 0.0, 0.0, 1.0) if make.rotation and options.default is _NOT_GIVEN else options.default
+    defaults = list(default) if isinstance(default, Sequence | Vector) else [default] * width
     if len(defaults) != width:
         raise DefinitionError(f"{owner}.{name}: the default has {len(defaults)} numbers; the vector has {width}")
     parts = LETTERS[:width] if width <= len(LETTERS) else [str(i) for i in range(width)]
     for part, default in zip(parts, defaults, strict=True):
         one = dataclasses.replace(make, name=f"{name}.{part}", vector=name)
         yield dataclasses.replace(one, default=_default(owner, one, default))
+
+
+def _check_angle(owner: str, of: Field) -> None:
+    """Refuse an angle that is no number of radians."""
+    if of.angle and (of.dtype not in (np.float32, np.float64) or of.rotation):
+        what = "a rotation" if of.rotation else f"a {of.dtype.name}"
+        raise DefinitionError(f"{owner}.{of.name}: an angle is an f4 or f8 of radians, not {what}")
 
 
 def _enum_of(annotation: Any) -> type[enum.Enum] | None:

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass
 class ReplicationStats:
-    """What one step did: counts, bytes of state frames (payloads), milliseconds by part."""
+    """What one step did: counts, bytes of state frames (payloads), milliseconds by part.
+
+    `non_finite` are values that kept what they were, `clamped` those outside what can be sent: beyond 2**31 times the
+    precision, or outside a packed field's declared range.
+    """
 
     tick: int = 0
     n_frames: int = 0
@@ -22,6 +26,7 @@ class ReplicationStats:
     absolutes: int = 0
     refused: int = 0
     non_finite: int = 0
+    clamped: int = 0
     shared: int = 0  # frames whose bytes another observer is sent as well
     ms: dict[str, float] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from horizon_ecs.errors import DefinitionError
 MAX_CHANNEL = 7
 MAX_PROFILES = 31  # with a channel's number a profile's makes one byte, of which 255 means none
 DEFAULT_PROFILE = "default"
+COMPRESSIONS = ("auto", "none", "quantised", "delta", "linear", "deflate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,20 @@ class Layer:
         What travels; a field travels on the fastest of the channels that list it and whose radius covers the observer.
     precision : float or {component: float}, optional
         Floats are rounded to multiples of it (world units). Without one a field's own precision counts (`hz.field`);
-        float32 fields without any travel as they are.
+        float32 fields without any travel as they are. Angles and rotations have other units: of those only a
+        precision given by component counts, or their own.
     priority : int
         For budgets: a higher one goes first.
     owner_only : bool
         Only the entity's owner follows it on this channel: whoever stands at it, or whom `Replicator.set_owner` names.
+    compression : str or {component: str}, optional
+        How values become bits. "auto", the default: "linear" for floats, angles and rotations with a precision, where
+        the period is at most a quarter of a second; else "delta"; and where the period is 128 ticks or more, absolute.
+        "linear": what a straight line from the last two values misses. "delta": the difference to the last value (of
+        flags, the bits that toggled). "quantised": rounded to the precision, the value itself each time. "none":
+        float32 as it is and integers as they are, each time; then in all layers that list the component. "deflate"
+        is for components of texts and objects. In a component of several types, those that a choice isn't for take
+        the nearest that is: the whole numbers beside "linear" floats the difference.
 
     Raises
     ------
@@ -51,6 +61,7 @@ class Layer:
     precision: float | Mapping[Component, float] | None = None
     priority: int = 0
     owner_only: bool = False
+    compression: str | Mapping[Component, str] = "auto"
 
     def __init__(
         self,
@@ -61,6 +72,7 @@ class Layer:
         precision: float | Mapping[Component, float] | None = None,
         priority: int = 0,
         owner_only: bool = False,
+        compression: str | Mapping[Component, str] = "auto",
     ) -> None:
         if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel <= MAX_CHANNEL:
             raise DefinitionError(f"Layer: channel must be a whole number from 0 to {MAX_CHANNEL}, not {channel!r}")
@@ -71,11 +83,12 @@ class Layer:
         listed = tuple(component_type(c) for c in fields)
         if not listed or len(set(listed)) != len(listed):
             raise DefinitionError(f"Layer of channel {channel}: fields must list at least one component, each once")
-        strangers = [c for c in precision if c not in listed] if isinstance(precision, Mapping) else []
-        if strangers:
-            raise DefinitionError(
-                f"Layer of channel {channel}: precision names {strangers[0]!r}, which fields doesn't list"
-            )
+        for what, given in (("precision", precision), ("compression", compression)):
+            strangers = [c for c in given if c not in listed] if isinstance(given, Mapping) else []
+            if strangers:
+                raise DefinitionError(
+                    f"Layer of channel {channel}: {what} names {strangers[0]!r}, which fields doesn't list"
+                )
         if not isinstance(priority, int):
             raise DefinitionError(f"Layer of channel {channel}: priority must be a whole number, not {priority!r}")
         if not isinstance(owner_only, bool):
@@ -83,19 +96,42 @@ class Layer:
         for value in precision.values() if isinstance(precision, Mapping) else [precision]:
             if value is not None:
                 _check_positive("precision", channel, value)
-        values: tuple[Any, ...] = (channel, float(radius), float(frequency), listed, precision, priority, owner_only)
+        values: tuple[Any, ...] = (
+            channel, float(radius), float(frequency), listed, precision, priority, owner_only, compression
+        )  # fmt: skip
         for field, value in zip(dataclasses.fields(self), values, strict=True):
             object.__setattr__(self, field.name, value)
+        for c in listed:
+            _check_compression(channel, c, self.compression_of(c))
 
     def precision_of(self, component: Component) -> float | None:
         """The precision that applies to a component's float fields."""
         return self.precision.get(component) if isinstance(self.precision, Mapping) else self.precision
+
+    def compression_of(self, component: Component) -> str:
+        """The compression of a component's fields; "auto" where none is named."""
+        return self.compression.get(component, "auto") if isinstance(self.compression, Mapping) else self.compression
 
 
 def _check_positive(name: str, channel: int, value: Any, finite: bool = True) -> None:
     sound = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     if not sound or (finite and not math.isfinite(value)):
         raise DefinitionError(f"Layer of channel {channel}: {name} must be a positive number, not {value!r}")
+
+
+def _check_compression(channel: int, component: Component, choice: Any) -> None:
+    """Refuse what is no compression, or one of texts for numbers and the other way round."""
+    if choice not in COMPRESSIONS:
+        raise DefinitionError(
+            f"Layer of channel {channel}: compression must be one of {list(COMPRESSIONS)}, not {choice!r}"
+        )
+    possible = ("auto", "none", "deflate") if is_object(component) else COMPRESSIONS[:-1]
+    if choice not in possible:
+        what = "Python objects" if is_object(component) else "numbers"
+        raise DefinitionError(
+            f"Layer of channel {channel}: compression {choice!r} isn't for {component.__name__}, a component of "
+            f"{what}, which takes one of {list(possible)}"
+        )
 
 
 def _by_component(kind: str, defaults: Iterable[Any], known: Sequence[Component]) -> dict[Component, Any]:

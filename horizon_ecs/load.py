@@ -134,23 +134,20 @@ class _Expecting:
         rng = np.random.default_rng([k, c, j])
         step_s = float(self.tables.period[k, c]) / self.scene.tick_rate
         if group["component"] == self.schema["kinds"][k]["position"]:
-            values = expectation.walk(rng, step_s, p.speed, p.turns_per_s, p.moving, self.scene.side)
-            values += [np.full((3, expectation.N_SAMPLED), self.scene.height / 2)]
+            axes = expectation.walk(rng, step_s, p.speed, p.turns_per_s, p.moving, self.scene.side)
+            axes += [np.full((3, expectation.N_SAMPLED), self.scene.height / 2)]
+            values = {f["name"]: axis for f, axis in zip(group["fields"], axes, strict=False)}
         else:
             # All fields of a group change together.
             started = rng.bit_generator.state
             component = next(x for x in p.kind.components if x.__name__ == group["component"])
             defaults = {f.name: float(f.default or 0) for f in fields_of(component)}
-            values = []
-            for f in group["fields"]:
+            values = {}
+            parts = [(expectation.quantum_of(f), one["name"]) for f in group["fields"] for one in f.get("parts", [f])]
+            for quantum, name in parts:
                 rng.bit_generator.state = started
-                values.append(
-                    expectation.change(rng, step_s, p.changes_per_s, expectation.quantum_of(f), defaults[f["name"]])
-                )
-        q = [
-            expectation.quantise(value, f["codec"], f["params"][c][1])
-            for value, f in zip(values, group["fields"], strict=False)
-        ]
+                values[name] = expectation.change(rng, step_s, p.changes_per_s, quantum, defaults[name])
+        q = [expectation.quantise(f, c, values) for f in group["fields"]]
         return expectation.code_of(q, [f["params"][c][0] for f in group["fields"]])
 
     # -- a client's ticks ----------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class Oracle:
         before = self._q.get(self.tick, [np.zeros(0, np.int32)] * len(self._rules.tracks))
         self.tick = record.tick
         self._q[record.tick] = [
-            track.quantise(record.columns[track.column], previous, record.born >= record.tick)
+            track.quantise([record.columns[name] for name in track.columns], previous, record.born >= record.tick)
             for track, previous in zip(self._rules.tracks, before, strict=True)
         ]
         present = _Present(record, len(self._rules.kinds))
@@ -245,17 +245,21 @@ class Oracle:
         kind, mask, stale = o.kind[slots].astype(np.uint8), o.mask[slots], o.stale[slots]
         q = np.zeros((self._rules.n_groups, 4, len(slots)), np.int32)  # by field: NumPy is quickest along long axes
         known = np.zeros((len(slots), self._rules.n_groups), np.bool_)
+        bits = np.full(q.shape, 0xFFFFFFFF, np.uint32)
+        step = np.zeros((self._rules.n_groups, len(slots)))
         for number, rules in enumerate(self._rules.kinds):
             of_kind = np.flatnonzero(kind == number)
             for j in np.flatnonzero(rules.n_fields).tolist() if len(of_kind) else ():
                 carrier = np.where(stale[of_kind] & (1 << j), np.uint8(NO_CHANNEL), rules.carrier[j][mask[of_kind]])
                 for c in np.flatnonzero(rules.track[:, j, 0] >= 0).tolist():
                     rows = of_kind[carrier == c]
+                    bits[j][:, rows], step[j, rows] = rules.bits[c, j][:, None], rules.step[c, j]
                     for tick, some in self._baselines(o, rules, c, j, slots, rows):
                         known[some, j] = self._look_up(tick, slots[some], rules.track[c, j], q[j], some)
         return Expected(
-            o.sent_tick, o.handles(slots), kind, mask, stale, np.moveaxis(q, 2, 0), known, self._rules.n_fields
-        )
+            o.sent_tick, o.handles(slots), kind, mask, stale, np.moveaxis(q, 2, 0), known, self._rules.n_fields,
+            np.moveaxis(bits, 2, 0), step.T
+        )  # fmt: skip
 
     @staticmethod
     def _baselines(

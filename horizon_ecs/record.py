@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import fields_of
+from horizon_ecs.decoded import places_of
 from horizon_ecs.errors import ArgumentError, CapacityError, HorizonError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _column_names(replicator: Replicator) -> tuple[dict[str, tuple[type, str]], 
     kinds = replicator.schema["kinds"]
     position = kinds[0]["position"]
     names = [(position, f.name) for f in fields_of(by_name[position])]
-    names += [(group["component"], f["name"]) for kind in kinds for group in kind["groups"] for f in group["fields"]]
+    names += places_of(replicator.schema)
     columns = {f"{component}.{name}": (by_name[component], name) for component, name in names}
     return columns, tuple(f"{position}.{f.name}" for f in fields_of(by_name[position]))
 

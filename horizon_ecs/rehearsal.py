@@ -35,7 +35,11 @@ class _Crowd:
         self._velocity = np.zeros((p.n, 2))
         self._turn(np.arange(p.n))
         self._others = [
-            [(world.column(c, f["name"]), expectation.quantum_of(f)) for f in fields]
+            [
+                (world.column(c, one["name"]), expectation.quantum_of(f), one if "parts" in f else None)
+                for f in fields
+                for one in f.get("parts", [f])
+            ]
             for c, fields in _changing(scene, p)
         ]
 
@@ -57,8 +61,10 @@ class _Crowd:
         for columns in self._others:
             who = self._some(self.p.changes_per_s)
             steps = expectation.draw_steps(self._rng, len(who))
-            for column, quantum in columns:
+            for column, quantum, part in columns:
                 changed = column[self.slots[who]] + steps * quantum
+                if part is not None:
+                    changed = expectation.wrapped(changed, part)
                 column[self.slots[who]] = changed.astype(column.dtype)
 
 

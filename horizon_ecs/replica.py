@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from horizon_ecs import kernel
 from horizon_ecs.components import nearest
+from horizon_ecs.decoded import places_of, value_of
 from horizon_ecs.errors import ArgumentError, WireError
 from horizon_ecs.schema import MAX_GROUP_FIELDS, NO_CHANNEL, compile_tables
 from horizon_ecs.systems import decode
@@ -57,6 +58,7 @@ class Replica:
     def __init__(self, schema: Mapping[str, Any], *, phase: int) -> None:
         self._tables = compile_tables(schema)
         self._schema = schema
+        self._places = places_of(schema)
         self._phase = int(phase)
         rows = int(schema["max_followed"])
         n_groups = self._tables.first_parameter.shape[2]
@@ -175,64 +177,41 @@ class Replica:
     def column(self, component: str, name: str) -> NDArray[np.float64]:
         """float64[n]: a field's last value of every followed entity, NaN where its kind lacks it or none has come yet.
 
+        A number of a vector or rotation is asked for by its name, "position.x"; angles lie between -π and π.
+
         Raises
         ------
         ArgumentError
             No kind replicates this field.
         """
         out = np.full(self.n, np.nan)
-        places = [
-            (k, j, f, field)
-            for k, kind in enumerate(self._schema["kinds"])
-            for j, group in enumerate(kind["groups"])
-            for f, field in enumerate(group["fields"])
-            if (group["component"], field["name"]) == (component, name)
-        ]
-        if not places:
-            known = sorted(
-                f"{group['component']}.{field['name']}"
-                for kind in self._schema["kinds"]
-                for group in kind["groups"]
-                for field in group["fields"]
-            )
+        places = self._places.get((component, name))
+        if places is None:
+            known = sorted(".".join(key) for key in self._places)
             wanted = f"{component}.{name}"
             raise ArgumentError(f"no kind replicates a field {wanted}{nearest(wanted, known)} (there are {known})")
         unit = self._state[: self.n, decode.UNIT :]
         first = self._tables.profiles[self.kind, 0]
-        for k, j, f, field in places:
+        for place in places:
+            k, j = place.kind, place.group
             # What came in another profile counts in that one's steps.
             came_as = first + (unit[:, j] >> decode.PROFILE_SHIFT)
             rows = np.flatnonzero((came_as == k) & (unit[:, j] != NO_CHANNEL))
             channel = unit[rows, j] & decode.CHANNEL_MASK
-            out[rows] = _value(self._q[rows, j, f], field, self._tables.scale[k, channel, j, f])
+            out[rows] = value_of(self._q[rows, j], place, self._tables.scale[k, channel, j, place.field])
         return out
 
     def to_dict(self) -> dict[int, dict[str, Any]]:
         """The table as plain data: {handle: {"kind", "mask", "values": {component: {field: value}}}}, and "profile" of
         those whose kinds have several."""
         out: dict[int, dict[str, Any]] = {}
-        columns = {
-            (group["component"], field["name"]): self.column(group["component"], field["name"])
-            for kind in self._schema["kinds"]
-            for group in kind["groups"]
-            for field in group["fields"]
-        }
+        columns = {key: self.column(*key) for key in self._places}
         for i in range(self.n):
-            kind = self._schema["kinds"][self.kind[i]]
             values: dict[str, dict[str, float]] = {}
-            for group in kind["groups"]:
-                for field in group["fields"]:
-                    value = float(columns[group["component"], field["name"]][i])
-                    values.setdefault(group["component"], {})[field["name"]] = value
+            for (component, name), places in self._places.items():
+                if any(place.kind == self.kind[i] for place in places):
+                    values.setdefault(component, {})[name] = float(columns[component, name][i])
+            kind = self._schema["kinds"][self.kind[i]]
             profile = {"profile": kind["profile"]} if "profile" in kind else {}
             out[int(self.handle[i])] = {"kind": kind["name"], **profile, "mask": int(self.mask[i]), "values": values}
         return out
-
-
-def _value(q: NDArray[np.int32], field: Mapping[str, Any], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What quantised integers of one field stand for."""
-    if field["codec"] == "bits":
-        return q.view(np.float32).astype(np.float64)
-    if field["codec"] == "integer":
-        return q.view(np.uint32).astype(np.float64) if field["type"] == "u4" else q.astype(np.float64)
-    return q * scale

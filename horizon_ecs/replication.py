@@ -25,6 +25,7 @@ from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
 from horizon_ecs.inspected import Inspected
 from horizon_ecs.observers import HELD, LIVE, Observers
+from horizon_ecs.quantiser import Quantiser
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
 from horizon_ecs.sharing import Spans, Streams
@@ -186,9 +187,8 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self._history = reserve((max(1, len(tables.tracks)) * self._depth, self._stride), np.int32)
         self._changed = reserve((max(1, len(tables.tracks)), self._stride), np.uint32)
         self._records = Records(tables, len(world.page_kind), self._stride, n_threads)
-        self._columns = [
-            (world.column(self._component(name), f), codec, scale) for name, f, codec, scale in tables.tracks
-        ]
+        components = {c.__name__: c for kind in self._kinds for c in kind.components}
+        self._quantiser = Quantiser(world, tables, components)
         names = [f.name for f in fields_of(component)]
         flat = np.zeros(world.n_slots, np.float32)
         axes = [world.column(component, name) for name in names] + [flat] * (3 - len(names))
@@ -231,10 +231,6 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self._sight.follow(moved, self.world)
         self._book.follow(moved)
         self._keep_extents(moved)
-
-    def _component(self, name: str) -> Component:
-        """The component class of that name among the replicated kinds."""
-        return next(c for kind in self._kinds for c in kind.components if c.__name__ == name)
 
     def _number_kinds(self) -> NDArray[np.int16]:
         """From the world's number of a kind to that of its first profile in the schema, -1 for kinds without layers."""
@@ -445,17 +441,11 @@ class Replicator(Spatial, Inspected, Subscriptions):
 
     def _quantise(self, pages: NDArray[np.uint32], tick: int) -> None:
         n, now32 = self.world.n_slots, np.uint32(tick)
-        for number, (column, codec, scale) in enumerate(self._columns):
+        self._quantiser.run(pages, self._page_kind, tick, self._history, self._depth)
+        self.stats.non_finite, self.stats.clamped = self._quantiser.counts.tolist()
+        for number in range(len(self.tables.tracks)):
             rows = self._history[number * self._depth : (number + 1) * self._depth, :n]
             out, previous = rows[tick % self._depth], rows[(tick - 1) % self._depth]
-            if codec == "quantised":
-                self.stats.non_finite += quantise.quantise_float(
-                    column, pages, 1.0 / scale, self.world.born, now32, previous, out
-                )
-            elif codec == "integer":
-                quantise.quantise_integer(column, pages, out)
-            else:
-                quantise.quantise_integer(column.view(np.int32), pages, out)
             if self._last_tick is None:
                 # Who was there before the first step is taken to have stood still until then.
                 used = self.world.n_pages_used * quantise.PAGE

@@ -5,7 +5,7 @@ Independent of `horizon_ecs.schema`, by which server and client read it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,28 +19,70 @@ NO_CHANNEL = 255
 
 @dataclass
 class Track:
-    """A column as it is quantised: how, and with which step."""
+    """Columns as they are quantised: how, and with which step.
 
-    column: str
+    Which of the integers that stand for a direction is sent depends on all that was before, from a time that the oracle
+    needn't have seen. So of angles it knows the integer within a turn, and of rotations no integers but the
+    components of the normalised quaternion, as the bits of float32: `verdict` compares what they mean.
+    """
+
+    columns: tuple[str, ...]
     codec: str
     scale: float
+    parts: tuple[tuple[int, int, int], ...] = ()  # of a packed field: offset, lowest, highest
+    number: int = 0  # of a rotation's component
 
     def quantise(
-        self, values: NDArray[Any], previous: NDArray[np.int32], newborn: NDArray[np.bool_]
+        self, columns: Sequence[NDArray[Any]], previous: NDArray[np.int32], newborn: NDArray[np.bool_]
     ) -> NDArray[np.int32]:
-        """int32[n]; what is not finite keeps what it was, or is 0 from birth on."""
+        """int32[n]; what is not finite keeps what it was, or is 0 (of a rotation the identity) from birth on."""
+        values = columns[0]
         if self.codec == "bits":
-            return values.view(np.int32)
+            return values.view(np.int32) if values.itemsize == 4 else values.view(np.uint16).astype(np.int32)
         if self.codec == "integer":
             return values.view(np.int32) if values.dtype == np.uint32 else values.astype(np.int32)
+        if self.codec == "packed":
+            return self._pack(columns)
+        if self.codec == "rotation":
+            return _held(*self._rotate(columns), previous, newborn, np.float32(self.number == 3).view(np.int32))
+        per_step = 1.0 / self.scale if self.codec == "quantised" else 1.0 / self.scale / (2.0 * np.pi)
         with np.errstate(invalid="ignore", over="ignore"):
-            scaled = np.rint(values.astype(np.float64) * (1.0 / self.scale))
+            scaled = np.rint(values.astype(np.float64) * per_step)
         finite = np.isfinite(scaled)
-        bounded = np.clip(np.where(finite, scaled, 0.0), -(2.0**31), 2.0**31 - 1).astype(np.int32)
-        before = np.zeros(len(values), np.int32)
-        before[: len(previous)] = previous[: len(values)]
-        before[newborn] = 0
-        return np.where(finite, bounded, before)
+        known = np.where(finite, scaled, 0.0)
+        if self.codec == "angle":
+            known = np.fmod(known, 1.0 / self.scale)
+        return _held(np.clip(known, -(2.0**31), 2.0**31 - 1).astype(np.int32), finite, previous, newborn, np.int32(0))
+
+    def _pack(self, columns: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
+        """Each part's distance from its lowest value, at its bits."""
+        word = np.zeros(len(columns[0]), np.uint64)
+        for values, (offset, low, high) in zip(columns, self.parts, strict=True):
+            different, where = np.unique(values, return_inverse=True)
+            inside = np.array([min(max(int(v), low), high) - low for v in different], np.uint64)
+            word |= inside[where] << np.uint64(offset)
+        return word.astype(np.uint32).view(np.int32)
+
+    def _rotate(self, columns: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """One component of the unit quaternions, and where they are finite; without length it is the identity."""
+        q = np.stack(columns).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            length = np.sqrt((q * q).sum(axis=0))
+        finite = np.isfinite(length)
+        q[:, ~finite | (length == 0.0)] = np.array([[0.0], [0.0], [0.0], [1.0]])
+        length = np.where(finite & (length > 0.0), length, 1.0)
+        return (q[self.number] / length).astype(np.float32).view(np.int32), finite
+
+
+def _held(
+    values: NDArray[np.int32], finite: NDArray[np.bool_], previous: NDArray[np.int32], newborn: NDArray[np.bool_],
+    first: np.int32
+) -> NDArray[np.int32]:  # fmt: skip
+    """What was before in the place of what is not finite; `first` for those who were not there before."""
+    before = np.full(len(values), first)
+    before[: len(previous)] = previous[: len(values)]
+    before[newborn] = first
+    return np.where(finite, values, before)
 
 
 @dataclass
@@ -55,6 +97,8 @@ class KindRules:
     n_fields : int64[G]
     track : int64[C, G, 4]             index into `Rules.tracks`, -1 where nothing is sent
     unpredicted : bool[C, G]           the group's fields are of order 0
+    bits : uint32[C, G, 4]             those of the integers that count: of an angle the ones within a turn
+    step : float64[C, G]               of a rotation its precision, else 0
     """
 
     period: NDArray[np.int64]
@@ -64,6 +108,8 @@ class KindRules:
     n_fields: NDArray[np.int64]
     track: NDArray[np.int64]
     unpredicted: NDArray[np.bool_]
+    bits: NDArray[np.uint32]
+    step: NDArray[np.float64]
     _by_due: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
@@ -143,6 +189,8 @@ class Rules:
         carrier = np.full((self.n_groups, 256), NO_CHANNEL, np.uint8)
         track = np.full((n_channels, self.n_groups, 4), -1, np.int64)
         unpredicted = np.zeros((n_channels, self.n_groups), np.bool_)
+        bits = np.full((n_channels, self.n_groups, 4), 0xFFFFFFFF, np.uint32)
+        step = np.zeros((n_channels, self.n_groups))
         n_fields = np.zeros(self.n_groups, np.int64)
         for j, group in enumerate(kind["groups"]):
             fields = group["fields"]
@@ -151,12 +199,22 @@ class Rules:
                 carrier[j, np.arange(256) >> c & 1 == 1] = c  # the lowest comes last, and stays
                 unpredicted[c, j] = fields[0]["params"][c][0] == 0
                 track[c, j, : len(fields)] = [self._number(group["component"], f, c) for f in fields]
-        return KindRules(period, enter_sq, leave_sq, carrier, n_fields, track, unpredicted)
+                turns = [f["params"][c][1] if f["codec"] == "angle" else 2.0**-32 for f in fields]
+                bits[c, j, : len(fields)] = [round(1.0 / turn) - 1 for turn in turns]
+                step[c, j] = fields[0]["params"][c][1] if fields[0]["codec"] == "rotation" else 0.0
+        return KindRules(period, enter_sq, leave_sq, carrier, n_fields, track, unpredicted, bits, step)
 
     def _number(self, component: str, wire_field: Mapping[str, Any], channel: int) -> int:
         """The number of the track that a field is on a channel, a new one if need be."""
-        scale = float(wire_field["params"][channel][1])
-        wanted = Track(f"{component}.{wire_field['name']}", wire_field["codec"], scale)
+        scale, codec = float(wire_field["params"][channel][1]), wire_field["codec"]
+        names, number = [wire_field["name"]], 0
+        if codec == "rotation":
+            vector = wire_field["name"].rpartition(".")[0]
+            names, number = [f"{vector}.{letter}" for letter in "xyzw"], "xyzw".index(wire_field["name"][-1])
+        if codec == "packed":
+            names = [part["name"] for part in wire_field["parts"]]
+        parts = tuple((p["offset"], p["low"], p["high"]) for p in wire_field.get("parts", ()))
+        wanted = Track(tuple(f"{component}.{name}" for name in names), codec, scale, parts, number)
         if wanted not in self.tracks:
             self.tracks.append(wanted)
         return self.tracks.index(wanted)

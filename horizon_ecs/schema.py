@@ -16,65 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from horizon_ecs.components import Component, fields_of
+from horizon_ecs.coding import MAX_GROUP_FIELDS as MAX_GROUP_FIELDS
+from horizon_ecs.coding import WORD_BITS, code_component, period_of
+from horizon_ecs.components import Component
 from horizon_ecs.errors import DefinitionError, WireError
 from horizon_ecs.kinds import MAX_PROFILES, Kind, Layer
 from horizon_ecs.systems.bits import index_bits
 
 MAX_CHANNELS = 8  # a mask is one byte
 MAX_GROUPS = 8  # so are an entry's stale bits
-MAX_GROUP_FIELDS = 4  # four Rice codes usually fit the 56 bits of a shared record
 MAX_KINDS = 255  # an entry holds its kind in one byte
-MAX_HISTORY = 128  # ticks of quantised history kept: a longer period is sent absolute each time
 NO_CHANNEL = 255
-
-# A straight line predicts well over a quarter of a second; over longer steps it overshoots each turn and costs more
-# than it saves.
-LINEAR_HORIZON_S = 0.25
-
-_CODES = {"f": "quantised", "i": "integer", "u": "integer", "b": "integer"}
-
-
-def period_of(layer: Layer, tick_rate: float) -> int:
-    """The layer's period in ticks: at least 1, the nearest to what its frequency asks for."""
-    return max(1, round(tick_rate / layer.frequency))
-
-
-def _predictor(codec: str, period: int, tick_rate: float) -> int:
-    """2 linear, 1 previous value, 0 none (docs/wire.md)."""
-    if codec == "quantised" and 2 * period < MAX_HISTORY and period <= LINEAR_HORIZON_S * tick_rate:
-        return 2
-    return 1 if period < MAX_HISTORY else 0
-
-
-def _describe_field(kind: Kind, component: Component, field: Any, layers: Sequence[Layer], n_channels: int,
-                    tick_rate: float) -> dict[str, Any]:  # fmt: skip
-    """One field as the wire's schema has it: how it is coded, and on each channel its predictor and scale."""
-    dtype = np.dtype(field.dtype)
-    if dtype.itemsize > 4 and dtype.kind in "iu":
-        raise DefinitionError(
-            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; replicated integers have at "
-            "most 32 bits"
-        )
-    precisions = {layer.channel: layer.precision_of(component) or field.precision for layer in layers}
-    if dtype.kind not in _CODES:
-        raise DefinitionError(
-            f"kind {kind.name!r}: field {component.__name__}.{field.name} is {dtype.name}; what can be replicated are "
-            "floats, integers and booleans"
-        )
-    codec = _CODES[dtype.kind]
-    if dtype.kind == "f" and all(p is None for p in precisions.values()):
-        codec = "bits"
-    if dtype.kind == "f" and (dtype.itemsize == 8 or codec != "bits") and None in precisions.values():
-        raise DefinitionError(
-            f"kind {kind.name!r}: field {component.__name__}.{field.name} needs a precision in each of its layers "
-            f"(channels {sorted(precisions)}); only float32 fields may travel as they are, and then on every channel"
-        )
-    params: list[list[Any] | None] = [None] * n_channels
-    for layer in layers:
-        scale = float(precisions[layer.channel] or 1.0) if codec == "quantised" else 1.0
-        params[layer.channel] = [_predictor(codec, period_of(layer, tick_rate), tick_rate), scale]
-    return {"name": field.name, "type": dtype.str[1:], "codec": codec, "params": params}
+CODECS = ("quantised", "integer", "bits", "angle", "rotation", "packed")
 
 
 def _describe_kind(
@@ -91,18 +44,15 @@ def _describe_kind(
         }
     groups = []
     for component in kind.components:
-        if not any(component in layer.fields for _, layers in kind.every_profile for layer in layers):
+        every = [layer for _, layers in kind.every_profile for layer in layers if component in layer.fields]
+        if not every:
             continue
         layers = [layer for layer in of_profile if component in layer.fields]
-        fields = [_describe_field(kind, component, f, layers, n_channels, tick_rate) for f in fields_of(component)]
-        for first in range(0, len(fields), MAX_GROUP_FIELDS):
-            groups.append(
-                {
-                    "component": component.__name__,
-                    "channels": sum(1 << layer.channel for layer in layers),
-                    "fields": fields[first : first + MAX_GROUP_FIELDS],
-                }
-            )
+        listed = sum(1 << layer.channel for layer in layers)
+        groups += [
+            {"component": component.__name__, "channels": listed, "fields": fields}
+            for fields in code_component(kind.name, component, layers, every, n_channels, tick_rate)
+        ]
     if len(groups) > MAX_GROUPS:
         raise DefinitionError(
             f"kind {kind.name!r} replicates {len(groups)} groups of up to {MAX_GROUP_FIELDS} fields; at most "
@@ -144,6 +94,27 @@ def unbound(schema: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
+class Track:
+    """What is quantised once a tick, for all channels that send it with this step.
+
+    Attributes
+    ----------
+    component, name : str
+        Of a packed field the names of its parts, joined.
+    codec : str
+    scale : float
+    parts : tuple of (name, offset, low, high)
+        Of a packed field.
+    """
+
+    component: str
+    name: str
+    codec: str
+    scale: float
+    parts: tuple[tuple[str, int, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Tables:
     """What kernels read of a schema: K kinds, C channels, G groups at most, 4 fields at most.
 
@@ -160,7 +131,7 @@ class Tables:
     order : uint8[K, C, G, 4]        predictor: 3 toggled bits, 2 linear, 1 previous value, 0 none
     scale : float64[K, C, G, 4]      world units a step
     track : int32[K, C, G, 4]        index into `tracks`
-    tracks : list of (component, field, codec, scale): what is quantised once a tick
+    tracks : list of Track           those of a rotation one behind the other
     first_parameter : int64[K, C, G] number of the first field's Rice parameter
     n_parameters : int
     bits : int64[3]                  widths of a kind, a slot, a mask
@@ -178,7 +149,7 @@ class Tables:
     order: NDArray[np.uint8]
     scale: NDArray[np.float64]
     track: NDArray[np.int32]
-    tracks: list[tuple[str, str, str, float]]
+    tracks: list[Track]
     first_parameter: NDArray[np.int64]
     n_parameters: int
     bits: NDArray[np.int64]
@@ -215,7 +186,7 @@ def _carriers(group_channels: int) -> NDArray[np.uint8]:
     return out
 
 
-def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[tuple[str, str, str, float], int]) -> None:
+def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[Track, int]) -> None:
     """Write one kind's part of the tables."""
     for c, channel in enumerate(kind["channels"]):
         if channel is not None:
@@ -228,15 +199,31 @@ def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[tuple[s
         tables.n_fields[k, j] = len(group["fields"])
         tables.group_channels[k, j] = int(group["channels"])
         tables.carrier[k, j] = _carriers(int(group["channels"]))
-        for f, field in enumerate(group["fields"]):
-            for c, params in enumerate(field["params"]):
-                if params is None:
-                    continue
-                order, scale = int(params[0]), float(params[1])
+        for c in (c for c in range(len(kind["channels"])) if int(group["channels"]) >> c & 1):
+            for f, field in enumerate(group["fields"]):
+                order, scale = int(field["params"][c][0]), float(field["params"][c][1])
                 tables.order[k, c, j, f] = order
                 tables.scale[k, c, j, f] = scale
-                key = (str(group["component"]), str(field["name"]), str(field["codec"]), scale)
+                parts = tuple((p["name"], p["offset"], p["low"], p["high"]) for p in field.get("parts", ()))
+                key = Track(str(group["component"]), str(field["name"]), str(field["codec"]), scale, parts)
                 tables.track[k, c, j, f] = numbers.setdefault(key, len(numbers))
+
+
+def _is_sound_group(group: Mapping[str, Any], present: int) -> bool:
+    """Whether its numbers are within their limits; `present` are the channels that the kind has."""
+    fields = group["fields"]
+    sound = 1 <= len(fields) <= MAX_GROUP_FIELDS and group["channels"] & ~present == 0
+    codecs = [field["codec"] for field in fields]
+    sound = sound and ("rotation" not in codecs or codecs == ["rotation"] * MAX_GROUP_FIELDS)
+    for field in fields:
+        listed = sum(1 << c for c, params in enumerate(field["params"]) if params is not None)
+        sound = sound and listed == group["channels"] and field["codec"] in CODECS
+        sound = sound and all(p[0] in (0, 1, 2, 3) and 0 < p[1] < math.inf for p in field["params"] if p is not None)
+        parts = field["parts"] if field["codec"] == "packed" else []
+        sound = sound and all(isinstance(p[name], str) for p in parts for name in ("name", "type"))
+        sound = sound and all(p["offset"] >= 0 <= p["width"] <= WORD_BITS - p["offset"] for p in parts)
+        sound = sound and all(0 <= p["high"] - p["low"] < 1 << p["width"] for p in parts)
+    return sound
 
 
 def _check(schema: Mapping[str, Any]) -> None:
@@ -255,14 +242,8 @@ def _check(schema: Mapping[str, Any]) -> None:
         sound = sound and len(kind["channels"]) == n_channels and len(kind["groups"]) <= MAX_GROUPS
         sound = sound and all(1 <= c["period"] < 2**31 for c in kind["channels"] if c is not None)
         for group in kind["groups"]:
-            sound = sound and 1 <= len(group["fields"]) <= MAX_GROUP_FIELDS and group["channels"] & ~present == 0
-            for field in group["fields"]:
-                listed = sum(1 << c for c, params in enumerate(field["params"]) if params is not None)
-                sound = sound and listed == group["channels"] and field["codec"] in ("quantised", "integer", "bits")
-                sound = sound and all(
-                    p[0] in (0, 1, 2, 3) and 0 < p[1] < math.inf for p in field["params"] if p is not None
-                )
-                names += [group["component"], field["name"], field["type"]]
+            sound = sound and _is_sound_group(group, present)
+            names += [group["component"], *(text for f in group["fields"] for text in (f["name"], f["type"]))]
     if not sound or not all(isinstance(name, str) for name in names):
         raise WireError(
             "the schema has a number outside its limits, a name that is no text, or channels that don't fit"
@@ -311,7 +292,7 @@ def _compile(schema: Mapping[str, Any]) -> Tables:
     shape = (n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS)
     widths = [int(index_bits(len(kinds))), int(index_bits(schema["n_slots"])), n_channels]
     first_parameter = np.full(shape[:3], -1, np.int64)
-    tracks: dict[tuple[str, str, str, float], int] = {}
+    tracks: dict[Track, int] = {}
     n = 0
     for k, kind in enumerate(kinds):
         for c in range(n_channels):

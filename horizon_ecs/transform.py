@@ -9,7 +9,7 @@ import numpy as np
 from horizon_ecs import kernel
 from horizon_ecs.components import Component, component, fields_of
 from horizon_ecs.declare import system
-from horizon_ecs.fields import f4, vec3, vec4
+from horizon_ecs.fields import f4, quat, vec3
 from horizon_ecs.relations import Parent
 from horizon_ecs.systems import hierarchy as kernels
 from horizon_ecs.vectors import Vector4
@@ -28,7 +28,7 @@ class Transform:
     """
 
     position: vec3
-    rotation: vec4 = Vector4(0.0, 0.0, 0.0, 1.0)
+    rotation: quat = Vector4(0.0, 0.0, 0.0, 1.0)
     scale: f4 = 1.0
 
 
@@ -37,7 +37,7 @@ class WorldTransform:
     """Where an entity is in the world, as of the last run of `propagate_transforms`, which writes it."""
 
     position: vec3
-    rotation: vec4 = Vector4(0.0, 0.0, 0.0, 1.0)
+    rotation: quat = Vector4(0.0, 0.0, 0.0, 1.0)
     scale: f4 = 1.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -275,13 +276,41 @@ def draws(key: int, tick: int, handles: list[int], draw: int, low: int, high: in
 
 def quantise_float(
     column: Any, pages: list[int], precision: float, previous: Any, out: Any, born: Any = None, tick: int = 1
-) -> int:
-    """Without `born` every slot is older than the tick."""
-    born = np.zeros(len(column), np.uint32) if born is None else born
-    inverse = 1.0 / precision
-    return int(
-        quantise.quantise_float(column, np.array(pages, np.uint32), inverse, born, np.uint32(tick), previous, out)
-    )
+) -> list[int]:
+    """How many were held and clamped. Without `born` every slot is older than the tick."""
+    born, counts = np.zeros(len(column), np.uint32) if born is None else born, np.zeros(2, np.int64)
+    at = np.array(pages, np.uint32)
+    quantise.quantise_float(column, at, 1.0 / precision, born, np.uint32(tick), previous, out, counts)
+    return counts.tolist()
+
+
+def quantise_angle(
+    column: Any, pages: list[int], bits: int, previous: Any, out: Any, born: Any, tick: int = 1
+) -> list[int]:
+    """How many were held and clamped."""
+    counts, steps = np.zeros(2, np.int64), 2.0**bits / math.tau
+    at = np.array(pages, np.uint32)
+    quantise.quantise_angle(column, at, steps, bits, born, np.uint32(tick), previous, out, counts)
+    return counts.tolist()
+
+
+def quantise_rotation(
+    columns: Any, pages: list[int], precision: float, previous: Any, out: Any, born: Any, tick: int = 1
+) -> list[int]:
+    """How many were held and clamped; columns, `previous` and `out` have four rows."""
+    counts, at = np.zeros(2, np.int64), np.array(pages, np.uint32)
+    quantise.quantise_rotation(*columns, at, 1.0 / precision, born, np.uint32(tick), *previous, *out, counts)
+    return counts.tolist()
+
+
+def pack(columns: Any, pages: list[int], parts: list[tuple[int, int, int]], out: Any, born: Any, tick: int = 1
+         ) -> list[int]:  # fmt: skip
+    """Fill a word with parts (lowest, highest, offset); how many were held and clamped."""
+    counts, at = np.zeros(2, np.int64), np.array(pages, np.uint32)
+    for number, (column, (low, high, offset)) in enumerate(zip(columns, parts, strict=True)):
+        low, high = column.dtype.type(low), column.dtype.type(high)
+        quantise.pack_part(column, at, low, high, offset, born, np.uint32(tick), number == 0, out, counts)
+    return counts.tolist()
 
 
 def stamp_changes(pages: list[int], born: Any, tick: int, previous: Any, now: Any, changed: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import horizon_ecs as hz
-from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, stateful, table_of
+from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, stateful, table_of, walkers_of
 
 FOLDER = Path(__file__).resolve().parent / "golden"
 
@@ -117,7 +117,22 @@ def fleet() -> tuple[Stage, Watcher, list[Any]]:
     return stage, watcher, tables
 
 
-STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet)}
+def walkers() -> tuple[Stage, Watcher, list[Any]]:
+    """Angles, rotations, flags and numbers of small ranges, by every predictor and as they are."""
+    stage, watcher = _start(walkers_of(Place), 10, 8, 3)
+    stage.counts_updates = False
+    tables: list[Any] = []
+    _record(stage, watcher, tables, 40, Stage.move, Stage.live)
+    return stage, watcher, tables
+
+
+def values_of(watcher: Watcher) -> dict[str, Any]:
+    """What the last table stands for, by handle, component and name."""
+    rows = watcher.replica.to_dict()
+    return {str(handle): plain(row["values"]) for handle, row in rows.items()}
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers)}
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -126,25 +141,26 @@ def golden(name: str) -> dict[str, Any]:
     frames = [frame.hex() for frame in watcher.frames]
     return {
         "name": name,
-        "schema": _plain(stage.replicator.schema),
+        "schema": plain(stage.replicator.schema),
         "phase": watcher.twin.phase,
         "frames": frames,
         "tables": tables,
+        "values": values_of(watcher),
     }
 
 
-def _plain(value: Any) -> Any:
-    """For JSON, which knows no infinity."""
+def plain(value: Any) -> Any:
+    """For JSON, which knows only finite numbers."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return "inf" if value == math.inf else value
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _lines(stream: dict[str, Any]) -> str:
     """One frame or table a line."""
-    parts = [f'"{key}": {json.dumps(stream[key])}' for key in ("name", "schema", "phase")]
+    parts = [f'"{key}": {json.dumps(stream[key])}' for key in ("name", "schema", "phase", "values")]
     for key in ("frames", "tables"):
         rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in stream[key])
         parts.append(f'"{key}": [\n{rows}\n]')

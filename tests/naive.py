@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.naive_wire import Client, Entry, Malformed, Reader, Writer, apply_frame, unzz, wrap, zz
+from tests.naive_wire import Client, Entry, Malformed, Reader, Writer, apply_frame, unzz, values, wrap, zz
 
-__all__ = ["Client", "Entry", "Malformed", "Reader", "Writer", "apply_frame", "unzz", "wrap", "zz"]
+__all__ = ["Client", "Entry", "Malformed", "Reader", "Writer", "apply_frame", "unzz", "values", "wrap", "zz"]
 
 PAGE = 1024
 
@@ -259,6 +259,49 @@ def quantise_float(value: float, precision: float, previous: int) -> int:
 def quantise_integer(value: int) -> int:
     """Twin of `quantise.quantise_integer`: the same 32 bits, read as signed."""
     return wrap(int(value))
+
+
+def quantise_angle(value: float, bits: int, previous: int) -> int:
+    """Twin of `quantise.quantise_angle`, one value: of the integers that stand for its direction the one nearest to the
+    previous, or of two the lower; what is not finite keeps what it was."""
+    with np.errstate(all="ignore"):
+        scaled = float(np.float64(value) * (2.0**bits / math.tau))
+    if not math.isfinite(scaled):
+        return previous
+    on = (round(scaled) - previous) % 2**bits
+    return wrap(previous + (on - 2**bits if on >= 2 ** (bits - 1) else on))
+
+
+def quantise_rotation(values: Sequence[float], precision: float, previous: Sequence[int]) -> list[int]:
+    """Twin of `quantise.quantise_rotation`, one quaternion x, y, z, w."""
+    q = [float(v) for v in values]
+    square = q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]
+    if not math.isfinite(square):
+        return list(previous)
+    if square == 0.0:
+        q, square = [0.0, 0.0, 0.0, 1.0], 1.0
+    left_out, negative = (previous[3] & 3) - 1, previous[3] & 4 != 0  # w is the last of the list: -1
+    length = math.sqrt(square)
+    if q[left_out] and (q[left_out] < 0) != negative:
+        length = -length
+    q = [c / length for c in q]
+    if abs(q[left_out]) < 0.5:
+        left_out = max((-1, 0, 1, 2), key=lambda i: abs(q[i]))
+    places = [q[3] if i == left_out else q[i] for i in range(3)]
+    return [round(c * (1.0 / precision)) for c in places] + [left_out + 1 + (4 if q[left_out] < 0 else 0)]
+
+
+def rotation_of(q: Sequence[int], precision: float) -> list[float]:
+    """The quaternion x, y, z, w that four integers stand for."""
+    a, b, c = (v * precision for v in q[:3])
+    rest = math.sqrt(max(0.0, 1.0 - (a * a + b * b + c * c))) * (-1 if q[3] & 4 else 1)
+    return [[a, b, c, rest], [rest, b, c, a], [a, rest, c, b], [a, b, rest, c]][q[3] & 3]
+
+
+def pack(values: Sequence[int], parts: Sequence[tuple[int, int, int]]) -> int:
+    """Twin of `quantise.pack_part`, a whole word: each value clamped to (lowest, highest), at its offset."""
+    inside = [min(max(int(v), low), high) - low for v, (low, high, _) in zip(values, parts, strict=True)]
+    return wrap(sum(bits << offset for bits, (_, _, offset) in zip(inside, parts, strict=True)))
 
 
 def stamp_changes(born: int, tick: int, previous: int, now: int, changed: int) -> int:

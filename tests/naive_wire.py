@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 RESET, PARAMETERS, STRUCTURE = 1, 2, 4
@@ -141,6 +143,7 @@ class Entry:
     stale: int
     q: list[list[int]]
     d: list[list[int]]
+    came: dict[int, tuple[int, int]] = field(default_factory=dict)  # by group: the kind and the channel it last came on
 
     @property
     def handle(self) -> int:
@@ -296,6 +299,7 @@ def _absolute(client: Client, reader: Reader, entry: Entry, j: int, references: 
         entry.q[j][f] = wrap(before[f] + unzz(reader.wide()))
         entry.d[j][f] = unzz(reader.wide()) if order == 2 else 0
     references[entry.kind] = list(entry.q[j])
+    entry.came[j] = entry.kind, client.carrier(entry, j) or 0
     entry.stale &= ~(1 << j)
 
 
@@ -336,3 +340,36 @@ def _predict(entry: Entry, j: int, orders: list[int], residuals: list[int] | Non
         else:
             entry.q[j][f] = wrap(r)
     return entry.q[j] != before
+
+
+def values(client: Client, entry: Entry) -> dict[str, dict[str, float]]:
+    """What an entry's integers stand for, by component and name; NaN where none came yet."""
+    found: dict[str, dict[str, float]] = {}
+    for j in client.groups(entry):
+        kind, c = entry.came.get(j, (entry.kind, -1))
+        group = client.kinds[kind]["groups"][j]
+        here = found.setdefault(group["component"], {})
+        for f, described in enumerate(group["fields"]):
+            for one in described.get("parts", [described]):
+                here[one["name"]] = _value(described, one, c, entry.q[j], f) if c >= 0 else math.nan
+    return found
+
+
+def _value(described: dict[str, Any], part: dict[str, Any], c: int, q: list[int], f: int) -> float:
+    codec, kind, scale = described["codec"], part["type"], described["params"][c][1]
+    if codec == "quantised":
+        return q[f] * scale
+    if codec == "angle":
+        turns = q[f] * scale
+        return (turns - math.floor(turns + 0.5)) * 2 * math.pi
+    if codec == "rotation":
+        a, b, x = (v * scale for v in q[:3])
+        r = math.sqrt(max(0.0, 1 - (a * a + b * b + x * x))) * (-1 if q[3] & 4 else 1)
+        return [[a, b, x, r], [r, b, x, a], [a, r, x, b], [a, b, r, x]][q[3] & 3][f]
+    if codec == "packed":
+        return float(part["low"] + (q[f] % 2**32 >> part["offset"]) % 2 ** part["width"])
+    if codec == "bits":
+        code, size = ("e", 2) if kind == "f2" else ("f", 4)
+        (number,) = struct.unpack(f"<{code}", (q[f] % 2**32).to_bytes(4, "little")[:size])
+        return float(number)
+    return float(q[f] % 2**32 if kind == "u4" else q[f])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import horizon_ecs as hz
-from horizon_ecs import f4, f8, i1, i2, u4
+from horizon_ecs import b1, f2, f4, f8, i1, i2, i8, u1, u4
 from horizon_ecs.frames import Frames
 from horizon_ecs.replica import Replica
 from horizon_ecs.replication import Replicator
@@ -54,6 +55,60 @@ class Limbs:
 class Cargo:
     mass: f8
     crates: i2
+
+
+class Stance(enum.Enum):
+    SIT = 3
+    STAND = 4
+    RUN = 9
+
+
+@hz.component
+class Pose:
+    yaw: f4 = hz.field(angle=True, precision=0.01)
+    pitch: f8 = hz.field(angle=True, precision=1.6)
+    rotation: hz.quat
+
+
+@hz.component
+class Mind:
+    awake: b1
+    stance: Stance = Stance.SIT
+    hp: u1 = hz.field(default=100, range=(0, 200))
+    level: i8 = hz.field(default=-(10**12), range=(-(10**12), -(10**12) + 50))
+    warmth: f2
+
+
+@hz.component
+class Far:
+    x: f8 = hz.field(precision=1e-3)
+    half: f2 = hz.field(precision=1 / 8)
+
+
+def _walker(position: type) -> hz.Kind:
+    """Angles, rotations and packed fields, by every predictor and by two precisions."""
+    return hz.Kind(
+        "Walker", position, Pose, Mind, Far,
+        layers=[
+            hz.Layer(0, 25.0, 60.0, [position, Pose, Mind], {position: 1 / 16}),
+            hz.Layer(1, 45.0, 20.0, [position, Pose, Mind, Far], {position: 1 / 4, Pose: 0.1},
+                     compression={Pose: "delta", position: "quantised"}),
+            hz.Layer(2, 90.0, 6.0, [position, Pose, Mind], {position: 1 / 4, Pose: 0.25},
+                     compression={Pose: "linear", Mind: "delta"}),
+        ],
+    )  # fmt: skip
+
+
+def _post(position: type) -> hz.Kind:
+    """Everything as it is, each time; or rounded, each time."""
+    return hz.Kind(
+        "Post", position, Pose, Mind, Limbs,
+        layers=[
+            hz.Layer(0, 50.0, 15.0, [position, Limbs, Pose], 1 / 16,
+                     compression={position: "none", Limbs: "none", Pose: "quantised"}),
+            hz.Layer(2, 90.0, 0.4, [Pose], 0.1),
+        ],
+    )  # fmt: skip
 
 
 def _ship(position: type) -> hz.Kind:
@@ -110,6 +165,10 @@ def stateful(position: type) -> list[hz.Kind]:
 def kinds_of(position: type, slow: bool = False) -> list[hz.Kind]:
     made = [_ship(position), _rock(position), _drone(position)]
     return [*made, _lamp(position)] if slow else made
+
+
+def walkers_of(position: type) -> list[hz.Kind]:
+    return [_walker(position), _post(position)]
 
 
 class Watcher:
@@ -248,6 +307,32 @@ class Stage:
                 for slot in old[self.rng.random(len(old)) < 0.01].tolist():
                     column[slot] = np.frombuffer(self.rng.bytes(8), f.dtype)[0]
 
+    def live(self) -> None:
+        """Bodies of walkers turn, steadily or not; minds change; now and then there is no telling."""
+        old = [h & 0xFFFFFFFF for h in self.living if self.world.born[h & 0xFFFFFFFF] <= self.world.tick_count]
+        for slot in sorted(old):
+            steady, spin = 0.03 * (slot % 5), self.rng.uniform(-0.5, 0.5, 4)
+            self.world.column(Pose, "yaw")[slot] += steady
+            self.world.column(Pose, "pitch")[slot] -= 4 * steady
+            for axis, letter in enumerate("xyzw"):
+                column = self.world.column(Pose, f"rotation.{letter}")
+                column[slot] = np.clip(np.nan_to_num(column[slot]), -4, 4) + spin[axis] * (slot % 2)
+            if self.chance(0.2):
+                self._surprise(slot)
+
+    def _surprise(self, slot: int) -> None:
+        """Some field of one entity takes some value."""
+        component = self.one_of([Pose, Mind, Far])
+        field = self.one_of(list(hz.components.fields_of(component)))
+        column = self.world.column(component, field.name)
+        if column.dtype.kind == "f":
+            column[slot] = self.one_of([0.0, 1.0, 3.0, -3.25, np.nan, np.inf, 6e4, -1e-7])
+        elif column.dtype == np.bool_:
+            column[slot] = not column[slot]
+        else:
+            near = int(self.rng.randint(-9, 60))
+            column[slot] = near - 10**12 if column.itemsize == 8 else abs(near)
+
     def disturb_places(self) -> None:
         """Some that were there a tick ago are nowhere, or far out; what was far out or nowhere may come back."""
         column = getattr(self.world[self.place], hz.components.fields_of(self.place)[0].name)
@@ -329,16 +414,31 @@ class Stage:
         components = {c.__name__: c for c in kind.components}
         every = [k for k in self.replicator.schema["kinds"] if k["name"] == kind.name]
         for group in [group for k in every for group in k["groups"]]:
+            component = components[group["component"]]
             for f in group["fields"]:
-                raw = self.world.column(components[group["component"]], f["name"])[slot]
                 for scale in {params[1] for params in f["params"] if params}:
                     key = group["component"], f["name"], scale
-                    if f["codec"] == "quantised":
-                        before = self.values.get(tick - 1, {}).get(handle, {}).get(key, 0)
-                        values[key] = naive.quantise_float(raw, scale, before)
-                    else:
-                        values[key] = naive.quantise_integer(raw.view(np.int32) if f["codec"] == "bits" else raw)
+                    before = self.values.get(tick - 1, {}).get(handle, {})
+                    values[key] = self._quantise_field(f, component, slot, scale, before)
         return values
+
+    def _quantise_field(self, f: Any, component: type, slot: int, scale: float, before: dict[Any, int]) -> int:
+        """One integer of the wire."""
+        names = [part["name"] for part in f["parts"]] if f["codec"] == "packed" else [f["name"]]
+        if f["codec"] == "rotation":
+            names = [f["name"][:-1] + letter for letter in "xyzw"]
+        raw = [self.world.column(component, name)[slot] for name in names]
+        previous = [before.get((component.__name__, name, scale), 0) for name in names]
+        if f["codec"] == "packed":
+            return naive.pack(raw, [(p["low"], p["high"], p["offset"]) for p in f["parts"]])
+        if f["codec"] == "rotation":
+            return naive.quantise_rotation(raw, scale, previous)[names.index(f["name"])]
+        if f["codec"] == "angle":
+            return naive.quantise_angle(raw[0], round(-np.log2(scale)), previous[0])
+        if f["codec"] == "quantised":
+            return naive.quantise_float(raw[0], scale, previous[0])
+        bits = {2: np.uint16, 4: np.int32}[raw[0].itemsize] if f["codec"] == "bits" else raw[0].dtype
+        return naive.quantise_integer(raw[0].view(bits))
 
     def step(self) -> None:
         """Tick, replicate, and hold every watcher to its twin."""

@@ -11,10 +11,10 @@ import pytest
 from horizon_ecs import kernel
 from horizon_ecs.replica import Replica
 from tests import naive, naive_wire
-from tests.make_golden import FOLDER, STREAMS, golden
+from tests.make_golden import FOLDER, STREAMS, golden, plain
 from tests.streams import table_of
 
-MAX_BYTES = 150_000
+MAX_BYTES = 200_000
 
 
 def load(name: str) -> dict[str, Any]:
@@ -43,6 +43,9 @@ def test_both_clients_read_them(name):
         naive.apply_frame(client, frame)
         assert {str(handle): {"mask": mask, "q": q} for handle, _, mask, _, q in table_of(replica)} == table
         assert {str(e.handle): {"mask": e.mask, "q": e.q} for e in client.entries} == table
+    of_replica = {str(handle): row["values"] for handle, row in replica.to_dict().items()}
+    of_client = {str(e.handle): naive.values(client, e) for e in client.entries}
+    assert plain(of_replica) == plain(of_client) == stream["values"]
 
 
 @pytest.mark.parametrize("name", STREAMS if kernel.jit_enabled() else ["crowd", "herd"])
@@ -51,6 +54,7 @@ def test_todays_server_writes_the_same_bytes(name):
     assert [bytes.fromhex(frame) for frame in again["frames"]] == stream["frames"]
     assert again["tables"] == stream["tables"]
     assert again["phase"] == stream["phase"]
+    assert again["values"] == stream["values"]
 
 
 def test_together_they_use_all_of_the_wire(monkeypatch):
@@ -93,8 +97,8 @@ def test_together_they_use_all_of_the_wire(monkeypatch):
     assert {1, 48} <= lengths
     assert {0, 1, 32} <= widths
     assert seen == {
-        "codec": {"quantised", "integer", "bits"},
-        "order": {0, 1, 2},
+        "codec": {"quantised", "integer", "bits", "angle", "rotation", "packed"},
+        "order": {0, 1, 2, 3},
         "structure": {"leave", "move", "enter"},
     }
 

@@ -455,7 +455,7 @@ def test_misuse_is_refused(played):
 def test_quantising():
     def quantise(codec, values, scale=1.0, previous=(), newborn=()):
         born = np.isin(np.arange(len(values)), newborn)
-        return Track("P.x", codec, scale).quantise(values, np.array(previous, np.int32), born).tolist()
+        return Track(("P.x",), codec, scale).quantise([values], np.array(previous, np.int32), born).tolist()
 
     halves = np.array([0.5, 1.5, 2.5, -0.5, 0.3], np.float32)
     assert quantise("quantised", halves) == [0, 2, 2, 0, 0]

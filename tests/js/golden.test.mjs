@@ -10,6 +10,9 @@ const streams = names.map((name) => {
   return { name, ...golden, frames: golden.frames.map((frame) => new Uint8Array(Buffer.from(frame, "hex"))) };
 });
 
+/** What JSON has as text. */
+const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity };
+
 /** Flips per frame in the mutation test. */
 const N_MUTANTS = 24;
 
@@ -21,13 +24,21 @@ function tableOf(replica) {
 
 test("there are golden streams", { skip: names.length === 0 && "none in tests/golden" }, () => assert.ok(streams.length > 0));
 
-for (const { name, schema, phase, frames, tables } of streams) {
+for (const { name, schema, phase, frames, tables, values } of streams) {
   test(`${name}: after every frame the table is the server's`, () => {
     const replica = new Replica(schema, { phase });
     frames.forEach((frame, i) => {
       replica.apply(frame);
       assert.deepEqual(tableOf(replica), tables[i], `frame ${i}`);
     });
+    for (let i = 0; i < replica.n; i++) {
+      for (const [component, fields] of Object.entries(values[String(replica.handle(i))])) {
+        for (const [field, value] of Object.entries(fields)) {
+          const number = typeof value === "string" ? NOT_FINITE[value] : value;
+          assert.equal(replica.read(i, component, field), number, `${component}.${field}`);
+        }
+      }
+    }
   });
 
   test(`${name}: truncated frames are refused`, () => {

@@ -190,14 +190,14 @@ export class Motion {
     const came = replica.cameAs(i, place.group) * layout.nChannels + (unit & 7);
     const parameter = layout.parameter[came * MAX_GROUPS + place.group];
     const q = i * layout.stride;
-    const x = replica.q[q + place.x] * layout.scale[parameter + place.xIndex];
-    const y = replica.q[q + place.y] * layout.scale[parameter + place.yIndex];
+    const x = replica.valueAt(i, place.x);
+    const y = replica.valueAt(i, place.y);
     // A stale group waits for a record: until then it goes on as before.
     const fresh = came === k * layout.nChannels + c && replica.isDue(i, place.group);
     if (!entered && !fresh && x === s[a + X1] && y === s[a + Y1]) return;
 
     const period = layout.period[came];
-    const linear = layout.order[parameter + place.xIndex] === 2 ? 1 / period : 0;
+    const linear = layout.order[parameter + place.x.index] === 2 ? 1 / period : 0;
     const here = entered ? { x, y } : this.at(i, drawn, scratch);
     s[a + X0] = here.x;
     s[a + Y0] = here.y;
@@ -206,8 +206,8 @@ export class Motion {
     s[a + Y1] = y;
     const sampled = replica.tick - ((replica.tick + replica.phase) % period);
     s[a + T1] = Math.max(sampled + period + MARGIN_S * this.clock.tickRate, drawn + 1);
-    s[a + VX] = replica.d[q + place.x] * layout.scale[parameter + place.xIndex] * linear;
-    s[a + VY] = replica.d[q + place.y] * layout.scale[parameter + place.yIndex] * linear;
+    s[a + VX] = replica.d[q + place.x.offset] * layout.scale[parameter + place.x.index] * linear;
+    s[a + VY] = replica.d[q + place.y.offset] * layout.scale[parameter + place.y.index] * linear;
     if (entered) s[a + SINCE] = drawn;
   }
 }
@@ -222,12 +222,11 @@ const scratch = { x: 0, y: 0 };
 function placeOf(replica, kind) {
   const group = kind.groups.findIndex((g) => g.component === kind.position);
   if (group < 0 || kind.groups[group].fields.length < 2) return null;
-  const base = replica.layout.fieldBase[replica.schema.kinds.indexOf(kind) * MAX_GROUPS + group];
-  const named = (/** @type {string} */ name, /** @type {number} */ otherwise) => {
-    const index = kind.groups[group].fields.findIndex((f) => f.name === name);
-    return index < 0 ? otherwise : index;
-  };
-  const xIndex = named("x", 0);
-  const yIndex = named("y", 1);
-  return { group, x: base + xIndex, y: base + yIndex, xIndex, yIndex };
+  const { fields } = kind.groups[group];
+  const k = replica.schema.kinds.indexOf(kind);
+  const named = (/** @type {string} */ name, /** @type {number} */ otherwise) =>
+    replica.layout.find(k, kind.position, (fields.find((f) => f.name === name) ?? fields[otherwise]).name);
+  const x = named("x", 0);
+  const y = named("y", 1);
+  return x === null || y === null ? null : { group, x, y };
 }

@@ -287,9 +287,9 @@ class Page {
     if (i < 0 || replica === null) return;
     const kind = replica.schema.kinds[replica.kind[i]];
     $("card-title").textContent = `${kind.name} ${replica.slot[i]}`;
-    const rows = kind.groups.flatMap((group) => group.fields.map((field) => [
-      `${group.component}.${field.name}`, value(replica.read(i, group.component, field.name)),
-    ]));
+    const rows = kind.groups.flatMap(({ component, fields }) => fields.flatMap((field) => namesOf(field).map((name) => [
+      `${component}.${name}`, value(replica.read(i, component, name)),
+    ])));
     const followed = kind.channels.flatMap((channel, c) => (channel !== null && (replica.mask[i] >> c) & 1 ? [c] : []));
     rows.push(["Channels", followed.join(", ")]);
     $("card-values").replaceChildren(...rows.map(([name, text]) => {
@@ -299,6 +299,11 @@ class Page {
       return row;
     }));
   }
+}
+
+/** @param {import("./schema.js").Field} field */
+function namesOf(field) {
+  return field.parts ? field.parts.map((part) => part.name) : [field.name];
 }
 
 /** @param {number} number */

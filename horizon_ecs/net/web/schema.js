@@ -18,11 +18,15 @@ export const MAX_SLOTS = 2 ** 32;
 /** A profile's number and a channel's make one byte. */
 export const MAX_PROFILES = 31;
 
+/** How an integer becomes a value; see values.js. */
+const CODECS = ["quantised", "integer", "bits", "angle", "rotation", "packed"];
+
 /** No channel carries the group. */
 export const NO_CHANNEL = 255;
 
 /**
- * @typedef {{name: string, type: string, codec: "quantised" | "integer" | "bits", params: ([number, number] | null)[]}} Field
+ * @typedef {{name: string, type: string, offset: number, width: number, low: number | bigint, high: number | bigint}} Part
+ * @typedef {{name: string, type: string, codec: string, params: ([number, number] | null)[], parts?: Part[]}} Field
  * @typedef {{component: string, channels: number, fields: Field[]}} Group
  * @typedef {{period: number, radius: number, frequency: number}} Channel
  * @typedef {{name: string, profile?: string, position: string, channels: (Channel | null)[], groups: Group[]}} Kind
@@ -160,12 +164,16 @@ export class Layout {
    */
   find(kind, component, field) {
     const groups = this.schema.kinds[kind].groups;
-    const group = groups.findIndex((g) => g.component === component);
-    if (group < 0) return null;
-    const index = groups[group].fields.findIndex((f) => f.name === field);
-    if (index < 0) return null;
-    const { codec, type } = groups[group].fields[index];
-    return { group, index, offset: this.fieldBase[kind * MAX_GROUPS + group] + index, codec, type };
+    for (let group = 0; group < groups.length; group++) {
+      if (groups[group].component !== component) continue;
+      const base = this.fieldBase[kind * MAX_GROUPS + group];
+      for (const [index, { name, codec, type, parts }] of groups[group].fields.entries()) {
+        const part = codec === "packed" ? /** @type {Part[]} */ (parts).find((p) => p.name === field) : undefined;
+        if (part === undefined && (codec === "packed" || name !== field)) continue;
+        return { group, index, base, offset: base + index, codec, type: part?.type ?? type, part };
+      }
+    }
+    return null;
   }
 }
 
@@ -207,9 +215,13 @@ function checkGroup(group, name, channels) {
   const { component, fields } = group;
   requireInteger(group.channels, 0, 2 ** channels.length - 1, `channels of ${name}.${component}`);
   require(Array.isArray(fields) && fields.length <= MAX_FIELDS, `fields of ${name}.${component} must be a list of at most ${MAX_FIELDS}`);
+  const rotations = fields.filter((field) => field?.codec === "rotation").length;
+  require(rotations === 0 || (rotations === MAX_FIELDS && fields.length === MAX_FIELDS), `a rotation of ${name}.${component} must be a group`);
   for (const field of fields) {
     const path = `${name}.${component}.${field?.name}`;
     const params = field?.params;
+    require(CODECS.includes(field?.codec), `codec of ${path} is ${field?.codec}`);
+    if (field.codec === "packed") checkParts(field.parts, path);
     require(Array.isArray(params) && params.length === channels.length, `params of ${path} must be a list of ${channels.length}`);
     for (let c = 0; c < params.length; c++) {
       if ((group.channels >> c) & 1) {
@@ -218,5 +230,19 @@ function checkGroup(group, name, channels) {
       }
       if (params[c] !== null) requireInteger(params[c]?.[0], 0, 3, `order of ${path}`);
     }
+  }
+}
+
+/**
+ * @param {any} parts of a packed field
+ * @param {string} path
+ */
+function checkParts(parts, path) {
+  require(Array.isArray(parts), `parts of ${path} must be a list`);
+  for (const part of parts) {
+    require(typeof part?.name === "string" && typeof part.type === "string", `a part of ${path} must have a name and a type`);
+    requireInteger(part.offset, 0, 32, `offset of ${path}.${part.name}`);
+    requireInteger(part.width, 0, 32 - part.offset, `width of ${path}.${part.name}`);
+    require(["number", "bigint"].includes(typeof part.low), `low of ${path}.${part.name} must be a number`);
   }
 }

@@ -3,11 +3,9 @@
  */
 
 import { Layout, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+import { valueOf } from "./values.js";
 
 const INITIAL_CAPACITY = 1024;
-
-/** To read the bits of an integer as a float. */
-const pun = new DataView(new ArrayBuffer(4));
 
 /** @typedef {import("./schema.js").Schema} Schema */
 
@@ -273,16 +271,11 @@ export class Table {
    */
   valueAt(i, place) {
     const { layout } = this;
-    const q = this.q[i * layout.stride + place.offset];
     const unit = this.unit[i * MAX_GROUPS + place.group];
     if (unit === NO_CHANNEL) return NaN;
-    if (place.codec === "quantised") {
-      const k = this.cameAs(i, place.group);
-      return q * layout.scale[layout.parameter[(k * layout.nChannels + (unit & 7)) * MAX_GROUPS + place.group] + place.index];
-    }
-    if (place.codec === "integer") return place.type.startsWith("u") ? q >>> 0 : q;
-    pun.setInt32(0, q);
-    return pun.getFloat32(0);
+    const came = this.cameAs(i, place.group) * layout.nChannels + (unit & 7);
+    const parameter = layout.parameter[came * MAX_GROUPS + place.group];
+    return valueOf(this.q, i * layout.stride, place, layout.scale[parameter + place.index]);
   }
 
   /**

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.errors import WireError
 from horizon_ecs.schema import compile_tables
+from horizon_ecs.systems.bits import COARSER, MAX_ONES
 from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
 
 if TYPE_CHECKING:
     from horizon_ecs.replica import Replica
 
 SECTIONS = ("header", "parameters", "leaves", "moves", "enters", "presence", "absolute", "record", "padding")
-MAX_ONES, COARSER = 7, 4  # docs/wire.md, "rice"
 ANY = -1
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.systems.bits import COARSER, MAX_ONES
+
 N_SAMPLED = 4_096
 MAX_STEP = 8  # quanta by which a field that changes does so at most
 BITS_QUANTUM = 0.01  # of floats that travel as they are
@@ -139,9 +141,17 @@ def _bit_length(values: NDArray[np.int64]) -> Floats:
     return np.ceil(np.log2(values.astype(np.float64) + 1.0))
 
 
+def _rice_length(z: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Lengths of Rice codes (docs/wire.md): a quotient too large for one step goes on in coarser ones, and then raw."""
+    step = MAX_ONES + 1
+    rest, coarser = z - (step << k), k + COARSER
+    far = np.where(rest >> coarser < step, step + (rest >> coarser) + 1 + coarser, 2 * step + 32)
+    return np.where(z >> k < step, (z >> k) + 1 + k, far)
+
+
 def _rice_lengths(z: NDArray[np.int64]) -> Floats:
     """Lengths with the parameter that suits best."""
-    each = [np.where(z >> k > 15, 48, (z >> k) + 1 + k) for k in range(32)]
+    each = [_rice_length(z, k) for k in range(32)]
     return min(each, key=lambda lengths: float(lengths.sum())).astype(np.float64)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.closing import Closing
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import fields_of
 from horizon_ecs.decoded import places_of
@@ -227,7 +228,7 @@ def _release(memory: shared_memory.SharedMemory, views: dict[str, Any], unlink: 
         memory.unlink()
 
 
-class _Side:
+class _Side(Closing):
     """What writer and reader share: closing, by hand or at the end of a `with`."""
 
     def __init__(self, memory: shared_memory.SharedMemory, text: bytes, unlink: bool) -> None:
@@ -242,12 +243,6 @@ class _Side:
         if not self._ring.close.alive:
             raise ArgumentError(f"the ring {self.name!r} is closed")
         return self._ring.header
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self.close()
 
 
 class RecordWriter(_Side):

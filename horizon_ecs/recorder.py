@@ -11,12 +11,12 @@ import os
 from array import array
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from horizon_ecs.closing import Closing
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.framefile import OBSERVER, Writer
 from horizon_ecs.frames import Frames
@@ -75,7 +75,7 @@ class RecordedObserver:
         self.n_bytes += n_bytes
 
 
-class FrameRecorder:
+class FrameRecorder(Closing):
     """Writes the frames of observers to a file, tick by tick; usually made by `Replicator.record`.
 
     Memory is bounded but for the index of reset frames, 16 bytes each. A disk that fails doesn't stop the game: the
@@ -300,19 +300,11 @@ class FrameRecorder:
             "observer": np.array(self._numbers, np.uint32),
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 _SPREAD = 17  # ticks between the reset frames of observers that follow each other
 
 
-class WorldRecorder:
+class WorldRecorder(Closing):
     """Records a whole world: everything in it, whoever looks where, by a replicator of its own.
 
     It follows each entity on its fastest channel at any distance, whatever the limits of a server are, and costs
@@ -378,14 +370,6 @@ class WorldRecorder:
     def close(self) -> None:
         """As `FrameRecorder.close`."""
         self._frames.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _ticks(name: str, seconds: float, rate: float) -> int:

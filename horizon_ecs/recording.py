@@ -10,11 +10,11 @@ import os
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from horizon_ecs.closing import Closing
 from horizon_ecs.errors import ArgumentError, RecordingError, WireError
 from horizon_ecs.framefile import END, FRAMES, INDEX, OBSERVER, Reader, Record
 from horizon_ecs.net import wire
@@ -36,7 +36,7 @@ class Decoder(Protocol):
 D = TypeVar("D", bound=Decoder)
 
 
-class Recording:
+class Recording(Closing):
     """A recording, open for reading; made by `open_recording`.
 
     Attributes
@@ -85,14 +85,6 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 

@@ -201,9 +201,9 @@ class _Coder:
         self, name: str, dtype: np.dtype[Any], codec: str, scales: dict[int, float], parts: Any = None
     ) -> dict[str, Any]:
         params: list[list[Any] | None] = [None] * self.n_channels
-        # The fourth number of a rotation says which component is left out: no line leads there.
-        straight = codec in _ROUNDED and not (codec == "rotation" and name.endswith(".w"))
-        bits = codec == "packed" and len(parts) > 1
+        which = codec == "rotation" and name.endswith(".w")  # which component is left out: no line leads there
+        straight = codec in _ROUNDED and not which
+        bits = which or (codec == "packed" and len(parts) > 1)
         for layer in self.layers:
             order = self._order(layer, straight, _TOGGLED if bits else _PREVIOUS)
             params[layer.channel] = [order, scales[layer.channel]]

@@ -83,9 +83,8 @@ def value_of(q: NDArray[np.int32], place: Place, scale: NDArray[np.float64]) -> 
 def _component(q: NDArray[np.int32], number: int, scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """x, y, z or w of rotations, by number 0 to 3."""
     a, b, c = (q[:, i] * scale for i in range(3))
-    left_out, negative = q[:, 3] & 3, q[:, 3] & 4 != 0
+    left_out = q[:, 3] & 3
     rest = np.sqrt(np.maximum(0.0, 1.0 - (a * a + b * b + c * c)))
-    rest = np.where(negative, -rest, rest)
     if number == 3:
         return np.choose(left_out, [rest, a, b, c])
     return np.where(left_out == number + 1, rest, (a, b, c)[number])

@@ -246,19 +246,18 @@ class Oracle:
         q = np.zeros((self._rules.n_groups, 4, len(slots)), np.int32)  # by field: NumPy is quickest along long axes
         known = np.zeros((len(slots), self._rules.n_groups), np.bool_)
         bits = np.full(q.shape, 0xFFFFFFFF, np.uint32)
-        step = np.zeros((self._rules.n_groups, len(slots)))
         for number, rules in enumerate(self._rules.kinds):
             of_kind = np.flatnonzero(kind == number)
             for j in np.flatnonzero(rules.n_fields).tolist() if len(of_kind) else ():
                 carrier = np.where(stale[of_kind] & (1 << j), np.uint8(NO_CHANNEL), rules.carrier[j][mask[of_kind]])
                 for c in np.flatnonzero(rules.track[:, j, 0] >= 0).tolist():
                     rows = of_kind[carrier == c]
-                    bits[j][:, rows], step[j, rows] = rules.bits[c, j][:, None], rules.step[c, j]
+                    bits[j][:, rows] = rules.bits[c, j][:, None]
                     for tick, some in self._baselines(o, rules, c, j, slots, rows):
                         known[some, j] = self._look_up(tick, slots[some], rules.track[c, j], q[j], some)
         return Expected(
             o.sent_tick, o.handles(slots), kind, mask, stale, np.moveaxis(q, 2, 0), known, self._rules.n_fields,
-            np.moveaxis(bits, 2, 0), step.T
+            np.moveaxis(bits, 2, 0)
         )  # fmt: skip
 
     @staticmethod

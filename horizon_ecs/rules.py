@@ -21,9 +21,8 @@ NO_CHANNEL = 255
 class Track:
     """Columns as they are quantised: how, and with which step.
 
-    Which of the integers that stand for a direction is sent depends on all that was before, from a time that the oracle
-    needn't have seen. So of angles it knows the integer within a turn, and of rotations no integers but the
-    components of the normalised quaternion, as the bits of float32: `verdict` compares what they mean.
+    Of the integers that stand for an angle the one that is sent depends on all turns before, from a time that the
+    oracle needn't have seen: it knows, and compares, the place within a turn.
     """
 
     columns: tuple[str, ...]
@@ -35,7 +34,7 @@ class Track:
     def quantise(
         self, columns: Sequence[NDArray[Any]], previous: NDArray[np.int32], newborn: NDArray[np.bool_]
     ) -> NDArray[np.int32]:
-        """int32[n]; what is not finite keeps what it was, or is 0 (of a rotation the identity) from birth on."""
+        """int32[n]; what is not finite keeps what it was, or is 0 from birth on."""
         values = columns[0]
         if self.codec == "bits":
             return values.view(np.int32) if values.itemsize == 4 else values.view(np.uint16).astype(np.int32)
@@ -44,7 +43,7 @@ class Track:
         if self.codec == "packed":
             return self._pack(columns)
         if self.codec == "rotation":
-            return _held(*self._rotate(columns), previous, newborn, np.float32(self.number == 3).view(np.int32))
+            return _held(*self._rotate(columns), previous, newborn)
         per_step = 1.0 / self.scale if self.codec == "quantised" else 1.0 / self.scale / (2.0 * np.pi)
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = np.rint(values.astype(np.float64) * per_step)
@@ -52,7 +51,7 @@ class Track:
         known = np.where(finite, scaled, 0.0)
         if self.codec == "angle":
             known = np.fmod(known, 1.0 / self.scale)
-        return _held(np.clip(known, -(2.0**31), 2.0**31 - 1).astype(np.int32), finite, previous, newborn, np.int32(0))
+        return _held(np.clip(known, -(2.0**31), 2.0**31 - 1).astype(np.int32), finite, previous, newborn)
 
     def _pack(self, columns: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
         """Each part's distance from its lowest value, at its bits."""
@@ -64,24 +63,28 @@ class Track:
         return word.astype(np.uint32).view(np.int32)
 
     def _rotate(self, columns: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """One component of the unit quaternions, and where they are finite; without length it is the identity."""
-        q = np.stack(columns).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            length = np.sqrt((q * q).sum(axis=0))
+        """One of the four integers of quaternions, and where they are finite."""
+        x, y, z, w = (column.astype(np.float64) for column in columns)
+        with np.errstate(invalid="ignore", over="ignore"):
+            length = np.sqrt(x * x + y * y + z * z + w * w)
         finite = np.isfinite(length)
-        q[:, ~finite | (length == 0.0)] = np.array([[0.0], [0.0], [0.0], [1.0]])
+        wxyz = np.where(finite, np.stack([w, x, y, z]), 0.0)
+        which = np.abs(wxyz).argmax(axis=0)
+        if self.number == 3:
+            return which.astype(np.int32), finite
         length = np.where(finite & (length > 0.0), length, 1.0)
-        return (q[self.number] / length).astype(np.float32).view(np.int32), finite
+        length = np.where(np.take_along_axis(wxyz, which[None], 0)[0] < 0.0, -length, length)
+        component = np.where(which == self.number + 1, wxyz[0], wxyz[self.number + 1])
+        return np.rint(component / length * (1.0 / self.scale)).astype(np.int32), finite
 
 
 def _held(
-    values: NDArray[np.int32], finite: NDArray[np.bool_], previous: NDArray[np.int32], newborn: NDArray[np.bool_],
-    first: np.int32
-) -> NDArray[np.int32]:  # fmt: skip
-    """What was before in the place of what is not finite; `first` for those who were not there before."""
-    before = np.full(len(values), first)
+    values: NDArray[np.int32], finite: NDArray[np.bool_], previous: NDArray[np.int32], newborn: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """What was before in the place of what is not finite."""
+    before = np.zeros(len(values), np.int32)
     before[: len(previous)] = previous[: len(values)]
-    before[newborn] = first
+    before[newborn] = 0
     return np.where(finite, values, before)
 
 
@@ -98,7 +101,6 @@ class KindRules:
     track : int64[C, G, 4]             index into `Rules.tracks`, -1 where nothing is sent
     unpredicted : bool[C, G]           the group's fields are of order 0
     bits : uint32[C, G, 4]             those of the integers that count: of an angle the ones within a turn
-    step : float64[C, G]               of a rotation its precision, else 0
     """
 
     period: NDArray[np.int64]
@@ -109,7 +111,6 @@ class KindRules:
     track: NDArray[np.int64]
     unpredicted: NDArray[np.bool_]
     bits: NDArray[np.uint32]
-    step: NDArray[np.float64]
     _by_due: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
@@ -190,7 +191,6 @@ class Rules:
         track = np.full((n_channels, self.n_groups, 4), -1, np.int64)
         unpredicted = np.zeros((n_channels, self.n_groups), np.bool_)
         bits = np.full((n_channels, self.n_groups, 4), 0xFFFFFFFF, np.uint32)
-        step = np.zeros((n_channels, self.n_groups))
         n_fields = np.zeros(self.n_groups, np.int64)
         for j, group in enumerate(kind["groups"]):
             fields = group["fields"]
@@ -201,8 +201,7 @@ class Rules:
                 track[c, j, : len(fields)] = [self._number(group["component"], f, c) for f in fields]
                 turns = [f["params"][c][1] if f["codec"] == "angle" else 2.0**-32 for f in fields]
                 bits[c, j, : len(fields)] = [round(1.0 / turn) - 1 for turn in turns]
-                step[c, j] = fields[0]["params"][c][1] if fields[0]["codec"] == "rotation" else 0.0
-        return KindRules(period, enter_sq, leave_sq, carrier, n_fields, track, unpredicted, bits, step)
+        return KindRules(period, enter_sq, leave_sq, carrier, n_fields, track, unpredicted, bits)
 
     def _number(self, component: str, wire_field: Mapping[str, Any], channel: int) -> int:
         """The number of the track that a field is on a channel, a new one if need be."""

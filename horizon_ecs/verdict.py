@@ -22,15 +22,12 @@ class Expected:
         The last frame's.
     handle : uint64[n];  kind, mask, stale : uint8[n]
     q : int32[n, G, 4]
-        By group and field; 0 where `known` is False or there is no such field. Of rotations not the integers, but x, y,
-        z and w, as the bits of float32.
+        By group and field; 0 where `known` is False or there is no such field.
     known : bool[n, G]
         The group is carried, not stale, and the oracle has seen the tick that it is of.
     n_fields : int64[n_kinds, G]
     bits : uint32[n, G, 4]
         Those in which `q` and the table must agree: of angles the ones within a turn.
-    step : float64[n, G]
-        Of rotations the precision, which says how near the table must come; else 0.
     """
 
     tick: int
@@ -42,7 +39,6 @@ class Expected:
     known: NDArray[np.bool_]
     n_fields: NDArray[np.int64]
     bits: NDArray[np.uint32]
-    step: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,30 +88,9 @@ def judge(
     for j, most in enumerate(expected.n_fields.max(axis=0, initial=0).tolist()):
         n_fields = np.where(expected.known[:, j], expected.n_fields[:, j][expected.kind], 0)
         checked += int(n_fields.sum())
-        rotated = expected.step[:, j] > 0.0
-        for i in np.flatnonzero(rotated & (n_fields > 0)):
-            wanted = expected.q[i, j].astype(np.int32).view(np.float32)
-            if not _is_rotation(table[j][i], wanted, expected.step[i, j]):
-                faults.append(
-                    f"entity {expected.handle[i]:#x}: group {j} is {table[j][i]} instead of the rotation {wanted}"
-                )
         for f in range(most):
             want, have = expected.q[:, j, f], table[j][:, f]
             differs = (want - have).view(np.uint32) & expected.bits[:, j, f] != 0
-            for i in np.flatnonzero(differs & (n_fields > f) & ~rotated):
+            for i in np.flatnonzero(differs & (n_fields > f)):
                 faults.append(f"entity {expected.handle[i]:#x}: group {j} field {f} is {have[i]} instead of {want[i]}")
     return Verdict(checked, len(faults), f"{where}: {faults[0]}" if faults else "")
-
-
-def _is_rotation(q: NDArray[np.int32], wanted: NDArray[np.float32], step: float) -> bool:
-    """Whether four integers of a table stand for a unit quaternion (x, y, z, w), or for its negative."""
-    components = list(q[:3] * step)
-    left_out = (int(q[3]) - 1) & 3  # 3 is w, whose place is the last
-    rest = np.sqrt(max(0.0, 1.0 - sum(c * c for c in components)))
-    moved = components[left_out] if left_out < 3 else 0.0
-    found = np.array([*components, moved])
-    found[left_out] = -rest if q[3] & 4 else rest
-    found *= np.sign(found @ wanted)
-    # Three are rounded by half a step; what follows from them is off by at most three times that, times two where the
-    # others' roundings add up at a component of a half; and float32 has its own.
-    return bool((np.abs(found - wanted) <= 3.0 * step + 1.5 * step * step + 1e-6).all())

@@ -274,27 +274,20 @@ def quantise_angle(value: float, bits: int, previous: int) -> int:
 
 def quantise_rotation(values: Sequence[float], precision: float, previous: Sequence[int]) -> list[int]:
     """Twin of `quantise.quantise_rotation`, one quaternion x, y, z, w."""
-    q = [float(v) for v in values]
-    square = q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]
+    x, y, z, w = (float(v) for v in values)
+    square = x * x + y * y + z * z + w * w
     if not math.isfinite(square):
         return list(previous)
-    if square == 0.0:
-        q, square = [0.0, 0.0, 0.0, 1.0], 1.0
-    left_out, negative = (previous[3] & 3) - 1, previous[3] & 4 != 0  # w is the last of the list: -1
-    length = math.sqrt(square)
-    if q[left_out] and (q[left_out] < 0) != negative:
-        length = -length
-    q = [c / length for c in q]
-    if abs(q[left_out]) < 0.5:
-        left_out = max((-1, 0, 1, 2), key=lambda i: abs(q[i]))
-    places = [q[3] if i == left_out else q[i] for i in range(3)]
-    return [round(c * (1.0 / precision)) for c in places] + [left_out + 1 + (4 if q[left_out] < 0 else 0)]
+    left_out = max(range(4), key=lambda i: abs((w, x, y, z)[i]))
+    length = math.copysign(math.sqrt(square) or 1.0, (w, x, y, z)[left_out])
+    places = [w if left_out == i + 1 else component for i, component in enumerate((x, y, z))]
+    return [round(c / length * (1.0 / precision)) for c in places] + [left_out]
 
 
 def rotation_of(q: Sequence[int], precision: float) -> list[float]:
     """The quaternion x, y, z, w that four integers stand for."""
     a, b, c = (v * precision for v in q[:3])
-    rest = math.sqrt(max(0.0, 1.0 - (a * a + b * b + c * c))) * (-1 if q[3] & 4 else 1)
+    rest = math.sqrt(max(0.0, 1.0 - (a * a + b * b + c * c)))
     return [[a, b, c, rest], [rest, b, c, a], [a, rest, c, b], [a, b, rest, c]][q[3] & 3]
 
 

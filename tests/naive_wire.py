@@ -364,7 +364,7 @@ def _value(described: dict[str, Any], part: dict[str, Any], c: int, q: list[int]
         return (turns - math.floor(turns + 0.5)) * 2 * math.pi
     if codec == "rotation":
         a, b, x = (v * scale for v in q[:3])
-        r = math.sqrt(max(0.0, 1 - (a * a + b * b + x * x))) * (-1 if q[3] & 4 else 1)
+        r = math.sqrt(max(0.0, 1 - (a * a + b * b + x * x)))
         return [[a, b, x, r], [r, b, x, a], [a, r, x, b], [a, b, r, x]][q[3] & 3][f]
     if codec == "packed":
         return float(part["low"] + (q[f] % 2**32 >> part["offset"]) % 2 ** part["width"])

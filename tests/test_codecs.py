@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import horizon_ecs as hz
-from horizon_ecs import b1, f4, i4, kernel, u1
+from horizon_ecs import b1, f2, f4, f8, i2, i4, i8, kernel, u1, u4
 from horizon_ecs.oracle import Oracle
 from horizon_ecs.record import capture
 from horizon_ecs.replica import Replica
@@ -16,7 +16,7 @@ from horizon_ecs.replication import Replicator
 from tests import naive
 from tests.streams import Far, Mind, Place, Pose, Position, Stage, Stance, play, walkers_of
 
-TICKS = 60 if kernel.jit_enabled() else 12
+TICKS = 40 if kernel.jit_enabled() else 12
 
 
 def walked(position, seed, spread=40.0):
@@ -27,13 +27,72 @@ def walked(position, seed, spread=40.0):
     return stage, stage.watch()
 
 
-@pytest.mark.parametrize(("position", "seed"), [(Position, 1), (Place, 2), (Position, 3)])
+@pytest.mark.parametrize(("position", "seed"), [(Position, 1), (Place, 2)])
 def test_clients_have_what_the_server_rounded(position, seed):
     """Both Python clients against the twins, tick by tick, with births and deaths and who fell behind."""
     stage, _ = walked(position, seed)
     stage.counts_updates = False  # what has no predictor is counted by when it changed
     play(stage, TICKS, Stage.turn_over, Stage.move, Stage.live, Stage.come_and_go)
     assert stage.watchers
+
+
+TYPES = {
+    "f2": (f2, {}), "f4": (f4, {}), "u4": (u4, {}), "i2": (i2, {}), "b1": (b1, {}), "stance": (Stance, {}),
+    "fine": (f4, {"precision": 1 / 512}), "coarse": (f2, {"precision": 0.25}), "far": (f8, {"precision": 1e-3}),
+    "few": (i4, {"range": (-7, 7)}), "some": (u1, {"range": (0, 200)}), "wide": (i8, {"range": (-(2**31), 2**31 - 1)}),
+    "yaw": (f4, {"angle": True}), "turn": (f8, {"angle": True, "precision": 0.3}), "rotation": (hz.quat, {}),
+    "bearing": (hz.quat, {"precision": 0.1}), "place": (hz.vec3, {"precision": 1.0}),
+}  # fmt: skip
+
+
+def anything(random):
+    """A component of some of these fields, and layers that it can have."""
+    names = random.choice(list(TYPES), random.randint(1, 7), replace=False).tolist()
+    body = {name: hz.field(**TYPES[name][1]) for name in names if TYPES[name][1]}
+    body["__annotations__"] = {name: TYPES[name][0] for name in names}
+    component = hz.component(type("Anything", (), body))
+    choices = [str(c) for c in random.permutation(["auto", "delta", "linear", "quantised", "none"])]
+    for choice in [*choices, "auto"]:
+        try:
+            layers = [
+                hz.Layer(0, 30.0, 60.0, [Place, component], {Place: 1 / 16}, compression={component: choice}),
+                hz.Layer(1, 60.0, 20.0, [component], compression=choice),
+            ]
+            hz.Replicator(
+                hz.World(capacity=1024, kinds=[hz.Kind("K", Place, component, layers=layers)]), position=Place
+            )
+        except hz.DefinitionError:
+            continue
+        return component, layers
+    return anything(random)  # one whose fields need what they haven't got
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_component_comes_back_as_it_was_rounded(seed):
+    """Integers against the twin of every kernel, and what they stand for between two decoders, bit for bit."""
+    random = np.random.RandomState(seed)
+    component, layers = anything(random)
+    stage = Stage([hz.Kind("K", Place, component, layers=layers)], seed=seed)
+    stage.counts_updates = False
+    stage.spawn(0, 6, 40.0)
+    watcher = stage.watch()
+
+    def scramble(stage):
+        for handle in stage.living:
+            slot = handle & 0xFFFFFFFF
+            for field in hz.components.fields_of(component):
+                if random.random_sample() < 0.3 and stage.world.born[slot] <= stage.world.tick_count:
+                    bits = random.bytes(field.dtype.itemsize) if random.random_sample() < 0.3 else b"\0" * 8
+                    column = stage.world.column(component, field.name)
+                    with np.errstate(all="ignore"):
+                        column[slot] = np.frombuffer(bits, field.dtype)[0] + random.randint(0, 5)
+
+    for _ in range(20 if kernel.jit_enabled() else 5):
+        play(stage, 1, Stage.move, scramble)
+        known = {handle: row["values"] for handle, row in watcher.replica.to_dict().items()}
+        plain = {entry.handle: naive.values(watcher.client, entry) for entry in watcher.client.entries}
+        np.testing.assert_equal(known, plain)
+    assert watcher.replica.n > 0
 
 
 def become_finite(stage):
@@ -66,7 +125,7 @@ def test_the_oracle_agrees_from_any_tick(seed):
     assert checked > 30 * TICKS
 
 
-def test_the_oracle_sees_another_rotation_and_another_angle():
+def test_the_oracle_sees_another_angle_but_not_another_turn():
     stage, watcher = walked(Position, 6)
     oracle = Oracle(stage.replicator.schema, hysteresis=0.1)
     oracle.add_observer(watcher.number, phase=stage.replicator.phase(watcher.number))
@@ -75,15 +134,11 @@ def test_the_oracle_sees_another_rotation_and_another_angle():
     assert oracle.compare(watcher.number, watcher.replica).mismatches == 0
     walker = int(np.flatnonzero(watcher.replica.kind == 0)[0])
     groups = [[f["codec"] for f in group["fields"]] for group in stage.replicator.schema["kinds"][0]["groups"]]
-    turn, rotation = groups.index(["angle", "angle"]), groups.index(["rotation"] * 4)
+    turn = groups.index(["angle", "angle"])
     watcher.replica.q(turn)[walker, 0] += 2**10  # a whole turn, at the finest precision
     assert oracle.compare(watcher.number, watcher.replica).mismatches == 0
     watcher.replica.q(turn)[walker, 0] += 1
-    watcher.replica.q(rotation)[walker, 3] ^= 4
-    watcher.replica.q(rotation)[walker, :3] *= -1
     assert oracle.compare(watcher.number, watcher.replica).mismatches == 1
-    watcher.replica.q(rotation)[walker, 0] += 200
-    assert oracle.compare(watcher.number, watcher.replica).mismatches == 2
 
 
 def test_columns_are_values_again():

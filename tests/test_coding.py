@@ -99,7 +99,7 @@ def test_a_rotation_is_a_group_of_its_own():
     assert plain[0]["params"] == [[2, 4.0]]
     assert [f["name"] for f in rotation] == ["rotation.x", "rotation.y", "rotation.z", "rotation.w"]
     assert {f["codec"] for f in rotation + spin} == {"rotation"}
-    assert [f["params"] for f in rotation] == [[[2, 1 / 1024]]] * 3 + [[[1, 1 / 1024]]]
+    assert [f["params"] for f in rotation] == [[[2, 1 / 1024]]] * 3 + [[[3, 1 / 1024]]]
     assert [f["params"][0][1] for f in spin] == [1 / 256] * 4
     assert Body().rotation == [0, 0, 0, 1]
 

@@ -120,7 +120,7 @@ coordinate = st.one_of(
 @quick
 @given(
     st.lists(
-        st.tuples(st.lists(coordinate, min_size=4, max_size=4), st.integers(0, 7), st.booleans()),
+        st.tuples(st.lists(coordinate, min_size=4, max_size=4), st.integers(0, 3), st.booleans()),
         min_size=1,
         max_size=20,
     ),

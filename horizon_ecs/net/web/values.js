@@ -54,8 +54,7 @@ function componentOf(q, at, number, scale) {
   const a = q[at] * scale;
   const b = q[at + 1] * scale;
   const c = q[at + 2] * scale;
-  const rest = Math.sqrt(Math.max(0, 1 - (a * a + b * b + c * c)));
-  return q[at + 3] & 4 ? -rest : rest;
+  return Math.sqrt(Math.max(0, 1 - (a * a + b * b + c * c)));
 }
 
 /**

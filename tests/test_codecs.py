@@ -299,3 +299,12 @@ def test_what_is_out_of_range_is_clamped_and_counted():
     world.tick()
     replicator.step()
     assert (replicator.stats.clamped, replicator.stats.non_finite) == (3, 1)
+
+
+@pytest.mark.skipif(not kernel.jit_enabled(), reason="a crowd takes long in plain Python")
+def test_a_plan_knows_what_they_cost():
+    kind = hz.Kind("K", Position, Pose, Mind, Far, layers=[
+        hz.Layer(0, 50, 30, [Position, Pose, Mind, Far], {Position: 1 / 64}), hz.Layer(2, 100, 10, [Position, Pose], 1 / 4)
+    ])  # fmt: skip
+    checked = hz.plan([hz.Population(kind, 1_000, changes_per_s=0.3)], clients=40, density=0.001).check(ticks=40)
+    assert abs(checked.error("bytes_per_s")) < 0.15, str(checked)

@@ -119,10 +119,10 @@ class Quantiser:
 
     def _rotate(self, columns: Sequence[NDArray[Any]], precision: float) -> Work:
         """The four components of a quaternion."""
-        born = self._world.born
+        born, factor = self._world.born, np.zeros(quantise.PAGE)
 
         def work(pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows) -> None:
-            quantise.quantise_rotation(*columns, pages, 1.0 / precision, born, tick, *before, *out, self.counts)
+            quantise.quantise_rotation(*columns, pages, 1.0 / precision, born, tick, *before, *out, factor, self.counts)
 
         return work
 

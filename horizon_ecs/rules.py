@@ -73,9 +73,9 @@ class Track:
         if self.number == 3:
             return which.astype(np.int32), finite
         length = np.where(finite & (length > 0.0), length, 1.0)
-        length = np.where(np.take_along_axis(wxyz, which[None], 0)[0] < 0.0, -length, length)
+        steps = np.where(np.take_along_axis(wxyz, which[None], 0)[0] < 0.0, -1.0, 1.0) * (1.0 / self.scale / length)
         component = np.where(which == self.number + 1, wxyz[0], wxyz[self.number + 1])
-        return np.rint(component / length * (1.0 / self.scale)).astype(np.int32), finite
+        return np.rint(component * steps).astype(np.int32), finite
 
 
 def _held(

@@ -299,7 +299,8 @@ def quantise_rotation(
 ) -> list[int]:
     """How many were held and clamped; columns, `previous` and `out` have four rows."""
     counts, at = np.zeros(2, np.int64), np.array(pages, np.uint32)
-    quantise.quantise_rotation(*columns, at, 1.0 / precision, born, np.uint32(tick), *previous, *out, counts)
+    factor = np.zeros(PAGE)
+    quantise.quantise_rotation(*columns, at, 1.0 / precision, born, np.uint32(tick), *previous, *out, factor, counts)
     return counts.tolist()
 
 

@@ -279,9 +279,9 @@ def quantise_rotation(values: Sequence[float], precision: float, previous: Seque
     if not math.isfinite(square):
         return list(previous)
     left_out = max(range(4), key=lambda i: abs((w, x, y, z)[i]))
-    length = math.copysign(math.sqrt(square) or 1.0, (w, x, y, z)[left_out])
+    steps = math.copysign(1.0 / precision / (math.sqrt(square) or 1.0), (w, x, y, z)[left_out])
     places = [w if left_out == i + 1 else component for i, component in enumerate((x, y, z))]
-    return [round(c / length * (1.0 / precision)) for c in places] + [left_out]
+    return [round(c * steps) for c in places] + [left_out]
 
 
 def rotation_of(q: Sequence[int], precision: float) -> list[float]:

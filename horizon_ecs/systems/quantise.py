@@ -107,28 +107,48 @@ def quantise_angle(column, pages, inverse, bits, born, tick, previous, out, coun
 
 
 @helper
-def _component(x, y, z, w, number):
-    """A quaternion's component: 0 w, 1 x, 2 y, 3 z."""
-    return w if number == 0 else (x if number == 1 else (y if number == 2 else z))
+def _find_largest(x, y, z, w, inverse, born, tick, before, out, factor):
+    """Which component of one page's quaternions is the largest, and what rounds the others: steps by its sign and their
+    length, NaN where they are not finite. Returns how many such there are. Selects instead of branches: which one it is
+    is anybody's guess."""
+    held = 0
+    for i in range(PAGE):
+        a, b, c, d = np.float64(x[i]), np.float64(y[i]), np.float64(z[i]), np.float64(w[i])
+        square = a * a + b * b + c * c + d * d
+        finite = square - square == 0.0
+        most, number = abs(d), 0
+        largest = d
+        number, largest = (1, a) if abs(a) > most else (number, largest)
+        most = max(most, abs(a))
+        number, largest = (2, b) if abs(b) > most else (number, largest)
+        most = max(most, abs(b))
+        number, largest = (3, c) if abs(c) > most else (number, largest)
+        length = np.sqrt(square if square > 0.0 else 1.0)
+        steps = inverse / length
+        factor[i] = np.nan if not finite else (-steps if largest < 0.0 else steps)
+        kept = before[i] if born[i] < tick else np.int32(0)
+        out[i] = np.int32(number) if finite else kept
+        held += (born[i] <= tick) & (not finite)
+    return held
 
 
 @helper
-def _largest(x, y, z, w):
-    """The number of the component farthest from 0."""
-    number, most = 0, abs(w)
-    for other in range(1, 4):
-        size = abs(_component(x, y, z, w, other))
-        if size > most:
-            number, most = other, size
-    return number
+def _round_component(number, component, w, left_out, factor, born, tick, before, out):
+    """One component of one page, or w in its place where it is left out."""
+    for i in range(PAGE):
+        scaled = np.rint(np.float64(w[i] if left_out[i] == number else component[i]) * factor[i])
+        kept = np.float64(before[i]) if born[i] < tick else 0.0
+        out[i] = np.int32(scaled if scaled - scaled == 0.0 else kept)
 
 
 @kernel(
     "void(float32[::1], float32[::1], float32[::1], float32[::1], uint32[::1], float64, uint32[::1], uint32, "
-    "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64[::1])"
+    "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], float64[::1], "
+    "int64[::1])"
 )
 def quantise_rotation(
-    x, y, z, w, pages, inverse, born, tick, before_0, before_1, before_2, before_3, out_0, out_1, out_2, out_3, counts
+    x, y, z, w, pages, inverse, born, tick, before_0, before_1, before_2, before_3, out_0, out_1, out_2, out_3, factor,
+    counts
 ):  # fmt: skip
     """Quaternions, normalised, as three rounded components and the number of the largest, which is left out.
 
@@ -145,28 +165,30 @@ def quantise_rotation(
     pages, born, tick, counts                       as for `quantise_float`; nothing is clamped
     inverse : float64                          in   1 / precision
     before_0 … before_3, out_0 … out_3 : int32[capacity]   rows of the tick before, and of this
+    factor : float64[1024]                     scratch
 
     Cost: O(1024 n), allocates nothing. Oracle: tests/naive.py::quantise_rotation.
     Source: smallest three (Fiedler 2015, "Snapshot Compression").
     """
     for page in pages:
         first = np.int64(page) * PAGE
-        for i in range(first, first + PAGE):
-            a, b, c, d = np.float64(x[i]), np.float64(y[i]), np.float64(z[i]), np.float64(w[i])
-            square = a * a + b * b + c * c + d * d
-            if not square - square == 0.0:
-                old = born[i] < tick
-                out_0[i], out_1[i] = before_0[i] * old, before_1[i] * old
-                out_2[i], out_3[i] = before_2[i] * old, before_3[i] * old
-                counts[HELD] += born[i] <= tick
-                continue
-            left_out = _largest(a, b, c, d)
-            length = np.sqrt(square) if square > 0.0 else 1.0
-            scale = -length if _component(a, b, c, d, left_out) < 0.0 else length
-            out_0[i] = np.int32(np.rint((d if left_out == 1 else a) / scale * inverse))
-            out_1[i] = np.int32(np.rint((d if left_out == 2 else b) / scale * inverse))
-            out_2[i] = np.int32(np.rint((d if left_out == 3 else c) / scale * inverse))
-            out_3[i] = np.int32(left_out)
+        last = first + PAGE
+        young, which, page_w = born[first:last], out_3[first:last], w[first:last]
+        counts[HELD] += _find_largest(
+            x[first:last],
+            y[first:last],
+            z[first:last],
+            page_w,
+            inverse,
+            young,
+            tick,
+            before_3[first:last],
+            which,
+            factor,
+        )
+        _round_component(1, x[first:last], page_w, which, factor, young, tick, before_0[first:last], out_0[first:last])
+        _round_component(2, y[first:last], page_w, which, factor, young, tick, before_1[first:last], out_1[first:last])
+        _round_component(3, z[first:last], page_w, which, factor, young, tick, before_2[first:last], out_2[first:last])
 
 
 @kernel(

@@ -16,12 +16,22 @@ from numpy.typing import ArrayLike, NDArray
 from horizon_ecs.errors import WireError
 from horizon_ecs.schema import compile_tables
 from horizon_ecs.systems.bits import COARSER, MAX_ONES
-from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
+from horizon_ecs.systems.frames import (
+    FLAG_MESSAGES,
+    FLAG_PARAMETERS,
+    FLAG_RESET,
+    FLAG_STRUCTURE,
+    MODE_BITMAP,
+    MODE_DENSE,
+    MODE_LIST,
+)
 
 if TYPE_CHECKING:
     from horizon_ecs.replica import Replica
 
-SECTIONS = ("header", "parameters", "leaves", "moves", "enters", "presence", "absolute", "record", "padding")
+SECTIONS = (
+    "header", "parameters", "leaves", "moves", "enters", "presence", "absolute", "record", "padding", "messages"
+)  # fmt: skip
 ANY = -1
 
 
@@ -32,7 +42,7 @@ class Part(NamedTuple):
     ----------
     section : str
         "header" (flags and tick), "parameters", "leaves", "moves", "enters", "presence" (who has a record), "absolute",
-        "record", "padding".
+        "record", "padding", "messages" (events and texts).
     kind, channel, group, field : int
     """
 
@@ -139,7 +149,7 @@ class Dissector:
         before, self._tick = self._tick, -1
         flags = bits.number(8)
         reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
-        if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE) or (reset and not structure):
+        if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES) or (reset and not structure):
             raise WireError("a state frame has unknown or contradictory flags")
         tick = bits.number(32) if reset else before + bits.number(8)
         if not reset and (before < 0 or tick == before):
@@ -151,9 +161,11 @@ class Dissector:
         if structure:
             self._read_structure(bits, reset, found)
         self._read_blocks(bits, tick, reset, found)
-        if bits.left > 7:
+        if flags & FLAG_MESSAGES:
+            found[Part("messages")] = bits.left & ~7
+        elif bits.left > 7:
             raise WireError("something is left over at the end of a state frame")
-        found[Part("padding")] = bits.left
+        found[Part("padding")] = bits.left & 7
         self._tick = tick
         return +found
 

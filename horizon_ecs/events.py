@@ -172,6 +172,13 @@ class EventQueue:
                 records[f.name] = moved.translate(records[f.name])
 
     @property
+    def emitted(self) -> tuple[NDArray[np.uint64], NDArray[Any]]:
+        """Senders and records of what systems emitted since the last turn, a copy."""
+        waiting = self.waiting
+        chosen = waiting.sender & _EMITTED != 0
+        return waiting.sender[chosen] & ~_EMITTED, waiting.records[chosen]
+
+    @property
     def waiting(self) -> EventBatch:
         """What waits for the next tick, a copy."""
         if not self._waiting:

@@ -14,6 +14,9 @@ class ReplicationStats:
 
     `non_finite` are values that kept what they were, `clamped` those outside what can be sent: beyond 2**31 times the
     precision, or outside a packed field's declared range.
+    `messages` counts events by who was told of them; `messages_missed` by who wasn't because it was held;
+    `messages_dropped` those beyond 1,024 in one frame, and those of systems that could be told to nobody or found no
+    room.
     """
 
     tick: int = 0
@@ -28,6 +31,9 @@ class ReplicationStats:
     non_finite: int = 0
     clamped: int = 0
     shared: int = 0  # frames whose bytes another observer is sent as well
+    messages: int = 0
+    messages_dropped: int = 0
+    messages_missed: int = 0
     ms: dict[str, float] = field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,27 @@ class ObjectColumn:
     def __init__(self, component: Component) -> None:
         self.component = component
         self._by_slot: dict[int, Any] = {}
+        self._touched: list[set[int]] = []
+
+    def listen(self) -> set[int]:
+        """A set to which every slot is added whose instance is another one from now on; now it has all."""
+        self._touched.append(set(self._by_slot))
+        return self._touched[-1]
+
+    def _touch(self, slots: Iterable[int]) -> None:
+        for touched in self._touched:
+            touched.update(slots)
 
     def write(self, slots: NDArray[np.integer[Any]], instances: Sequence[Any]) -> None:
         """Keep an instance a slot."""
         self._by_slot.update(zip(slots.tolist(), instances, strict=True))
+        self._touch(slots.tolist())
 
     def drop(self, slots: NDArray[np.integer[Any]]) -> None:
         """Forget the instances of slots, where there are any."""
         for slot in slots.tolist():
             self._by_slot.pop(slot, None)
+        self._touch(slots.tolist())
 
     def move(self, old: NDArray[np.integer[Any]], new: NDArray[np.integer[Any]]) -> None:
         """Re-key the instances of entities that were given other slots."""
@@ -42,14 +54,21 @@ class ObjectColumn:
             (self._by_slot.pop(a), b) for a, b in zip(old.tolist(), new.tolist(), strict=True) if a in self._by_slot
         ]
         self._by_slot.update((slot, instance) for instance, slot in moved)
+        self._touch([*old.tolist(), *new.tolist()])
 
     def clear(self) -> None:
         """Forget everything."""
+        self._touch(self._by_slot)
         self._by_slot.clear()
 
     def replace(self, by_slot: dict[int, Any]) -> None:
         """Keep these instances instead."""
+        self._touch([*self._by_slot, *by_slot])
         self._by_slot = by_slot
+
+    def get(self, slot: int) -> Any:
+        """The instance at a slot, or None."""
+        return self._by_slot.get(slot)
 
     def __getitem__(self, slot: int) -> Any:
         return self._by_slot[int(slot)]

@@ -12,10 +12,12 @@ from horizon_ecs import kernel
 from horizon_ecs.components import nearest
 from horizon_ecs.decoded import places_of, value_of
 from horizon_ecs.errors import ArgumentError, WireError
+from horizon_ecs.messages import compile_messages
+from horizon_ecs.received import HasReceived, Received
 from horizon_ecs.schema import MAX_GROUP_FIELDS, NO_CHANNEL, compile_tables
 from horizon_ecs.systems import decode
 
-_TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET = range(6)
+_TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET, _MESSAGES = range(7)
 _MAX_SILENT_STEPS = 255
 
 _REASONS = {
@@ -33,7 +35,7 @@ _REASONS = {
 }
 
 
-class Replica:
+class Replica(HasReceived):
     """A client's table: a row for every entity it follows, in the order of docs/wire.md's list.
 
     Parameters
@@ -57,6 +59,7 @@ class Replica:
 
     def __init__(self, schema: Mapping[str, Any], *, phase: int) -> None:
         self._tables = compile_tables(schema)
+        self._received = Received(compile_messages(schema), int(schema["n_slots"]))
         self._schema = schema
         self._places = places_of(schema)
         self._phase = int(phase)
@@ -102,6 +105,11 @@ class Replica:
             # There is nothing left to build on: whatever follows but a reset frame is refused as well.
             self._head[_TICK] = -1
             raise WireError(f"malformed state frame of {len(data)} bytes: {_REASONS.get(int(error), error)}")
+        try:
+            self._received.take(data, int(self._head[_MESSAGES]), self.handle, self.left, self.was_reset)
+        except WireError:
+            self._head[_TICK] = -1
+            raise
         self.n_frames += 1
         self.n_bytes += len(data)
         self.n_updates += int(self._head[_UPDATES])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from horizon_ecs.crew import Crew
 from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
 from horizon_ecs.frames import Frames, ReplicationStats
 from horizon_ecs.inspected import Inspected
+from horizon_ecs.messages import compile_messages
 from horizon_ecs.observers import HELD, LIVE, Observers
+from horizon_ecs.outbox import Outbox
 from horizon_ecs.quantiser import Quantiser
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
@@ -32,6 +34,7 @@ from horizon_ecs.sharing import Spans, Streams
 from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
 from horizon_ecs.systems import observers, quantise, replicate, sharing
+from horizon_ecs.telling import Telling
 from horizon_ecs.visibility import Sight, masks_in
 from horizon_ecs.workspace import Scratch
 
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 _MODULES = (
-    "delta", "extents", "grid", "lists", "observers", "quantise", "replicate", "rice", "rows", "sharing", "visibility"
+    "delta", "extents", "grid", "lists", "messages", "observers", "quantise", "replicate", "rice", "rows", "sharing",
+    "visibility",
 )  # fmt: skip
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last
@@ -74,7 +78,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Spatial, Inspected, Subscriptions):
+class Replicator(Spatial, Inspected, Subscriptions, Telling):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -101,6 +105,11 @@ class Replicator(Spatial, Inspected, Subscriptions):
         How space is divided; by default into cells that the radii ask for.
     dimensions : 2 or 3, optional
         Whether cells have layers in height; by default where that pays, by how far entities spread.
+    messages : {event class: channel}, optional
+        The events that followers of an entity are told of (`emit`), and on which channel. What systems emit of them
+        (`hz.Emit`) is told as well, for the entity that is the sender.
+    zones : bool
+        Say after each step who began and ceased to follow whom: `zone_enter`, `zone_exit`.
 
     Raises
     ------
@@ -122,6 +131,8 @@ class Replicator(Spatial, Inspected, Subscriptions):
         max_interest: int | None = None,
         spatial: SpatialConfig | None = None,
         dimensions: int | None = None,
+        messages: Mapping[type, int] | None = None,
+        zones: bool = False,
     ) -> None:
         kinds = [kind for kind in world.kinds if kind.layers]
         if not kinds:
@@ -149,14 +160,24 @@ class Replicator(Spatial, Inspected, Subscriptions):
         self.spatial, self._dimensions = spatial, dimensions
         component = position_component(kinds, position)
         self.schema = describe(
-            kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed
-        )
+            kinds, component, tick_rate=world.tick_rate, n_slots=world.n_slots, max_followed=max_followed,
+            messages=messages
+        )  # fmt: skip
         if everywhere:
             unbound(self.schema)
         self.tables = compile_tables(self.schema)
         world.freeze_kinds("they are being replicated, and clients know the schema")
         self._kinds = kinds
         self._set_up(component, max(1, n_threads or kernel.n_threads()))
+        self._spoken = {
+            event: (told["id"], told["channel"])
+            for event, told in zip(messages or {}, self.schema.get("messages", ()), strict=True)
+        }
+        named = {c.__name__: c for kind in kinds for c in kind.components}
+        self._outbox = Outbox(
+            world, compile_messages(self.schema), named, n_threads=self._crew.n_threads, max_observers=max_observers,
+            max_followed=max_followed, zones=zones
+        )  # fmt: skip
         if visible_to is not None:
             self._sight.column, self._sight.in_column = masks_in(
                 world, [kind for kind in kinds for _ in kind.every_profile], visible_to
@@ -327,11 +348,13 @@ class Replicator(Spatial, Inspected, Subscriptions):
         if share is not None:
             self._streams.share(observer, share, self._next_tick())
         self._sight.welcome(observer)
+        self._outbox.deaf[observer], self._outbox.reset_tick[observer] = self._last_tick or 0, 0
         return observer
 
     def remove_observer(self, observer: int) -> None:
         """Forget an observer. Raises ArgumentError if there is no such."""
         self._table.check(observer)
+        self._outbox.forget(observer, self._table.rows.row(observer))
         self._streams.leave(observer, self._stand_in)
         self._table.remove(observer)
         self._book.forget(observer, self._sight)
@@ -341,6 +364,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
         table, sight = self._table, self._sight
         for rows in (table.entity, table.position, sight.view, sight.focus):
             rows[new] = rows[old]
+        self._outbox.deaf[new] = self._last_tick or 0
 
     def hold(self, observer: int) -> None:
         """Frame nothing for an observer until `resume`; its interest is kept."""
@@ -350,10 +374,13 @@ class Replicator(Spatial, Inspected, Subscriptions):
             self._streams.wait(observer, self._next_tick())
 
     def resume(self, observer: int) -> None:
-        """Let the next step make one reset frame, which tells the observer all it missed."""
+        """Let the next step make one reset frame, which tells the observer all it missed, but for events."""
         self._table.check(observer)
+        members = self._streams.members(int(self._streams.leader[observer]))
+        if not (self._table.status[members] == LIVE).any():
+            self._outbox.deaf[members[0]] = self._last_tick or 0
         self._table.status[observer] = LIVE
-        if len(self._streams.members(int(self._streams.leader[observer]))) > 1:
+        if len(members) > 1:
             self._streams.wait(observer, self._next_tick())
         else:
             self._table.wants_reset[observer] = 1
@@ -374,6 +401,9 @@ class Replicator(Spatial, Inspected, Subscriptions):
                 f"step() must follow every tick: the last was of tick {self._last_tick}, the world is at {tick}"
             )
         self.stats = ReplicationStats(tick=tick)
+        if self._outbox.used:
+            self._take_emitted()
+            self._outbox.begin(tick, self.tables.period.max(axis=0))
         pages = self._replicated_pages()
         self._sight.settle(self.world)
         self._sight.take_column(pages, self._page_kind, tick)
@@ -395,6 +425,9 @@ class Replicator(Spatial, Inspected, Subscriptions):
                 n_parts,
             ),
         )
+        if self._outbox.used:
+            slot_kind = self._no_kinds if self._extents is None else self._extents.kind
+            self._outbox.settle(tick, self.tables.longest_period, self._page_kind, slot_kind, self._sight)
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._last_tick = tick
@@ -475,7 +508,11 @@ class Replicator(Spatial, Inspected, Subscriptions):
         words = self._room(tick, n + n_parts + len(asked))
         self._scratch.tally[:] = 0
         table.needs[:n] = 0
-        arguments = self._lasting() | {
+        if self._outbox.used:
+            self._outbox.make_room(
+                n + len(asked), min(self.max_followed, len(self.world)) + int(table.n_followed.max(initial=0))
+            )
+        arguments = self._lasting() | self._outbox.arguments() | {
             "tick": tick, "served": table.served[:n], "words": words, "octets": words.view(np.uint8),
             "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
         }  # fmt: skip
@@ -487,17 +524,38 @@ class Replicator(Spatial, Inspected, Subscriptions):
             table.rows.make_room(table.served[waiting], table.needs[waiting])
             cut = np.arange(n_parts + 1) * len(waiting) // n_parts
             self._replicate(arguments, waiting, cut, len(words) // 2 + (cut + np.arange(n_parts + 1)) * room)
+        joins = self._write_joins(arguments, asked, (n + n_parts) * room)
+        span, octets = np.concatenate([table.span[:n], joins]), words.view(np.uint8)
+        if self._outbox.used:
+            octets = self._finish_messages(tick, span, asked, octets)
         table.rows.tidy()
         self._records.count(tick)
         reset = table.served[:n][table.served_reset[:n] == 1]
-        table.reset_tick[reset] = tick
+        table.reset_tick[reset] = self._outbox.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
-        sent = table.span[:n, 2] > 0
-        start, payload, stop = (np.ascontiguousarray(column) for column in table.span[:n][sent].T)
-        joins = self._write_joins(arguments, asked, (n + n_parts) * room)
-        spans, shared = self._streams.spread(tick, Spans(table.served[:n][sent], start, payload, stop), joins)
+        frames = Spans.of(table.served[:n], span[:n])
+        spans, shared = self._streams.spread(tick, frames, Spans.of(asked, span[n:]))
         self._count(n, spans, shared)
-        return Frames(tick, *spans, words.data.cast("B"))
+        return Frames(tick, *spans, octets.data)
+
+    def _finish_messages(
+        self, tick: int, span: NDArray[np.int64], joined: NDArray[np.uint32], octets: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Put the messages behind the frames, and count; the buffer that the frames are in then."""
+        table, box, stats = self._table, self._outbox, self.stats
+        box.tell_joined(joined, len(span) - len(joined), table)
+        octets = box.attach(tick, span, octets, self._crew)
+        box.collect_zones()
+        box.remember()
+        told, dropped, missed = box.tally.sum(axis=0).tolist()
+        status = self._streams.awake()
+        if box.n_pending and (status[: table.n_used] == HELD).any():
+            missed += box.count_missed(
+                tick, table, status, self._due_by_phase(tick), self.tables.period, self._sight
+            )  # fmt: skip
+        stats.messages, stats.messages_missed = told, missed
+        stats.messages_dropped, box.n_dropped = dropped + box.n_dropped, 0
+        return octets
 
     def _replicate(
         self, arguments: dict[str, Any], sequence: NDArray[np.uint32], cut: NDArray[np.int64], region: NDArray[np.int64]
@@ -507,8 +565,10 @@ class Replicator(Spatial, Inspected, Subscriptions):
         rest = [passing[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
         self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), len(cut) - 1)
 
-    def _write_joins(self, arguments: dict[str, Any], streams: NDArray[np.uint32], first_word: int) -> Spans:
-        """Reset frames of streams for who joins them, behind all others in the buffer."""
+    def _write_joins(
+        self, arguments: dict[str, Any], streams: NDArray[np.uint32], first_word: int
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Reset frames of streams for who joins them, behind all others in the buffer: int64[n, 3], as `table.span`."""
         scratch = ("due_index", "due_plan", "counters", "absolute", "record", "source", "places", "reference", "tokens")
         span = np.zeros((len(streams), 3), np.int64)
         if len(streams):
@@ -516,8 +576,7 @@ class Replicator(Spatial, Inspected, Subscriptions):
             own = {"streams": streams, "first_word": first_word, "out_span": span, "row": self._scratch.joined_row,
                    "all_channels": self.tables.kind_channels}  # fmt: skip
             sharing.write_joins(*(({**arguments, **one, **own})[name] for name in sharing.ARGUMENTS))
-        made = span[:, 2] > 0
-        return Spans(streams[made], *(np.ascontiguousarray(column) for column in span[made].T))
+        return span
 
     def _mark_gone(self, tick: int, status: NDArray[np.uint8]) -> None:
         """Which slots may have lost their entity since any list was last looked at."""

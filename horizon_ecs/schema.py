@@ -21,6 +21,7 @@ from horizon_ecs.coding import WORD_BITS, code_component, period_of
 from horizon_ecs.components import Component
 from horizon_ecs.errors import DefinitionError, WireError
 from horizon_ecs.kinds import MAX_PROFILES, Kind, Layer
+from horizon_ecs.messages import describe_messages, describe_texts
 from horizon_ecs.systems.bits import index_bits
 
 MAX_CHANNELS = 8  # a mask is one byte
@@ -59,12 +60,17 @@ def _describe_kind(
             f"{MAX_GROUPS} are possible"
         )
     named = {"profile": profile} if kind.profiles else {}
-    return {"name": kind.name, **named, "position": position.__name__, "channels": channels, "groups": groups}
+    texts = describe_texts(kind, of_profile)
+    return {
+        "name": kind.name, **named, "position": position.__name__, "channels": channels, "groups": groups,
+        **({"texts": texts} if texts else {}),
+    }  # fmt: skip
 
 
 def describe(
-    kinds: Sequence[Kind], position: Component, *, tick_rate: float, n_slots: int, max_followed: int
-) -> dict[str, Any]:
+    kinds: Sequence[Kind], position: Component, *, tick_rate: float, n_slots: int, max_followed: int,
+    messages: Mapping[type, int] | None = None
+) -> dict[str, Any]:  # fmt: skip
     """The schema of `kinds`, all of which have layers, as plain data (docs/wire.md, "schema").
 
     Raises
@@ -76,13 +82,15 @@ def describe(
     if len(profiles) > MAX_KINDS:
         raise DefinitionError(f"{len(profiles)} kinds and profiles have layers; at most {MAX_KINDS} can be replicated")
     n_channels = 1 + max((layer.channel for _, _, layers in profiles for layer in layers), default=0)
-    return {
+    schema = {
         "n_slots": n_slots,
         "n_channels": n_channels,
         "max_followed": max_followed,
         "kinds": [_describe_kind(*profile, position, n_channels, tick_rate) for profile in profiles],
         "events": [],
     }
+    describe_messages(schema, messages)
+    return schema
 
 
 def unbound(schema: Mapping[str, Any]) -> None:
@@ -253,7 +261,7 @@ def _check(schema: Mapping[str, Any]) -> None:
 def _same_groups(first: Mapping[str, Any], kind: Mapping[str, Any]) -> bool:
     """Whether a profile has the fields of its kind's first one."""
     a, b = ([(g["component"], [f["name"] for f in g["fields"]]) for g in k["groups"]] for k in (first, kind))
-    return a == b
+    return a == b and [t["id"] for t in first.get("texts", ())] == [t["id"] for t in kind.get("texts", ())]
 
 
 def compile_tables(schema: Mapping[str, Any]) -> Tables:

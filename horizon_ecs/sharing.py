@@ -27,6 +27,12 @@ class Spans(NamedTuple):
     payload: NDArray[np.int64]
     stop: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, observers: NDArray[np.uint32], span: NDArray[np.int64]) -> Spans:
+        """Those that were made; `span` is int64[n, 3], its last column 0 where none was."""
+        made = span[:, 2] > 0
+        return cls(observers[made], *(np.ascontiguousarray(column) for column in span[made].T))
+
 
 class Streams:
     """Who shares whose stream, and who of them has it so far."""

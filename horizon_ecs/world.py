@@ -191,6 +191,10 @@ class World(Saving, Tracking, RelatedEntities):
         """
         return self._queue(event).batch
 
+    def emitted_events(self, event: type) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Senders uint64[n] and records of what systems emitted in this tick, which readers see in the next one."""
+        return self._queue(event).emitted
+
     def dropped_events(self, event: type) -> int:
         """How many events of a type found no room below `max_events` since the world was made."""
         return self._queue(event).dropped

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-RESET, PARAMETERS, STRUCTURE = 1, 2, 4
+RESET, PARAMETERS, STRUCTURE, MESSAGES = 1, 2, 4, 8
+MAX_TEXT_BYTES = 1024
 NOTHING, DENSE, BITMAP, LIST = range(4)
 
 
@@ -157,6 +158,7 @@ class Client:
         self.schema, self.phase = schema, phase
         self.kinds, self.n_channels = schema["kinds"], schema["n_channels"]
         self.entries: list[Entry] = []
+        self.entries_before: list[Entry] = []
         self.tick = -1
         self.number: dict[tuple[int, int, int, int], int] = {}
         for kind, description in enumerate(self.kinds):
@@ -165,6 +167,8 @@ class Client:
                     for f in range(len(group["fields"])):
                         self.number[kind, c, j, f] = len(self.number)
         self.k = [0] * len(self.number)
+        self.texts: dict[int, dict[str, str | bytes]] = {}
+        self.messages: list[tuple[str, int, bytes]] = []
         self.n_updates = 0
         self.n_modes = [0, 0, 0, 0]
 
@@ -204,21 +208,89 @@ def apply_frame(client: Client, frame: bytes) -> None:
     require(len(frame) >= 2, "no header")
     flags = frame[0]
     reset = flags & RESET != 0
-    require(flags <= 7 and (not reset or flags & STRUCTURE != 0), "flags")
+    require(flags <= 15 and (not reset or flags & STRUCTURE != 0), "flags")
     header = 5 if reset else 2
     require(len(frame) >= header, "no header")
     tick = int.from_bytes(frame[1:5], "little") if reset else client.tick + frame[1]
     require(reset or (client.tick >= 0 and frame[1] > 0), "tick")
     reader = Reader(frame[header:])
+    client.entries_before = list(client.entries)
     if not reset:
         _silent_ticks(client, tick)
     if flags & PARAMETERS:
         _parameters(client, reader, reset)
     if flags & STRUCTURE:
         _structure(client, reader, reset)
+    before = {entry.handle for entry in client.entries_before}
     _blocks(client, reader, tick, reset)
-    require(reader.left < 8 and reader.value == 0, "left over")
+    client.messages = []
+    if flags & MESSAGES:
+        require(reader.b(reader.left % 8) == 0, "padding")
+        _messages(client, frame[len(frame) - reader.left // 8 :], None if reset else before)
+    else:
+        require(reader.left < 8 and reader.value == 0, "left over")
+    here = {entry.handle for entry in client.entries}
+    client.texts = {handle: texts for handle, texts in client.texts.items() if handle in here}
     client.tick = tick
+
+
+def varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last byte have their top bit set."""
+    return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
+
+
+class Octets:
+    """Reads whole bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def take(self, n: int) -> bytes:
+        require(n <= len(self.data), "ends early")
+        taken, self.data = self.data[:n], self.data[n:]
+        return taken
+
+    def varint(self) -> int:
+        value = 0
+        for i in range(5):
+            byte = self.take(1)[0]
+            value |= (byte & 127) << 7 * i
+            if byte < 128:
+                require(value < 2**32, "number too large")
+                return value
+        raise Malformed("number too long")
+
+
+def _messages(client: Client, data: bytes, before: set[int] | None) -> None:
+    """Texts and events; `before` are those who were in the list before this frame, None in a reset frame."""
+    octets, schema = Octets(data), client.schema
+    texts = {text["id"]: text for kind in schema["kinds"] for text in kind.get("texts", ())}
+    events = {event["id"]: event for event in schema.get("messages", ())}
+    here = {entry.handle for entry in client.entries}
+    n = octets.varint()
+    require(n > 0, "no messages")
+    for _ in range(n):
+        number, slot, generation = octets.take(1)[0], octets.varint(), octets.varint()
+        require(slot < schema["n_slots"] and generation > 0, "bad handle")
+        handle = generation << 32 | slot
+        if number in texts:
+            length = octets.varint()
+            require(length <= MAX_TEXT_BYTES and handle in here, "bad text")
+            _text(client, handle, texts[number], octets.take(length))
+        else:
+            require(number in events, "no such message")
+            require(before is None or handle in here | before, "event of a stranger")
+            size = sum(int(of_type[1:]) for _, of_type in events[number]["fields"])
+            client.messages.append((events[number]["name"], handle, octets.take(size)))
+    require(not octets.data, "left over")
+
+
+def _text(client: Client, handle: int, text: dict[str, Any], data: bytes) -> None:
+    try:
+        value = data.decode() if text["type"] == "str" else data
+    except UnicodeDecodeError:
+        raise Malformed("not UTF-8") from None
+    client.texts.setdefault(handle, {})[f"{text['component']}.{text['field']}"] = value
 
 
 def _silent_ticks(client: Client, tick: int) -> None:
@@ -242,7 +314,7 @@ def _parameters(client: Client, reader: Reader, reset: bool) -> None:
 
 def _structure(client: Client, reader: Reader, reset: bool) -> None:
     if reset:
-        client.entries = []
+        client.entries, client.texts = [], {}
     else:
         n = len(client.entries)
         left = set(reader.ascending(reader.gamma(), n))

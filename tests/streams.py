@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Callable
 from typing import Any
@@ -195,6 +196,8 @@ class Watcher:
         naive.apply_frame(self.client, frame)
         assert self.replica.n_updates == self.client.n_updates
         assert table_of(self.replica) == [(e.handle, e.kind, e.mask, e.stale, e.q) for e in self.client.entries]
+        assert told_by(self.replica) == self.client.messages
+        assert texts_of(self.replica) == self.client.texts
 
     def expected(self) -> list[Any]:
         """What the clients must have, from the world's columns alone."""
@@ -217,6 +220,24 @@ def table_of(replica: Replica) -> list[tuple[int, int, int, int, list[list[int]]
         values = [q[j][i][: len(group["fields"])] for j, group in enumerate(groups)]
         rows.append((int(replica.handle[i]), int(replica.kind[i]), int(replica.mask[i]), int(replica.stale[i]), values))
     return rows
+
+
+def told_by(replica: Replica) -> list[tuple[str, int, bytes]]:
+    """The events of a replica's last frame, in order: name, handle, bytes of the record."""
+    placed = [
+        (int(told.place[i]), name, int(told.handle[i]), told.records[i].tobytes())
+        for name, told in replica.messages.items()
+        for i in range(len(told))
+    ]
+    return [(name, handle, record) for _, name, handle, record in sorted(placed)]
+
+
+def texts_of(replica: Replica) -> dict[int, dict[str, str | bytes]]:
+    """A replica's texts by handle and name."""
+    named = {f"{t['component']}.{t['field']}" for kind in replica.schema["kinds"] for t in kind.get("texts", ())}
+    found = {int(h): {name: replica.text(h, name) for name in named} for h in replica.handle}
+    known = {h: {name: text for name, text in texts.items() if text is not None} for h, texts in found.items()}
+    return {handle: texts for handle, texts in known.items() if texts}
 
 
 class Stage:
@@ -457,6 +478,7 @@ class Stage:
             watcher.twin.updates = watcher.twin.refused = watcher.twin.enters = watcher.twin.leaves = 0
             if watcher.held:
                 assert frame is None
+                self.hear_nothing(watcher, tick, scene)
                 continue
             self._check(watcher, tick, scene, frame)
         assert not sent
@@ -477,17 +499,32 @@ class Stage:
         silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
         due = any(twin.due(kind, tick, reset) for kind in range(len(twin.schema["kinds"]))) or twin.looks(scene)
         reach = self.replicator.reach_scale[watcher.number]
-        needed = twin.step(tick, reset, watcher.position, scene, reach) if due or reset or silent_too_long else False
+        served = due or reset or silent_too_long
+        before = list(map(copy.copy, twin.list))
+        needed = twin.step(tick, reset, watcher.position, scene, reach) if served else False
+        needed |= self.hear(watcher, tick, scene, before, served)
         assert (frame is not None) == (needed or silent_too_long or reset)
         if frame is None:
             return
         twin.sent, watcher.wants_reset = tick, False
-        before = {int(h) for h in watcher.replica.handle}
+        known = {int(h) for h in watcher.replica.handle}
         watcher.take(frame)
         assert table_of(watcher.replica) == watcher.expected()
         assert watcher.replica.tick == tick
         assert watcher.replica.was_reset == reset
-        self._check_structure(watcher, before)
+        self._check_structure(watcher, known)
+        self.heard(watcher)
+
+    def hear(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living], before: list[naive.Followed],
+             served: bool) -> bool:  # fmt: skip
+        """Work out what the watcher is told besides fields; whether it is anything."""
+        return False
+
+    def hear_nothing(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living]) -> None:
+        """Work out what a watcher that is held misses."""
+
+    def heard(self, watcher: Watcher) -> None:
+        """Hold the watcher's clients to what `hear` worked out."""
 
     @staticmethod
     def _check_structure(watcher: Watcher, before: set[int]) -> None:

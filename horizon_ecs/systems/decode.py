@@ -25,13 +25,21 @@ from horizon_ecs.systems.bits import (
     unzigzag,
     zigzag,
 )
-from horizon_ecs.systems.frames import FLAG_PARAMETERS, FLAG_RESET, FLAG_STRUCTURE, MODE_BITMAP, MODE_DENSE, MODE_LIST
+from horizon_ecs.systems.frames import (
+    FLAG_MESSAGES,
+    FLAG_PARAMETERS,
+    FLAG_RESET,
+    FLAG_STRUCTURE,
+    MODE_BITMAP,
+    MODE_DENSE,
+    MODE_LIST,
+)
 from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
 
 KIND, MASK, STALE, UNIT = 0, 1, 2, 3  # columns of `state`
 PROFILE_SHIFT, CHANNEL_MASK = 3, 7  # of a unit
 
-BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK = 16, 17, 18, 19, 20, 21, 22
+BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK, BAD_MESSAGE = 16, 17, 18, 19, 20, 21, 22, 23
 
 
 @helper
@@ -280,7 +288,8 @@ def apply_frame(
     Parameters
     ----------
     data : uint8[n]                              in      the frame
-    head : int64[8]                              in/out  last tick (-1: none), rows, entered, left, updates, reset
+    head : int64[8]                              in/out  last tick (-1: none), rows, entered, left, updates, reset, and
+                                                         where messages begin, 0 for none
     phase : int64                                in
     identity, state, q, d                        in/out  the table, `max_followed` rows
     rice : uint8[P]                              in/out  Rice parameters
@@ -299,7 +308,7 @@ def apply_frame(
     reader[END] = len(data) * 8
     flags = np.int64(get(data, reader, 8))
     reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
-    if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE) != 0 or (reset and not structure):
+    if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES) != 0 or (reset and not structure):
         fail(reader, BAD_FLAGS)
     tick = _get_tick(data, reader, reset, head[0])
     if reader[ERROR] != 0:
@@ -327,6 +336,10 @@ def apply_frame(
     _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
                 first_parameter, profiles, n_channels, rows, reference, moved)  # fmt: skip
     left_over = reader[END] - reader[POSITION]
+    head[6] = 0
+    if flags & FLAG_MESSAGES != 0:
+        left_over = -reader[POSITION] & 7
+        head[6] = (reader[POSITION] + left_over) >> 3
     if reader[ERROR] == 0 and (left_over > 7 or get(data, reader, left_over) != np.uint64(0)):
         fail(reader, LEFT_OVER)
     if reader[ERROR] != 0:
@@ -336,3 +349,60 @@ def apply_frame(
     for i in range(n):
         head[4] += moved[i]
     return 0
+
+
+@helper
+def _get_varint(data, at):
+    """A number below 2**32 and where the next byte is; -1 for another or one that is cut off."""
+    value = np.int64(0)
+    for i in range(5):
+        if at + i >= len(data):
+            return np.int64(-1), at
+        value |= np.int64(data[at + i] & np.uint8(127)) << (7 * i)
+        if data[at + i] < np.uint8(128):
+            return value if value < 1 << 32 else np.int64(-1), at + i + 1
+    return np.int64(-1), at
+
+
+@kernel(
+    "int64(Array(uint8, 1, 'C', readonly=True), int64, int64, int64[::1], int64, int64, uint8[::1], uint64[::1], "
+    "int64[:, ::1])"
+)
+def read_messages(data, at, n_slots, size, text, max_text, out_number, out_handle, out_piece):
+    """Read the messages behind a frame's bit stream; return how many, or the negative of an error's number.
+
+    Parameters
+    ----------
+    data : uint8[n]            in   the frame
+    at : int64                 in   where they begin
+    n_slots : int64            in
+    size : int64[256]          in   by number: bytes of an event's record, `text`, or another negative number for none
+    text, max_text : int64     in   what stands for a text; bytes that one may have
+    out_number : uint8[m];  out_handle : uint64[m]   out  m is as many as could be in so many bytes
+    out_piece : int64[m, 2]    out  where in the frame the record or the text begins and ends
+
+    Oracle: tests/naive_wire.py::messages.
+    """
+    n, at = _get_varint(data, at)
+    if n < 1 or n > len(out_number):
+        return np.int64(-TOO_MANY)
+    for m in range(n):
+        if at >= len(data):
+            return np.int64(-1)
+        number = data[at]
+        slot, at = _get_varint(data, at + 1)
+        generation, at = _get_varint(data, at)
+        length = size[number]
+        if slot < 0 or slot >= n_slots or generation < 1 or (length < 0 and length != text):
+            return np.int64(-BAD_MESSAGE)
+        if length == text:
+            length, at = _get_varint(data, at)
+            if length < 0 or length > max_text:
+                return np.int64(-BAD_MESSAGE)
+        if at + length > len(data):
+            return np.int64(-1)
+        out_number[m] = number
+        out_handle[m] = (np.uint64(generation) << np.uint64(32)) | np.uint64(slot)
+        out_piece[m, 0], out_piece[m, 1] = at, at + length
+        at += length
+    return np.int64(n) if at == len(data) else np.int64(-LEFT_OVER)

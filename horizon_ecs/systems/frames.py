@@ -26,7 +26,7 @@ from horizon_ecs.systems.bits import (
 from horizon_ecs.systems.delta import LONG, MISSED, QUIET, encode_one, history_row, residual
 from horizon_ecs.systems.interest import STALE_SHIFT, kind_of, mask_of, slot_of, stale_of
 
-FLAG_RESET, FLAG_PARAMETERS, FLAG_STRUCTURE = 1, 2, 4
+FLAG_RESET, FLAG_PARAMETERS, FLAG_STRUCTURE, FLAG_MESSAGES = 1, 2, 4, 8
 MODE_NOTHING, MODE_DENSE, MODE_BITMAP, MODE_LIST = 0, 1, 2, 3
 
 N_ABSOLUTE, N_RECORDS, N_SAID = 0, 1, 2  # columns of a block's counters
@@ -421,10 +421,8 @@ def put_blocks(tokens, at, row, tick, phase, reset, loud, counters, absolute, re
 
 
 @inlined
-def finish(words, octets, tokens, n_tokens, first_word):
-    """Pack the tokens and write the WebSocket header in front of them; return start, payload and stop in bytes."""
-    payload = (first_word + HEADER_WORDS) * 8
-    n = (pack(words, first_word + HEADER_WORDS, tokens, n_tokens) + 7) >> 3
+def put_header(octets, payload, n):
+    """Write the WebSocket header in front of a payload of `n` bytes; return where it begins."""
     if n < 126:
         start = payload - 2
         octets[start + 1] = n
@@ -438,4 +436,12 @@ def finish(words, octets, tokens, n_tokens, first_word):
         for i in range(8):
             octets[start + 2 + i] = (n >> (8 * (7 - i))) & 255
     octets[start] = 0x82
-    return start, payload, payload + n
+    return start
+
+
+@inlined
+def finish(words, octets, tokens, n_tokens, first_word):
+    """Pack the tokens and write the WebSocket header in front of them; return start, payload and stop in bytes."""
+    payload = (first_word + HEADER_WORDS) * 8
+    n = (pack(words, first_word + HEADER_WORDS, tokens, n_tokens) + 7) >> 3
+    return put_header(octets, payload, n), payload, payload + n

@@ -36,6 +36,7 @@ from horizon_ecs.systems.interest import (
     pick_due,
     refresh,
 )
+from horizon_ecs.systems.messages import COMPARES, PENDING, copy_list, tell
 from horizon_ecs.systems.scan import scan, scan_levels
 from horizon_ecs.systems.switching import switch
 from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, kind_at, look, pick_seen
@@ -278,6 +279,27 @@ ARGUMENTS = {
     "x": "float32[::1]",
     "y": "float32[::1]",
     "z": "float32[::1]",
+    "talks": "int64[::1]",
+    "saved": "uint64[:, ::1]",
+    "marked": "uint8[::1]",
+    "first_event": "int32[::1]",
+    "following": "int32[::1]",
+    "events": "int64[:, ::1]",
+    "sights": "uint64[:, ::1]",
+    "text_carrier": "uint8[:, :, ::1]",
+    "text_track": "int32[:, ::1]",
+    "n_texts": "int64[::1]",
+    "text_changed": "uint32[:, ::1]",
+    "reset_tick": "uint32[::1]",
+    "deaf": "uint32[::1]",
+    "picks": "uint32[:, ::1]",
+    "told": "uint64[:, ::1]",
+    "told_end": "int64[::1]",
+    "told_span": "int64[:, ::1]",
+    "generations": "uint32[:, ::1]",
+    "zones": "uint64[:, :, ::1]",
+    "zones_end": "int64[::1]",
+    "messages": "int64[:, ::1]",
 }
 """What `replicate` takes, in its order: name and type."""
 
@@ -293,7 +315,9 @@ def replicate(
     where, stamp, first_of_kind, picked, place, leaves, moves, due_index, due_plan, counters, absolute, record,
     source, places, reference, tokens, uses, said, words, octets, region, entry_bits, out_span, tally, ways, sight,
     view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind,
-    slot_kind, kind_channels, profiles, looks, x, y, z
+    slot_kind, kind_channels, profiles, looks, x, y, z, talks, saved, marked, first_event, following, events, sights,
+    text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations,
+    zones, zones_end, messages
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -363,6 +387,7 @@ def replicate(
     slot_kind : uint8[capacity]                    in      each entity's kind and profile; empty where pages tell
     kind_channels : int64[n_kinds];  profiles : int64[n_kinds, 3]  in  see `schema.Tables`
     looks : uint8[max_observers]                   in      1 where somebody of the list may have another profile now
+    talks … messages                               in/out  what is told besides fields, and to whom, see `messages`
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
@@ -402,6 +427,8 @@ def replicate(
         reach_scale[o] = scale
         stamp[thread] = base + n_found
         dies = structure_tick > evaluated and any_gone(row, n_before, evaluated, gone, born)
+        if talks[COMPARES]:
+            copy_list(saved[thread], row, n_before)
         if looks[o]:
             switch(o, row, n_before, evaluated, born, slot_kind, position[o], enter_sq, leave_sq, kind_channels,
                    scale * scale, ways, owner_only, focus[o], entity, sight, list_start, list_n, pool, pool_mask,
@@ -419,6 +446,8 @@ def replicate(
             needs[s] = _missing_room(n_before, n_found, enters, known[thread], max_followed, row_room[o])
             if needs[s] != 0:
                 reach_scale[o], crowded[o] = scale_before, crowded_before
+                if talks[COMPARES]:
+                    copy_list(row, saved[thread], n_before)
                 continue
         kept, n_leaves, n_moves, n_due = refresh(row, n_before, due, n_picked, picked[thread], place[thread], n_found,
                                                  enters, stays, carrier, n_groups, plans, lost, moved, indices,
@@ -433,6 +462,12 @@ def replicate(
                                                due_plans)  # fmt: skip
                 refused += over
             crowded[o] |= np.uint8(refused > 0 and n_inside <= max_interest)
+        n_told = np.int64(0)
+        if talks[COMPARES] and (talks[PENDING] or is_reset or n_leaves + n_moves + n - kept > 0):
+            n_told = tell(o, s, thread, tick, phase[o], is_reset, evaluated, due, period, saved[thread], n_before, row,
+                          lost, n_leaves, kept, n, generation, ways, view[o], talks, marked, first_event, following,
+                          events, sights, text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks,
+                          told, told_end, told_span, generations, zones, zones_end, messages)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n
         work[o] = n_found + n
         if is_reset:
@@ -450,7 +485,7 @@ def replicate(
         tally[thread, LEAVES] += n_leaves
         tally[thread, REFUSED] += refused
         structure = is_reset or n_leaves + n_moves + n - kept > 0
-        if not structure and n_said == 0 and reset[s] == 0 and tick - sent < max_silence:
+        if not structure and n_said + n_told == 0 and reset[s] == 0 and tick - sent < max_silence:
             continue
         if at + ((max(n, n_before) + 64) * entry_bits >> 6) > region[part + 1]:
             tally[thread, OVERFLOWS] += 1

@@ -126,9 +126,12 @@ export class BitReader {
     return value;
   }
 
-  /** Refuse a stream that goes on, or that is padded with other than zeros. */
-  finish() {
-    const left = this.end - this.position;
+  /**
+   * Refuse a stream that goes on, or that is padded with other than zeros.
+   * @param {boolean} [more] whether bytes may follow
+   */
+  finish(more = false) {
+    const left = more ? -this.position & 7 : this.end - this.position;
     if (left > 7) throw new WireError(`frame goes on for ${left} bits after its last block`);
     if (this.take(left) !== 0) throw new WireError("frame is padded with other than zeros");
   }

@@ -6,6 +6,7 @@
  */
 
 import { BitReader, indexBits, unzigzag } from "./bits.js";
+import { MessageLayout, readMessages } from "./messages.js";
 import { WireError } from "./msgpack.js";
 import { MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
 import { Table } from "./table.js";
@@ -13,6 +14,7 @@ import { Table } from "./table.js";
 const RESET = 1;
 const PARAMETERS = 2;
 const STRUCTURE = 4;
+const MESSAGES = 8;
 
 const DENSE = 1;
 const BITMAP = 2;
@@ -29,6 +31,9 @@ export class Replica extends Table {
   #reference;
   /** Indices of the list, sorted by block. */
   #order = new Uint32Array(0);
+  #messageLayout;
+  /** @type {Map<bigint, Map<number, string | Uint8Array>>} by handle and the text's number */
+  #texts = new Map();
   #frameNumber = 0;
 
   /**
@@ -41,6 +46,9 @@ export class Replica extends Table {
     super(schema);
     const { layout } = this;
     this.phase = phase;
+    this.#messageLayout = new MessageLayout(schema);
+    /** The events that came with the last frame, in order. @type {import("./messages.js").Told[]} */
+    this.messages = [];
     /** Rice parameters. */
     this.parameters = new Uint8Array(layout.nParameters);
     this.#due = new Uint8Array(layout.nKinds);
@@ -81,7 +89,8 @@ export class Replica extends Table {
     else this.#keepList();
     this.#sortIntoBlocks();
     this.#readBlocks();
-    reader.finish();
+    reader.finish((flags & MESSAGES) !== 0);
+    this.#readMessages(frame, flags);
     this.tick = tick;
     const counters = this.counters;
     counters.frames++;
@@ -101,11 +110,65 @@ export class Replica extends Table {
     return c !== NO_CHANNEL && ((this.#due[this.kind[i]] >> c) & 1) === 1;
   }
 
+  /**
+   * A text of one entity, such as "Name.text"; null where none has come.
+   * @param {bigint | number} handle
+   * @param {string} name
+   * @returns {string | Uint8Array | null}
+   * @throws {RangeError} when no kind replicates this text
+   */
+  text(handle, name) {
+    return this.#texts.get(BigInt(handle))?.get(this.#messageLayout.textNumber(name)) ?? null;
+  }
+
+  /**
+   * A text of every entity, in the order of the list.
+   * @param {string} name
+   */
+  texts(name) {
+    return Array.from({ length: this.n }, (_, i) => this.text(this.handle(i), name));
+  }
+
+  /**
+   * @param {Uint8Array} frame
+   * @param {number} flags
+   */
+  #readMessages(frame, flags) {
+    this.messages = [];
+    if (this.reset) this.#texts.clear();
+    if (flags & MESSAGES) {
+      const here = new Set();
+      for (let i = 0; i < this.n; i++) here.add(this.handle(i));
+      const left = new Set(this.#left());
+      const at = (this.#reader.position + 7) >>> 3;
+      this.messages = readMessages(
+        frame, at, this.#messageLayout, this.schema.n_slots, (handle) => here.has(handle),
+        (handle) => this.reset || here.has(handle) || left.has(handle), (handle, number, text) => this.#keepText(handle, number, text),
+      );
+    }
+    if (this.#texts.size > 0) for (const handle of this.#left()) this.#texts.delete(handle);
+  }
+
+  /** The handles of those who left with this frame. */
+  *#left() {
+    for (let l = 0; l < this.nLeft; l++) yield (BigInt(this.leftGeneration[l]) << 32n) | BigInt(this.leftSlot[l]);
+  }
+
+  /**
+   * @param {bigint} handle
+   * @param {number} number
+   * @param {string | Uint8Array} text
+   */
+  #keepText(handle, number, text) {
+    const texts = this.#texts.get(handle) ?? new Map();
+    this.#texts.set(handle, texts.set(number, text));
+  }
+
   /** @param {Uint8Array} frame */
   #header(frame) {
     if (frame.length < 1) throw new WireError("empty frame");
     const flags = frame[0];
-    if (flags > (RESET | PARAMETERS | STRUCTURE)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
+    if (flags > (RESET | PARAMETERS | STRUCTURE | MESSAGES)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
     if (frame.length < (flags & RESET ? 5 : 2)) throw new WireError(`frame of ${frame.length} bytes ends within its header`);
     if (flags & RESET) {
       if (!(flags & STRUCTURE)) throw new WireError("reset frame without structure");

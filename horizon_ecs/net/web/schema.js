@@ -29,9 +29,11 @@ export const NO_CHANNEL = 255;
  * @typedef {{name: string, type: string, codec: string, params: ([number, number] | null)[], parts?: Part[]}} Field
  * @typedef {{component: string, channels: number, fields: Field[]}} Group
  * @typedef {{period: number, radius: number, frequency: number}} Channel
- * @typedef {{name: string, profile?: string, position: string, channels: (Channel | null)[], groups: Group[]}} Kind
+ * @typedef {import("./messages.js").Text} Text
+ * @typedef {import("./messages.js").Message} Message
+ * @typedef {{name: string, profile?: string, position: string, channels: (Channel | null)[], groups: Group[], texts?: Text[]}} Kind
  * @typedef {{id: number, name: string, fields: [string, string][]}} Event
- * @typedef {{n_slots: number, n_channels: number, max_followed: number, kinds: Kind[], events?: Event[]}} Schema
+ * @typedef {{n_slots: number, n_channels: number, max_followed: number, kinds: Kind[], events?: Event[], messages?: Message[]}} Schema
  */
 
 /**

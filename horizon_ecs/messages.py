@@ -19,6 +19,8 @@ MAX_NUMBER = 255  # a message's number is one byte; texts come first, then event
 MAX_EVENT_BYTES = 1024  # of one record
 MAX_TEXT_BYTES = 1024  # as UTF-8
 MAX_TEXTS = 8  # of a kind
+DEFLATE_FROM = 64  # bytes: shorter texts hardly ever get shorter
+RAW_DEFLATE = -15  # zlib's word for RFC 1951 without a header
 NO_SUCH, TEXT = -1, -2  # in `MessageTables.size`
 _TYPES = {str: "str", bytes: "bytes"}
 

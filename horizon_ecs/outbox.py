@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import PAGE, reserve
-from horizon_ecs.components import Component
 from horizon_ecs.crew import Crew
 from horizon_ecs.errors import CapacityError
 from horizon_ecs.handles import slots_in
+from horizon_ecs.kinds import Kind
 from horizon_ecs.messages import MessageTables
 from horizon_ecs.observers import HELD, Observers
 from horizon_ecs.systems import messages as kernels
@@ -72,19 +72,19 @@ class Outbox:
     ----------
     world : World
     tables : MessageTables
-    components : mapping from name to component
-        Those that layers list.
+    kinds : sequence of Kind
+        Those that are replicated.
     n_threads, max_observers, max_followed : int
     zones : bool
         Whether it is told who begins and ceases to follow whom.
     """
 
     def __init__(
-        self, world: World, tables: MessageTables, components: Mapping[str, Component], *, n_threads: int,
-        max_observers: int, max_followed: int, zones: bool
+        self, world: World, tables: MessageTables, kinds: Sequence[Kind], *, n_threads: int, max_observers: int,
+        max_followed: int, zones: bool
     ) -> None:  # fmt: skip
         self._world, self.tables = world, tables
-        self.texts = Texts(world, tables, components)
+        self.texts = Texts(world, tables, kinds)
         n_slots = world.n_slots
         self.talks = np.zeros(kernels.N_TALKS, np.int64)
         self.talks[kernels.TEXTS], self.talks[kernels.ZONES] = len(tables.texts) > 0, zones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.errors import WireError
-from horizon_ecs.messages import MAX_TEXT_BYTES, TEXT, MessageTables
+from horizon_ecs.messages import MAX_TEXT_BYTES, RAW_DEFLATE, TEXT, MessageTables
 from horizon_ecs.systems import decode
 
 _LEAST_MESSAGE = 3  # bytes: number, slot, generation
@@ -85,8 +86,9 @@ class Received:
     ) -> None:  # fmt: skip
         most = (len(data) - at) // _LEAST_MESSAGE
         number, handle, piece = np.zeros(most, np.uint8), np.zeros(most, np.uint64), np.zeros((most, 2), np.int64)
+        deflated = np.zeros(most, np.uint8)
         n = decode.read_messages(
-            data, at, self._n_slots, self.tables.size, TEXT, MAX_TEXT_BYTES, number, handle, piece
+            data, at, self._n_slots, self.tables.size, TEXT, MAX_TEXT_BYTES, number, handle, piece, deflated
         )  # fmt: skip
         if n < 0:
             raise WireError(f"malformed messages in a state frame of {len(data)} bytes")
@@ -97,7 +99,8 @@ class Received:
         if not was_reset and not (np.isin(handle[~is_text], here) | np.isin(handle[~is_text], left)).all():
             raise WireError("a state frame has an event of an entity that is neither followed nor leaves")
         for i in np.flatnonzero(is_text).tolist():
-            self._keep(int(handle[i]), int(number[i]), data[piece[i, 0] : piece[i, 1]].tobytes())
+            text = data[piece[i, 0] : piece[i, 1]].tobytes()
+            self._keep(int(handle[i]), int(number[i]), _inflated(text) if deflated[i] else text)
         place = np.cumsum(~is_text) - 1
         for which, (name, dtype) in self.tables.events.items():
             rows = np.flatnonzero(number == which)
@@ -115,6 +118,18 @@ class Received:
     def text(self, handle: int, name: str) -> str | bytes | None:
         """An entity's text; None where it isn't followed on a channel that lists the text. Raises ArgumentError."""
         return self._texts.get(int(handle), {}).get(self.tables.number(name))
+
+
+def _inflated(data: bytes) -> bytes:
+    """A deflated text. Raises WireError where it is none, goes on, or would be too long."""
+    inflater = zlib.decompressobj(wbits=RAW_DEFLATE)
+    try:
+        out = inflater.decompress(data, MAX_TEXT_BYTES + 1)
+    except zlib.error as error:
+        raise WireError(f"a text that isn't deflated as it says: {error}") from None
+    if len(out) > MAX_TEXT_BYTES or not inflater.eof or inflater.unused_data:
+        raise WireError(f"a deflated text that has no end within {MAX_TEXT_BYTES} bytes")
+    return out
 
 
 class HasReceived:

@@ -173,9 +173,8 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
             event: (told["id"], told["channel"])
             for event, told in zip(messages or {}, self.schema.get("messages", ()), strict=True)
         }
-        named = {c.__name__: c for kind in kinds for c in kind.components}
         self._outbox = Outbox(
-            world, compile_messages(self.schema), named, n_threads=self._crew.n_threads, max_observers=max_observers,
+            world, compile_messages(self.schema), kinds, n_threads=self._crew.n_threads, max_observers=max_observers,
             max_followed=max_followed, zones=zones
         )  # fmt: skip
         if visible_to is not None:

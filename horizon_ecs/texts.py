@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import weakref
+import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.messages import MAX_TEXT_BYTES, MessageTables, text_fields
+from horizon_ecs.kinds import Kind
+from horizon_ecs.messages import DEFLATE_FROM, MAX_TEXT_BYTES, RAW_DEFLATE, MessageTables, text_fields
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -46,6 +48,16 @@ def encoded(component: Component, field: str, of_type: str, value: Any) -> bytes
     if len(data) > MAX_TEXT_BYTES:
         raise ArgumentError(f"{what} takes at most {MAX_TEXT_BYTES} bytes of UTF-8, not {len(data)}")
     return data
+
+
+def _measured(data: bytes, may_deflate: bool) -> bytes:
+    """A text behind its length, deflated where that may be and makes it shorter."""
+    if may_deflate and len(data) >= DEFLATE_FROM:
+        deflater = zlib.compressobj(9, zlib.DEFLATED, RAW_DEFLATE)
+        shorter = deflater.compress(data) + deflater.flush()
+        if len(shorter) < len(data):
+            return varint(2 * len(shorter) + 1) + shorter
+    return varint(2 * len(data)) + data
 
 
 def _watch(component: Component, texts: Texts) -> None:
@@ -82,7 +94,7 @@ class Texts:
         Texts that were no text when they were to be encoded, and went out empty.
     """
 
-    def __init__(self, world: World, tables: MessageTables, components: Mapping[str, Component]) -> None:
+    def __init__(self, world: World, tables: MessageTables, kinds: Sequence[Kind]) -> None:
         shape = (max(1, len(tables.texts)), world.n_slots if tables.texts else 1)
         self.changed, self.start = reserve(shape, np.uint32), reserve(shape, np.int64)
         self.length = reserve(shape, np.uint32)
@@ -92,6 +104,9 @@ class Texts:
         self._world = world
         self._recent: deque[tuple[int, NDArray[np.uint32]]] = deque()
         self._tracks: dict[Component, list[tuple[int, str, str]]] = {}
+        components = {c.__name__: c for kind in kinds for c in kind.components}
+        layers = [layer for kind in kinds for _, layers in kind.every_profile for layer in layers]
+        self._deflated = {c for layer in layers for c in layer.fields if layer.compression_of(c) == "deflate"}
         for track, (name, field, of_type) in enumerate(tables.texts):
             self._tracks.setdefault(components[name], []).append((track, field, of_type))
         self._touched = {c: world[c].listen() for c in self._tracks}
@@ -134,7 +149,7 @@ class Texts:
         differs = False
         for track, field, of_type in tracks:
             data = self._bytes_of(component, field, of_type, getattr(instance, field))
-            message = varint(1 + track) + handle + varint(len(data)) + data
+            message = varint(1 + track) + handle + _measured(data, component in self._deflated)
             at = self.start[track, slot]
             if self.pool[at : at + self.length[track, slot]].tobytes() != message:
                 self._keep(track, slot, message)

@@ -5,6 +5,7 @@ Run `python -m tests.make_golden` where the wire's version changes, and never to
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -14,7 +15,21 @@ from typing import Any
 import numpy as np
 
 import horizon_ecs as hz
-from tests.streams import Hull, Place, Position, Stage, Watcher, kinds_of, play, stateful, table_of, walkers_of
+from tests.speech import Speaking
+from tests.streams import (
+    Hull,
+    Place,
+    Position,
+    Stage,
+    Watcher,
+    kinds_of,
+    play,
+    stateful,
+    table_of,
+    texts_of,
+    told_by,
+    walkers_of,
+)  # fmt: skip
 
 FOLDER = Path(__file__).resolve().parent / "golden"
 
@@ -26,6 +41,7 @@ def _record(stage: Stage, watcher: Watcher, tables: list[Any], n_ticks: int, *ac
         if len(watcher.frames) > len(tables):
             rows = table_of(watcher.replica)
             tables.append({str(handle): {"mask": mask, "q": q} for handle, _, mask, _, q in rows})
+            watcher.told_by_frame.append(spoken(watcher.replica))
 
 
 def _start(kinds: list[hz.Kind], seed: int, max_followed: int, n_each: int) -> tuple[Stage, Watcher]:
@@ -132,7 +148,23 @@ def values_of(watcher: Watcher) -> dict[str, Any]:
     return {str(handle): plain(row["values"]) for handle, row in rows.items()}
 
 
-STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers)}
+def heralds() -> tuple[Stage, Watcher, list[Any]]:
+    """Events and texts, some of them long, of those who stay, enter, leave, die and change their profiles."""
+    stage = Speaking(seed=11, hysteresis=0.1, max_followed=9)
+    for kind in range(3):
+        stage.spawn(kind, 4, 30.0)
+    watcher = stage.watch(phase=3)
+    tables: list[Any] = []
+    acts = Speaking.speak, Speaking.rename, Speaking.turn_over, Speaking.change_profiles, Speaking.move
+    _record(stage, watcher, tables, 30, *acts)
+    stage.hold(watcher)
+    _record(stage, watcher, tables, 5, *acts)
+    stage.resume(watcher)
+    _record(stage, watcher, tables, 15, *acts)
+    return stage, watcher, tables
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers, heralds)}
 
 
 def golden(name: str) -> dict[str, Any]:
@@ -146,7 +178,20 @@ def golden(name: str) -> dict[str, Any]:
         "frames": frames,
         "tables": tables,
         "values": values_of(watcher),
+        "told": watcher.told_by_frame,
     }
+
+
+def spoken(replica: Any) -> dict[str, Any]:
+    """What a client was told besides fields: the frame's events in order; of all texts, which repeat, a hash."""
+    events = [[name, str(handle), record.hex()] for name, handle, record in told_by(replica)]
+    texts = [
+        [str(handle), name, text if isinstance(text, str) else text.hex()]
+        for handle, known in sorted(texts_of(replica).items())
+        for name, text in sorted(known.items())
+    ]
+    said = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    return {"events": events, "texts": hashlib.sha256(said.encode()).hexdigest()} if events or texts else {}
 
 
 def plain(value: Any) -> Any:
@@ -161,7 +206,7 @@ def plain(value: Any) -> Any:
 def _lines(stream: dict[str, Any]) -> str:
     """One frame or table a line."""
     parts = [f'"{key}": {json.dumps(stream[key])}' for key in ("name", "schema", "phase", "values")]
-    for key in ("frames", "tables"):
+    for key in ("frames", "tables", "told"):
         rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in stream[key])
         parts.append(f'"{key}": [\n{rows}\n]')
     return "{" + ",\n".join(parts) + "}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -274,15 +275,27 @@ def _messages(client: Client, data: bytes, before: set[int] | None) -> None:
         require(slot < schema["n_slots"] and generation > 0, "bad handle")
         handle = generation << 32 | slot
         if number in texts:
-            length = octets.varint()
+            length, deflated = divmod(octets.varint(), 2)
             require(length <= MAX_TEXT_BYTES and handle in here, "bad text")
-            _text(client, handle, texts[number], octets.take(length))
+            data = octets.take(length)
+            _text(client, handle, texts[number], _inflate(data) if deflated else data)
         else:
             require(number in events, "no such message")
             require(before is None or handle in here | before, "event of a stranger")
             size = sum(int(of_type[1:]) for _, of_type in events[number]["fields"])
             client.messages.append((events[number]["name"], handle, octets.take(size)))
     require(not octets.data, "left over")
+
+
+def _inflate(data: bytes) -> bytes:
+    """Raw deflate undone; a text of more than 1,024 bytes is none."""
+    inflater = zlib.decompressobj(-15)
+    try:
+        out = inflater.decompress(data, MAX_TEXT_BYTES + 1)
+    except zlib.error:
+        raise Malformed("not deflated") from None
+    require(len(out) <= MAX_TEXT_BYTES and inflater.eof and not inflater.unused_data, "deflated text too long")
+    return out
 
 
 def _text(client: Client, handle: int, text: dict[str, Any], data: bytes) -> None:

@@ -30,7 +30,7 @@ class Motto:
     seal: bytes = b"\0"
 
 
-WORDS = ["", "a", "Ünïcode ☃", "x" * 200, "𝄞", "two\nlines"]
+WORDS = ["", "a", "Ünïcode ☃", "x" * 200, " ".join(f"{i} men" for i in range(120)), "𝄞", "two\nlines"]
 
 
 def _herald() -> hz.Kind:
@@ -38,7 +38,7 @@ def _herald() -> hz.Kind:
     layers = [
         hz.Layer(0, 25.0, 60.0, [Position, Heading], {Position: 1 / 16}),
         hz.Layer(1, 45.0, 20.0, [Position, hz.Name], 1 / 16),
-        hz.Layer(3, 90.0, 7.5, [hz.Name, Motto]),
+        hz.Layer(3, 90.0, 7.5, [hz.Name, Motto], compression={Motto: "deflate"}),
     ]
     loud = [hz.Layer(0, 80.0, 30.0, [Position, hz.Name, Motto], 1 / 4), hz.Layer(2, 90.0, 10.0, [Heading], 1 / 4)]
     states = {"loud": loud, "mute": [hz.Layer(1, 60.0, 12.0, [Position], 1.0)], "gone": []}

@@ -188,6 +188,7 @@ class Watcher:
         )
         self.twin.lens = naive.Lens(number, entity)
         self.frames: list[bytes] = []
+        self.told_by_frame: list[Any] = []
 
     def take(self, frame: bytes) -> None:
         """Both clients apply a frame and must agree in everything."""

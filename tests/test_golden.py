@@ -11,8 +11,8 @@ import pytest
 from horizon_ecs import kernel
 from horizon_ecs.replica import Replica
 from tests import naive, naive_wire
-from tests.make_golden import FOLDER, STREAMS, golden, plain
-from tests.streams import table_of
+from tests.make_golden import FOLDER, STREAMS, golden, plain, spoken
+from tests.streams import table_of, texts_of, told_by
 
 MAX_BYTES = 200_000
 
@@ -38,11 +38,13 @@ def test_the_folder_holds_these_streams_and_stays_small():
 def test_both_clients_read_them(name):
     stream = load(name)
     replica, client = Replica(stream["schema"], phase=stream["phase"]), naive.Client(stream["schema"], stream["phase"])
-    for frame, table in zip(stream["frames"], stream["tables"], strict=True):
+    for frame, table, told in zip(stream["frames"], stream["tables"], stream["told"], strict=True):
         replica.apply(frame)
         naive.apply_frame(client, frame)
         assert {str(handle): {"mask": mask, "q": q} for handle, _, mask, _, q in table_of(replica)} == table
         assert {str(e.handle): {"mask": e.mask, "q": e.q} for e in client.entries} == table
+        assert spoken(replica) == told
+        assert (told_by(replica), texts_of(replica)) == (client.messages, client.texts)
     of_replica = {str(handle): row["values"] for handle, row in replica.to_dict().items()}
     of_client = {str(e.handle): naive.values(client, e) for e in client.entries}
     assert plain(of_replica) == plain(of_client) == stream["values"]
@@ -53,6 +55,7 @@ def test_todays_server_writes_the_same_bytes(name):
     stream, again = load(name), golden(name)
     assert [bytes.fromhex(frame) for frame in again["frames"]] == stream["frames"]
     assert again["tables"] == stream["tables"]
+    assert again["told"] == stream["told"]
     assert again["phase"] == stream["phase"]
     assert again["values"] == stream["values"]
 
@@ -91,7 +94,7 @@ def test_together_they_use_all_of_the_wire(monkeypatch):
         fields = [f for kind in stream["schema"]["kinds"] for group in kind["groups"] for f in group["fields"]]
         seen["codec"] |= {f["codec"] for f in fields}
         seen["order"] |= {params[0] for f in fields for params in f["params"] if params}
-    assert flags == {0, 2, 4, 6, 7}  # a reset frame always has parameters and structure
+    assert flags == {0, 2, 4, 6, 7, 8, 10, 12, 14, 15}  # a reset frame always has parameters and structure
     assert silences == {False, True}
     assert min(n_modes) > 0, n_modes
     assert {1, 48} <= lengths

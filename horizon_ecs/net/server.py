@@ -41,6 +41,8 @@ class Server(Listening):
     config : ServerConfig, optional
     events : sequence of event classes
         What clients may send; systems find them in `world.events(Class)`, with the player's entity as `sender`.
+    messages : {event class: channel}
+        What followers of an entity are told of: as for `Replicator`, whose `emit` is for hooks and `after_tick`.
     position : component class, optional
         The one that says where an entity is; by default that called `Position`.
     on_join : callable(world, player) -> handle or None
@@ -67,6 +69,7 @@ class Server(Listening):
         config: ServerConfig | None = None,
         *,
         events: Sequence[type] = (),
+        messages: Mapping[type, int] | None = None,
         position: type | None = None,
         on_join: JoinHook | None = None,
         on_leave: LeaveHook | None = None,
@@ -77,7 +80,7 @@ class Server(Listening):
         self.about = checked_about(about or {})
         numbered = number_events(events)
         self._stage = Stage(
-            world, self.config, self, position=position, on_join=on_join, on_leave=on_leave,
+            world, self.config, self, messages=messages, position=position, on_join=on_join, on_leave=on_leave,
             after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
@@ -234,20 +237,22 @@ def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
 
 
 def serve(
-    world: World, *, events: Sequence[type] = (), position: type | None = None, on_join: JoinHook | None = None,
-    on_leave: LeaveHook | None = None, about: Mapping[str, Any] | None = None, **settings: Any
+    world: World, *, events: Sequence[type] = (), messages: Mapping[type, int] | None = None,
+    position: type | None = None, on_join: JoinHook | None = None, on_leave: LeaveHook | None = None,
+    about: Mapping[str, Any] | None = None, **settings: Any
 ) -> None:  # fmt: skip
     """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
 
     Parameters
     ----------
-    world, events, position, on_join, on_leave, about
+    world, events, messages, position, on_join, on_leave, about
         As for `Server`.
     **settings
         As for `ServerConfig`.
     """
     server = Server(
-        world, ServerConfig.of(**settings), events=events, position=position, on_join=on_join, on_leave=on_leave,
+        world, ServerConfig.of(**settings), events=events, messages=messages, position=position, on_join=on_join,
+        on_leave=on_leave,
         about=about
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))

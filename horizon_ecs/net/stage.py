@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -65,6 +65,7 @@ class Stage:
         config: ServerConfig,
         audience: Audience,
         *,
+        messages: Mapping[type, int] | None,
         position: type | None,
         on_join: JoinHook | None,
         on_leave: LeaveHook | None,
@@ -73,8 +74,8 @@ class Stage:
     ) -> None:
         self.world = world
         self.replicator = Replicator(
-            world, position=position, hysteresis=config.hysteresis, max_observers=config.max_connections,
-            max_followed=config.max_followed
+            world, messages=messages, position=position, hysteresis=config.hysteresis,
+            max_observers=config.max_connections, max_followed=config.max_followed
         )  # fmt: skip
         self.players: dict[int, Player] = {}
         world.when_moved(self._follow)

@@ -366,9 +366,9 @@ def _get_varint(data, at):
 
 @kernel(
     "int64(Array(uint8, 1, 'C', readonly=True), int64, int64, int64[::1], int64, int64, uint8[::1], uint64[::1], "
-    "int64[:, ::1])"
+    "int64[:, ::1], uint8[::1])"
 )
-def read_messages(data, at, n_slots, size, text, max_text, out_number, out_handle, out_piece):
+def read_messages(data, at, n_slots, size, text, max_text, out_number, out_handle, out_piece, out_deflated):
     """Read the messages behind a frame's bit stream; return how many, or the negative of an error's number.
 
     Parameters
@@ -381,7 +381,9 @@ def read_messages(data, at, n_slots, size, text, max_text, out_number, out_handl
     out_number : uint8[m];  out_handle : uint64[m]   out  m is as many as could be in so many bytes
     out_piece : int64[m, 2]    out  where in the frame the record or the text begins and ends
 
-    Oracle: tests/naive_wire.py::messages.
+    out_deflated : uint8[m]    out  1 where a text is deflated
+
+    Oracle: tests/naive_wire.py::_messages.
     """
     n, at = _get_varint(data, at)
     if n < 1 or n > len(out_number):
@@ -397,8 +399,10 @@ def read_messages(data, at, n_slots, size, text, max_text, out_number, out_handl
             return np.int64(-BAD_MESSAGE)
         if length == text:
             length, at = _get_varint(data, at)
-            if length < 0 or length > max_text:
+            if length < 0 or length >> 1 > max_text:
                 return np.int64(-BAD_MESSAGE)
+            out_deflated[m] = np.uint8(length & 1)
+            length >>= 1
         if at + length > len(data):
             return np.int64(-1)
         out_number[m] = number

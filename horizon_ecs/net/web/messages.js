@@ -2,6 +2,7 @@
  * What an entity's followers are told besides fields: events, once each, and texts. The section behind a state frame's bit stream.
  */
 
+import { inflate } from "./inflate.js";
 import { WireError } from "./msgpack.js";
 
 /** A text is never longer, as UTF-8. */
@@ -154,8 +155,9 @@ export function readMessages(frame, at, layout, nSlots, isHere, mayBeTold, onTex
     const text = layout.texts.get(number);
     if (text !== undefined) {
       const length = section.varint();
-      if (length > MAX_TEXT_BYTES || !isHere(handle)) throw new WireError(`a text of ${length} bytes, of entity ${handle}`);
-      onText(handle, number, textOf(section.take(length), text));
+      if (length > 2 * MAX_TEXT_BYTES + 1 || !isHere(handle)) throw new WireError(`a text of ${length >>> 1} bytes, of entity ${handle}`);
+      const bytes = section.take(length >>> 1);
+      onText(handle, number, textOf(length & 1 ? inflate(bytes, MAX_TEXT_BYTES) : bytes, text));
       continue;
     }
     const event = layout.events.get(number);

@@ -151,6 +151,8 @@ def _compile(schema: Mapping[str, Any]) -> MessageTables:
         tables.n_texts[k] = len(texts)
         for j, text in enumerate(texts):
             number, named = text["id"], (text["component"], text["field"], text["type"])
+            _require(all(isinstance(part, str) for part in named), f"text {number} has a name that is no text")
+            _require(named[2] in _TYPES.values(), f"text {number} is {named[2]}")
             _require(1 <= number <= MAX_NUMBER and found.setdefault(number, named) == named, f"text {number} is two")
             tables.text_track[k, j] = number - 1
             both = np.arange(256) & text["channels"]

@@ -105,13 +105,12 @@ class Telling:
         chosen = noted[(before != after & np.uint64(1)) & (before == np.uint64(not begins))]
         return (chosen[:, 1] >> np.uint64(16)).astype(np.int64), chosen[:, 0].copy()
 
-    def _declared(self, event: Any) -> tuple[int, int]:
+    def _declared(self, event: type) -> tuple[int, int]:
         """The number and the channel of an event class."""
         found = self._spoken.get(event)
         if found is None:
             raise ArgumentError(
-                f"{getattr(event, '__name__', event)!r} isn't told to followers: list it in "
-                "Replicator(..., messages={Explosion: channel})"
+                f"{event.__name__} isn't told to followers: list it in Replicator(..., messages={{Explosion: channel}})"
             )
         return found
 

@@ -240,6 +240,26 @@ def varint(value: int) -> bytes:
     return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
 
 
+def message(number: int, slot: int, generation: int) -> bytes:
+    """How a message begins."""
+    return bytes([number]) + varint(slot) + varint(generation)
+
+
+def attach(frame: bytes, messages: list[bytes]) -> bytes:
+    """A frame with messages behind it, as a whole WebSocket message."""
+    if messages:
+        frame = bytes([frame[0] | MESSAGES]) + frame[1:] + varint(len(messages)) + b"".join(messages)
+    n = len(frame)
+    length = (
+        bytes([n])
+        if n < 126
+        else bytes([126]) + n.to_bytes(2, "big")
+        if n < 65_536
+        else bytes([127]) + n.to_bytes(8, "big")
+    )
+    return bytes([0x82]) + length + frame
+
+
 class Octets:
     """Reads whole bytes."""
 

@@ -83,6 +83,7 @@ class Speaking(Stage):
         self.born_tick: dict[int, int] = {}
         self.text_now: dict[tuple[int, str], tuple[Any, int]] = {}
         self.folded: dict[tuple[int, int], set[int]] = {}
+        self.sights: dict[int, dict[str, Any]] = {}  # of those who have just ended
         self.n_told = self.n_missed = 0
         self.ever_told = self.ever_missed = self.ever_sent = 0
         layers = [kind["channels"] for kind in self.replicator.schema["kinds"]]
@@ -113,10 +114,13 @@ class Speaking(Stage):
         ends = [h for h in chosen if self.chance(0.2)]
         dies_first = self.chance(0.5)
         possible = [h for h in ends if self.world.born[h & 0xFFFFFFFF] <= self.world.tick_count]
+        self.sights = {h: dict(self.told.get(h, {})) for h in chosen}
         if dies_first:
             chosen = [h for h in chosen if h not in ends or h in possible]
             self.despawn(ends)
+        sights = self.sights
         for _ in range(1 + self.chance(0.3)):
+            self.sights = sights
             self.emit(chosen, channel)
         if not dies_first:
             self.despawn(ends)
@@ -135,8 +139,9 @@ class Speaking(Stage):
             self.replicator.emit(cls, np.array(handles, np.uint64), values, channel=channel)
         on = channel if channel is not None else {Boom: 0, Said: 1}[cls]
         for handle, record in zip(handles, records, strict=True):
-            sight = dict(self.told.get(handle, {}))
-            self.events.append(Event(cls.__hz_event__, handle, on, record.tobytes(), sight))
+            sight = self.sights.get(handle, self.told.get(handle, {}))
+            self.events.append(Event(cls.__hz_event__, handle, on, record.tobytes(), dict(sight)))
+        self.sights = {}
 
     def rename(self) -> None:
         """Some texts change, in place or as a whole."""

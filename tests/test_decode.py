@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import horizon_ecs as hz
 from horizon_ecs import kernel
 from horizon_ecs.replica import Replica
-from tests import kernels, naive
+from tests import kernels, naive, naive_wire
 from tests.make_golden import STREAMS
 from tests.streams import table_of
 from tests.test_golden import load
@@ -154,13 +155,13 @@ SCHEMA = {
 RESET, PARAMETERS, STRUCTURE = 1, 2, 4
 
 
-def started():
+def started(schema=SCHEMA):
     """Both clients at tick 5 with two entities of slots 7 and 8."""
     stream = naive.Writer()
     enter(stream, 0, [(0, 7, 1, 1), (2, 8, 4, 1)])
     for value in (10, 3, 20, 1):
         stream.wide(value)
-    replica, client = Replica(SCHEMA, phase=0), naive.Client(SCHEMA, 0)
+    replica, client = Replica(schema, phase=0), naive.Client(schema, 0)
     frame = bytes([RESET | STRUCTURE, 5, 0, 0, 0]) + stream.octets()
     replica.apply(frame)
     naive.apply_frame(client, frame)
@@ -294,3 +295,96 @@ def test_a_field_that_is_none_is_refused(field, value):
     schema["kinds"][0]["groups"][0]["fields"][0][field] = value
     with pytest.raises(hz.WireError, match="schema"):
         Replica(schema, phase=0).column("Position", "x")
+
+
+# -- messages ----------------------------------------------------------------------------------------------------
+
+SPEAKING = copy.deepcopy(SCHEMA) | {"messages": [{"id": 2, "name": "boom", "channel": 0, "fields": [["n", "u2"]]}]}
+SPEAKING["kinds"][0]["texts"] = [{"id": 1, "component": "Name", "field": "text", "type": "str", "channels": 1}]
+MESSAGES = 8
+LONG = b"y" * 1024
+
+
+def deflated(data):
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflater.compress(data) + deflater.flush()
+
+
+def text(data, slot=7, generation=1, flag=0):
+    return naive_wire.message(1, slot, generation) + naive_wire.varint(2 * len(data) + flag) + data
+
+
+BOOM = naive_wire.message(2, 8, 4) + b"\1\2"
+
+
+@pytest.mark.parametrize(
+    ("section", "sound"),
+    [
+        (b"\1" + text(b"one"), True),
+        (b"\1" + text(b""), True),
+        (b"\1" + text(LONG), True),
+        (b"\1" + text(LONG + b"y"), False),
+        (b"\1" + text(deflated(LONG), flag=1), True),
+        (b"\1" + text(deflated(LONG + b"y"), flag=1), False),
+        (b"\1" + text(deflated(LONG)[:-1], flag=1), False),
+        (b"\1" + text(deflated(LONG) + b"\0", flag=1), False),
+        (b"\1" + text(b"\6\0", flag=1), False),
+        (b"\1" + text(b"", flag=1), False),
+        (b"\1" + text("ü☃𝄞".encode()), True),
+        (b"\1" + text(b"\xed\xa0\x80"), False),
+        (b"\1" + text(b"\xff"), False),
+        (b"\1" + text(b"one", slot=6), False),
+        (b"\1" + text(b"one", generation=2), False),
+        (b"\1" + text(b"one", generation=0), False),
+        (b"\1" + text(b"one", slot=100), False),
+        (b"\1" + BOOM, True),
+        (b"\2" + text(b"one") + BOOM, True),
+        (b"\2" + BOOM + text(b"one"), True),
+        (b"\2" + BOOM, False),
+        (b"\1" + BOOM + BOOM, False),
+        (b"\1" + BOOM[:-1], False),
+        (b"\0", False),
+        (b"", False),
+        (b"\x81\0" + BOOM, True),
+        (b"\x80\x80\x80\x80\x80\0" + BOOM, False),
+        (b"\xff\xff\xff\xff\x0f" + BOOM, False),
+        (b"\xff\xff\xff\xff\x7f" + BOOM, False),
+        (b"\1" + naive_wire.message(3, 8, 4) + b"\1\2", False),
+        (b"\1" + naive_wire.message(0, 8, 4) + b"\1\2", False),
+        (b"\1" + naive_wire.message(2, 9, 4) + b"\1\2", False),
+        (b"\1" + naive_wire.message(2, 8, 2**32) + b"\1\2", False),
+        (b"\1" + naive_wire.message(2, 2**32 + 8, 4) + b"\1\2", False),
+    ],
+)
+@pytest.mark.parametrize("leaves", [False, True])
+def test_each_rule_of_messages(section, sound, leaves):
+    """`leaves`: of slot 7 there is no text any more, of slot 8 an event may be told."""
+    stream = blocks(structure(leaves=[0, 1]), 0, 0) if leaves else blocks(naive.Writer(), 0, 2)
+    frame = bytes([MESSAGES | STRUCTURE * leaves, 1]) + stream + section
+    has_text = naive_wire.message(1, 7, 1) in section
+    assert verdict(*started(SPEAKING), frame) == (sound and not (leaves and has_text))
+
+
+def test_padding_before_messages_is_zero():
+    frame = bytes([MESSAGES, 1]) + bytes([blocks(naive.Writer(), 0, 2)[0] | 128]) + b"\1" + BOOM
+    assert not verdict(*started(SPEAKING), frame)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": 5}, {"messages": [{}]}, {"messages": [{"id": 1, "name": "a", "channel": 0, "fields": [["n", "u2"]]}]},
+        {"messages": [{"id": 256, "name": "a", "channel": 0, "fields": [["n", "u2"]]}]},
+        {"messages": [{"id": 2, "name": "a", "channel": 0, "fields": [["n", "O"]]}]},
+        {"messages": [{"id": 2, "name": "a", "channel": 0, "fields": []}]},
+        {"messages": [{"id": 2, "name": 5, "channel": 0, "fields": [["n", "u2"]]}]},
+        {"messages": [{"id": 2, "name": "a", "channel": 0, "fields": [[f"n{i}", "f8"] for i in range(129)]}]},
+        {"kinds": [{**SPEAKING["kinds"][0], "texts": 9 * SPEAKING["kinds"][0]["texts"]}]},
+        {"kinds": [{**SPEAKING["kinds"][0], "texts": [{**SPEAKING["kinds"][0]["texts"][0], "id": 3}]}]},
+        {"kinds": [{**SPEAKING["kinds"][0], "texts": [{**SPEAKING["kinds"][0]["texts"][0], "type": "int"}]}]},
+        {"kinds": [{**SPEAKING["kinds"][0], "texts": [{**SPEAKING["kinds"][0]["texts"][0], "field": None}]}]},
+    ],
+)  # fmt: skip
+def test_messages_of_a_schema_that_are_none_are_refused(change):
+    with pytest.raises(hz.WireError, match="schema"):
+        Replica({**SPEAKING, **change}, phase=0)

@@ -17,9 +17,10 @@ const CODE_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1
 
 /**
  * @param {number[]} lengths by symbol, 0 for none
+ * @param {number} sparse the length up to which codes may be left unused; others refuse such a text, and so do we
  * @returns {Code}
  */
-function codeOf(lengths) {
+function codeOf(lengths, sparse) {
   const count = new Uint16Array(MAX_CODE_BITS + 1);
   for (const length of lengths) count[length]++;
   count[0] = 0;
@@ -28,6 +29,7 @@ function codeOf(lengths) {
     left = 2 * left - count[bits];
     if (left < 0) throw new WireError("a deflated text has more codes than there are");
   }
+  if (left > 0 && Math.max(...lengths) > sparse) throw new WireError("a deflated text leaves codes unused");
   const symbol = lengths.map((_, s) => s).filter((s) => lengths[s] > 0);
   symbol.sort((a, b) => lengths[a] - lengths[b] || a - b);
   return { count, symbol };
@@ -35,7 +37,7 @@ function codeOf(lengths) {
 
 /** @type {(from: number, to: number, length: number) => number[]} */
 const run = (from, to, length) => new Array(to - from).fill(length);
-const FIXED = [codeOf([...run(0, 144, 8), ...run(144, 256, 9), ...run(256, 280, 7), ...run(280, 288, 8)]), codeOf(run(0, 30, 5))];
+const FIXED = [codeOf([...run(0, 144, 8), ...run(144, 256, 9), ...run(256, 280, 7), ...run(280, 288, 8)], 0), codeOf(run(0, 30, 5), 5)];
 
 class Inflater {
   #data;
@@ -95,7 +97,7 @@ class Inflater {
     if (nLiterals > 286 || nDistances > 30) throw new WireError("a deflated text is malformed");
     const codeLengths = run(0, 19, 0);
     for (let i = 0; i < nCodes; i++) codeLengths[CODE_ORDER[i]] = this.#bits(3);
-    const code = codeOf(codeLengths);
+    const code = codeOf(codeLengths, 0);
     /** @type {number[]} */
     const lengths = [];
     while (lengths.length < nLiterals + nDistances) {
@@ -109,7 +111,7 @@ class Inflater {
       }
     }
     if (lengths.length > nLiterals + nDistances || lengths[256] === 0) throw new WireError("a deflated text is malformed");
-    this.#codes(codeOf(lengths.slice(0, nLiterals)), codeOf(lengths.slice(nLiterals)));
+    this.#codes(codeOf(lengths.slice(0, nLiterals), 1), codeOf(lengths.slice(nLiterals), 1));
   }
 
   /**

@@ -327,6 +327,24 @@ def test_a_slot_used_again_has_its_own_text():
     assert replica.text(small.ships[4], "Name.text") is None
 
 
+def test_texts_and_events_of_one_that_is_moved():
+    """It leaves and enters by its new handle, with its text; what was said of the old one arrives with the leave."""
+    small = Small(ship(hz.Name))
+    small.world.get(small.ships[4], hz.Name).text = "moved"
+    small.step(7)
+    small.world.despawn(small.ships[1:2])
+    small.replicator.emit(Shot, small.ships[4:])
+    moved = small.world.compact(small.world.kinds[0])
+    (now,) = moved.translate(small.ships[4:]).tolist()
+    assert now != small.ships[4]
+    replica = small.step()
+    assert small.told["shot"].handle.tolist() == small.ships[4:].tolist()
+    assert small.ships[4] in replica.left
+    small.step(6)
+    assert replica.text(now, "Name.text") == "moved"
+    assert replica.text(small.ships[4], "Name.text") is None
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [("\ud800", "text that UTF-8 can carry: surrogates not allowed at 0"), ("ü" * 513, "at most 1024 bytes of UTF-8, not 1026"), (5, "takes str, not 5")],
@@ -410,6 +428,32 @@ def test_who_joins_a_shared_stream_has_its_texts():
     assert replica.n_frames > 10
     assert replica.texts("Name.text") == small.replica.texts("Name.text") == ["", "one", "", "", ""]
     assert replica.messages.keys() == small.replica.messages.keys() == {"shot"}
+
+
+def test_a_stream_that_somebody_has_goes_on_while_its_leader_is_held():
+    small = Small(ship(hz.Name))
+    guest = small.replicator.add_observer(share=small.observer)
+    replicas = {small.observer: small.replica, guest: small.client(guest)}
+    heard: dict[int, list[int]] = {observer: [] for observer in replicas}
+    last: dict[int, int] = {}
+    for tick in range(1, 121):
+        if tick in (40, 70):
+            (small.replicator.hold if tick == 40 else small.replicator.resume)(small.observer)
+        small.replicator.emit(Said, small.ships[:1], {"mood": tick})  # waits for its channel
+        small.world.get(small.ships[1], hz.Name).text = f"as of {tick}"
+        small.world.tick()
+        frames = small.replicator.step()
+        for i, observer in enumerate(frames.observers.tolist()):
+            replicas[observer].apply(frames.buffer[frames.payload[i] : frames.stop[i]])
+            heard[observer] += [mood for told in replicas[observer].messages.values() for mood in told.mood.tolist()]
+            last[observer] = frames.tick
+    assert heard[guest] == list(range(heard[guest][0], heard[guest][-1] + 1))
+    assert heard[guest][-1] >= 114
+    assert small.replicator.stats.messages_missed == 0
+    assert set(heard[small.observer]) < set(heard[guest])
+    assert heard[small.observer] == sorted(set(heard[small.observer]))
+    assert last[guest] == last[small.observer]
+    assert replicas[guest].texts("Name.text") == small.replica.texts("Name.text")
 
 
 # -- zones -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from horizon_ecs.handles import slots_in
 from horizon_ecs.kinds import Kind
 from horizon_ecs.messages import MessageTables
 from horizon_ecs.observers import HELD, Observers
+from horizon_ecs.systems import letters as written
 from horizon_ecs.systems import messages as kernels
 from horizon_ecs.systems.interest import DEAD
 from horizon_ecs.texts import Texts
@@ -161,7 +162,7 @@ class Outbox:
         size = records.dtype.itemsize
         out, ends = np.zeros(n * (size + 11), np.uint8), np.zeros(n, np.int64)
         plain, own = np.frombuffer(bytearray(records.tobytes()), np.uint8).reshape(n, size), handles.copy()
-        end = kernels.encode_events(number, own, plain, 0, out, ends)
+        end = written.encode_events(number, own, plain, 0, out, ends)
         self._waiting.append(Letters(rows, own, sights, ends, out[:end]))
 
     # -- the step ----------------------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ class Outbox:
         if not told_span[:, 2].any():
             return octets
         size = np.zeros(n, np.int64)
-        kernels.measure(span, told_span, self.told, letters.ends, texts.start, texts.length, size)
+        written.measure(span, told_span, self.told, letters.ends, texts.start, texts.length, size)
         ends = np.cumsum(size)
         total = int(ends[-1])
         if len(self._buffers[tick & 1]) < total:
@@ -250,7 +251,7 @@ class Outbox:
         cut = np.searchsorted(ends, np.arange(n_parts + 1) * total // n_parts)
         cut[-1] = n
         crew.run(
-            lambda part, thread: kernels.attach(
+            lambda part, thread: written.attach(
                 int(cut[part]), int(cut[part + 1]), span, told_span, self.told, octets, letters.ends, letters.data,
                 texts.start, texts.length, texts.pool, ends - size, out
             ),

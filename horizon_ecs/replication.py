@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 _MODULES = (
-    "delta", "extents", "grid", "lists", "messages", "observers", "quantise", "replicate", "rice", "rows", "sharing",
-    "visibility",
+    "delta", "extents", "grid", "letters", "lists", "messages", "observers", "quantise", "replicate", "rice", "rows",
+    "sharing", "visibility",
 )  # fmt: skip
 
 MAX_SILENCE_TICKS = 255  # a frame's tick is one byte on from the last

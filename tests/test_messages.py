@@ -14,6 +14,7 @@ from horizon_ecs import f4, kernel, outbox
 from horizon_ecs.received import Told
 from horizon_ecs.replica import Replica
 from horizon_ecs.replication import Replicator
+from horizon_ecs.systems import letters
 from horizon_ecs.systems import messages as kernels
 from tests import naive, naive_wire
 from tests.hidden import EVERY_SECRET, Secrets
@@ -537,7 +538,7 @@ def test_events_are_encoded_as_the_wire_says(events):
     handles = np.array([slot | generation << 32 for slot, generation, _ in events], np.uint64)
     records = np.frombuffer(bytearray(b"".join(record for _, _, record in events)), np.uint8).reshape(-1, 3)
     out, ends = np.zeros(14 * len(events) + 1, np.uint8), np.zeros(len(events), np.int64)
-    end = kernels.encode_events(7, handles, records, 0, out, ends)
+    end = letters.encode_events(7, handles, records, 0, out, ends)
     made = [naive_wire.message(7, slot, generation) + record for slot, generation, record in events]
     assert out[:end].tobytes() == b"".join(made)
     assert ends.tolist() == np.cumsum([len(message) for message in made]).tolist()
@@ -561,9 +562,9 @@ def test_messages_are_put_behind_frames(frames):
     length = np.array([[len(text) for text in texts]], np.uint32)
     pools = [np.frombuffer(bytearray(b"".join(pieces)), np.uint8) for pieces in (events, texts)]
     room = np.zeros(len(frames), np.int64)
-    kernels.measure(span, told_span, told, ends, start, length, room)
+    letters.measure(span, told_span, told, ends, start, length, room)
     out, place = np.zeros(int(room.sum()) + 1, np.uint8), np.cumsum(room) - room
-    kernels.attach(0, len(frames), span, told_span, told, octets, ends, pools[0], start, length, pools[1], place, out)
+    letters.attach(0, len(frames), span, told_span, told, octets, ends, pools[0], start, length, pools[1], place, out)
     for s, (size, wanted) in enumerate(frames):
         assert (span[s, 2] > 0) == (size > 0)
         if size:

@@ -78,6 +78,10 @@ TOPICS = [
         "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic(
+        "clients", "Clients", "What a game needs at the other end: time, smooth motion, prediction.",
+        "net.clock interpolation prediction",
+    ),
+    Topic(
         "recordings", "Recordings", "What clients are told, in a file, and out of it again.",
         "recorder recording playing net.playback feeding",
     ),

@@ -74,16 +74,19 @@ if TYPE_CHECKING:
     from horizon_ecs.gorc import GorcSystem as GorcSystem
     from horizon_ecs.groups import Group as Group
     from horizon_ecs.hierarchy import Hierarchy as Hierarchy
+    from horizon_ecs.interpolation import Interpolator as Interpolator
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.lookup import Lookup as Lookup
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
+    from horizon_ecs.net.clock import ServerClock as ServerClock
     from horizon_ecs.net.playback import Playback as Playback
     from horizon_ecs.net.players import Player as Player
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.playing import Playhead as Playhead
+    from horizon_ecs.prediction import Predictor as Predictor
     from horizon_ecs.query import Query as Query
     from horizon_ecs.random import Random as Random
     from horizon_ecs.recorder import FrameRecorder as FrameRecorder
@@ -130,13 +133,16 @@ _PLACES = {
     "gorc": "GorcObject GorcSystem",
     "groups": "Group",
     "hierarchy": "Hierarchy",
+    "interpolation": "Interpolator",
     "kinds": "Kind Layer",
     "lookup": "Lookup",
     "net.client": "Client connect",
+    "net.clock": "ServerClock",
     "net.playback": "Playback",
     "net.players": "Player",
     "net.server": "Server serve",
     "playing": "Playhead",
+    "prediction": "Predictor",
     "query": "Query",
     "random": "Random",
     "recorder": "FrameRecorder RecordedObserver WorldRecorder",

@@ -16,9 +16,11 @@ from horizon_ecs.messages import compile_messages
 from horizon_ecs.received import HasReceived, Received
 from horizon_ecs.schema import MAX_GROUP_FIELDS, NO_CHANNEL, compile_tables
 from horizon_ecs.systems import decode
+from horizon_ecs.systems.frames import FLAG_STRUCTURE
 
 _TICK, _ROWS, _ENTERED, _LEFT, _UPDATES, _RESET, _MESSAGES = range(7)
 _MAX_SILENT_STEPS = 255
+LINEAR = 2  # an order of the wire's predictors
 
 _REASONS = {
     1: "it ends early",
@@ -77,6 +79,7 @@ class Replica(HasReceived):
         self._reader = np.zeros(3, np.int64)
         self._moved = np.zeros(rows, np.uint8)
         self._left = np.zeros(rows, np.uint64)
+        self._followed_before: NDArray[np.uint64] | None = self._identity[:0]
         self.n_frames = self.n_bytes = self.n_updates = self.n_enters = self.n_leaves = 0
         kernel.warm_up("decode")
 
@@ -95,6 +98,7 @@ class Replica(HasReceived):
         if len(data) == 0:
             raise WireError("the state frame is empty")
         t = self._tables
+        self._followed_before = self.handle.copy() if data[0] & FLAG_STRUCTURE else None
         error = decode.apply_frame(
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
@@ -176,6 +180,42 @@ class Replica(HasReceived):
         """uint64: who left with the last frame, a view. A reset frame names nobody: compare handles."""
         return self._left[: int(self._head[_LEFT])]
 
+    @property
+    def previous(self) -> NDArray[np.int64]:
+        """int64[n]: each entity's row before the last frame, -1 for those that weren't followed. Unlike `entered`
+        and `left` it tells after a reset frame, too, who is new."""
+        before = self._followed_before
+        if before is None:
+            return np.arange(self.n)
+        order = np.argsort(before)
+        at = np.searchsorted(before, self.handle, sorter=order)
+        row = order[np.minimum(at, len(before) - 1)] if len(before) else at
+        same = before[row] == self.handle if len(before) else np.zeros(self.n, bool)
+        return np.where(same, row, -1)
+
+    def carrier(self, group: int | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8[n]: the channel that carries a group, by its number or each row's own; `NO_CHANNEL` (255) where none
+        does, or where the kind has no such group."""
+        rows = np.broadcast_to(group, self.n)
+        exists = (rows >= 0) & (rows < self._tables.n_groups[self.kind])
+        carrier = self._tables.carrier[self.kind, np.where(exists, rows, 0), self.mask]
+        return np.where(exists, carrier, np.uint8(NO_CHANNEL))
+
+    def period(self, group: int | NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64[n]: ticks between two due ones of the channel that carries a group, 0 where none does."""
+        carrier = self.carrier(group)
+        carried = carrier != NO_CHANNEL
+        return np.where(carried, self._tables.period[self.kind, np.where(carried, carrier, 0)], 0)
+
+    def is_due(self, group: int | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """bool[n]: whether the last frame brought a group up to its own tick, be it by a record or by a prediction
+        that came true."""
+        period = self.period(group)
+        due = self.was_reset | ((self.tick + self._phase) % np.maximum(period, 1) == 0)
+        stale = (self.stale >> np.maximum(group, 0).astype(np.uint8)) & 1 == 1
+        fresh: NDArray[np.bool_] = (period > 0) & due & ~stale
+        return fresh
+
     def q(self, group: int = 0) -> NDArray[np.int32]:
         """int32[n, 4]: the quantised values of a group by its number, a view; unused fields and groups hold 0."""
         if not 0 <= group < self._q.shape[1]:
@@ -192,6 +232,21 @@ class Replica(HasReceived):
         ArgumentError
             No kind replicates this field.
         """
+        return self._read(component, name)
+
+    def column_before(self, component: str, name: str) -> NDArray[np.float64]:
+        """float64[n]: what `column` was one due tick earlier, as the wire's predictor has it; NaN where that isn't
+        linear.
+
+        Raises
+        ------
+        ArgumentError
+            No kind replicates this field.
+        """
+        return self._read(component, name, before=True)
+
+    def _read(self, component: str, name: str, *, before: bool = False) -> NDArray[np.float64]:
+        """A field, as it is or as it was one due tick earlier."""
         out = np.full(self.n, np.nan)
         places = self._places.get((component, name))
         if places is None:
@@ -205,8 +260,11 @@ class Replica(HasReceived):
             # What came in another profile counts in that one's steps.
             came_as = first + (unit[:, j] >> decode.PROFILE_SHIFT)
             rows = np.flatnonzero((came_as == k) & (unit[:, j] != NO_CHANNEL))
+            if before:
+                rows = rows[self._tables.order[k, unit[rows, j] & decode.CHANNEL_MASK, j, place.field] == LINEAR]
             channel = unit[rows, j] & decode.CHANNEL_MASK
-            out[rows] = value_of(self._q[rows, j], place, self._tables.scale[k, channel, j, place.field])
+            q = self._q[rows, j] - self._d[rows, j] if before else self._q[rows, j]
+            out[rows] = value_of(q, place, self._tables.scale[k, channel, j, place.field])
         return out
 
     def to_dict(self) -> dict[int, dict[str, Any]]:

@@ -19,6 +19,7 @@ from horizon_ecs.systems import (  # fmt: skip
     extents,
     grid,
     hierarchy,
+    interpolate,
     lists,
     neighbours,
     observers,
@@ -620,3 +621,31 @@ def recent(signature: Any, generation: Any, old_signature: Any, old_generation: 
         signature, generation, old_signature, old_generation, need, lack, either, stamps, np.uint32(since), out
     )
     return out.tolist()
+
+
+class Track:
+    """A track of `systems/interpolate.py` with two rows, called for one at a time."""
+
+    def __init__(self, modes: list[int], blend: float, beyond: float, speed: float, history: int) -> None:
+        n = len(modes)
+        self._arrays: list[Any] = [
+            np.zeros((2, history)), np.zeros((2, history, n)), np.zeros((2, history), np.uint8), np.zeros(2, np.int64),
+            np.zeros(2, np.int64), np.zeros((2, n)), np.zeros((2, n)), np.zeros(2), np.zeros((2, 3)),
+            np.array(modes, np.uint8), np.array([blend, beyond, speed])
+        ]  # fmt: skip
+        self._entered = np.zeros(1, np.uint8)
+
+    def retime(self, place: int, entered: bool, period: float, tick: float) -> None:
+        self._entered[0] = entered
+        interpolate.retime(np.array([place]), self._entered, np.array([period]), tick, self._arrays[8])
+
+    def push(self, place: int, sampled: float, period: float, given: Any, before: Any, tick: float) -> None:
+        interpolate.push(
+            np.array([place]), self._entered, np.array([sampled]), np.array([period]), np.array([given]),
+            np.array([before]), tick, *self._arrays, np.zeros((4, 4))
+        )  # fmt: skip
+
+    def sample(self, place: int, tick: float) -> Any:
+        out = np.empty((len(self._arrays[9]), 1))
+        interpolate.sample(np.array([place]), tick, *self._arrays, out)
+        return out[:, 0]

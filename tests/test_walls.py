@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "horizon_ecs"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "limits")]
+SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "limits", "clock")]
 # Input, output, clocks and chance: a protocol core gets them as arguments.
 OUTSIDE = {"asyncio", "socket", "time", "random", "secrets", "select", "selectors", "threading", "ssl"}
 MAY_USE_ASYNCIO = {"bots.py", "host.py"}

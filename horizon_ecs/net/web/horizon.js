@@ -10,5 +10,8 @@
 
 export { Client, connect, encodeEvent, PROTOCOL } from "./client.js";
 export { decode, encode, WireError } from "./msgpack.js";
+export { ServerClock } from "./clock.js";
+export { Interpolator } from "./interpolation.js";
+export { Predictor } from "./prediction.js";
 export { Replica } from "./replica.js";
 export { Layout, NO_CHANNEL } from "./schema.js";

@@ -107,7 +107,7 @@ export class Replica extends Table {
    */
   isDue(i, group) {
     const c = this.carrier(i, group);
-    return c !== NO_CHANNEL && ((this.#due[this.kind[i]] >> c) & 1) === 1;
+    return c !== NO_CHANNEL && ((this.#due[this.kind[i]] >> c) & 1) === 1 && ((this.stale[i] >> group) & 1) === 0;
   }
 
   /**

@@ -2,16 +2,21 @@
  * The list of entities that a client follows, in flat typed arrays in the order of the server's list.
  */
 
-import { Layout, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+import { Layout, MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
 import { valueOf } from "./values.js";
 
 const INITIAL_CAPACITY = 1024;
+
+/** An order of the wire's predictors. */
+const LINEAR = 2;
 
 /** @typedef {import("./schema.js").Schema} Schema */
 
 export class Table {
   /** @type {Map<number, [number, number]>} slot to index and generation */
   #remembered = new Map();
+  /** An entry's integers of the due tick before. */
+  #past = new Int32Array(MAX_GROUPS * MAX_FIELDS);
   /** Entries in the list, and how many the arrays have room for. */
   n = 0;
   capacity = 0;
@@ -209,6 +214,16 @@ export class Table {
   }
 
   /**
+   * Ticks between two due ones of the channel that carries an entry's group; 0 if none does.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  periodOf(i, group) {
+    const c = this.carrier(i, group);
+    return c === NO_CHANNEL ? 0 : this.layout.period[this.kind[i] * this.layout.nChannels + c];
+  }
+
+  /**
    * The integers of one group, or null if the entry's kind has no such group.
    * @param {number} i index in the list
    * @param {number} group
@@ -266,16 +281,38 @@ export class Table {
 
   /**
    * A field of what its integers came as.
-   * @param {number} i
+   * @param {number} i index in the list
    * @param {NonNullable<ReturnType<Layout["find"]>>} place
    */
   valueAt(i, place) {
+    const parameter = this.#parameterOf(i, place.group);
+    return parameter < 0 ? NaN : valueOf(this.q, i * this.layout.stride, place, this.layout.scale[parameter + place.index]);
+  }
+
+  /**
+   * The same one due tick earlier, as the wire's predictor has it; NaN where that isn't linear.
+   * @param {number} i index in the list
+   * @param {NonNullable<ReturnType<Layout["find"]>>} place
+   */
+  valueBefore(i, place) {
     const { layout } = this;
-    const unit = this.unit[i * MAX_GROUPS + place.group];
-    if (unit === NO_CHANNEL) return NaN;
-    const came = this.cameAs(i, place.group) * layout.nChannels + (unit & 7);
-    const parameter = layout.parameter[came * MAX_GROUPS + place.group];
-    return valueOf(this.q, i * layout.stride, place, layout.scale[parameter + place.index]);
+    const parameter = this.#parameterOf(i, place.group);
+    if (parameter < 0 || layout.order[parameter + place.index] !== LINEAR) return NaN;
+    const at = i * layout.stride;
+    const first = place.offset - place.index;
+    for (let f = first; f < first + MAX_FIELDS; f++) this.#past[f] = this.q[at + f] - this.d[at + f];
+    return valueOf(this.#past, 0, place, layout.scale[parameter + place.index]);
+  }
+
+  /**
+   * The number of the first parameter of what a group's integers came as; -1 before they came.
+   * @param {number} i index in the list
+   * @param {number} group
+   */
+  #parameterOf(i, group) {
+    const unit = this.unit[i * MAX_GROUPS + group];
+    if (unit === NO_CHANNEL) return -1;
+    return this.layout.parameter[(this.cameAs(i, group) * this.layout.nChannels + (unit & 7)) * MAX_GROUPS + group];
   }
 
   /**

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import horizon_ecs as hz
+from tests import make_vectors
 from tests.speech import Speaking
 from tests.streams import (
     Hull,
@@ -216,6 +217,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in STREAMS:
         (FOLDER / f"{name}.json").write_text(_lines(golden(name)), encoding="utf-8")
+    make_vectors.main()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from horizon_ecs.interpolation import Interpolator
 from horizon_ecs.net.clock import ServerClock
 from horizon_ecs.prediction import Predictor
 from horizon_ecs.replica import Replica
-from tests.make_golden import golden
 
 FOLDER = Path(__file__).resolve().parent / "vectors"
+GOLDEN = FOLDER.parent / "golden"
 SCRIPTS = ("clock", "interpolation", "prediction")
 DIGITS = 9
 
@@ -76,7 +76,7 @@ def interpolation() -> dict[str, Any]:
         {"stream": "plane", "options": {"max_speed": {"Place": 50.0}}},
     ]  # fmt: skip
     for one in streams:
-        stream = golden(one["stream"])
+        stream = json.loads((GOLDEN / f"{one['stream']}.json").read_text())
         replica = Replica(stream["schema"], phase=stream["phase"])
         drawn = Interpolator(replica, tick_rate=60.0, **one["options"])
         one["steps"] = []

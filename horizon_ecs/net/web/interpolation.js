@@ -46,7 +46,7 @@ export class Interpolator {
   #names;
   /** @type {Track[]} */
   #tracks;
-  /** By track and kind, where its numbers are. @type {(Place | null)[][][]} */
+  /** By track and kind, where its numbers are. @type {Place[][][]} */
   #places;
   /** By track: a column for each of its numbers. @type {Float64Array[][]} */
   #columns;
@@ -80,7 +80,8 @@ export class Interpolator {
       const speed = (maxSpeed[names.component] ?? Infinity) / tickRate;
       return new Track(modesOf(names, modes), { blend, beyond, speed }, history);
     });
-    this.#places = this.#names.map(({ component, fields }) => replica.schema.kinds.map((_, k) => fields.map((field) => replica.layout.find(k, component, field))));
+    this.#places = this.#names.map(({ component, fields, where }) =>
+      replica.schema.kinds.map((_, k) => (where.has(k) ? fields.map((field) => /** @type {Place} */ (replica.layout.find(k, component, field))) : [])));
     this.#columns = this.#tracks.map((track) => track.modes.map(() => new Float64Array(0)));
   }
 
@@ -131,25 +132,21 @@ export class Interpolator {
   /**
    * @param {Track} track
    * @param {Names} names
-   * @param {(Place | null)[][]} places by kind
+   * @param {Place[][]} places by kind
    * @param {number} tick
    */
   #updateTrack(track, { where }, places, tick) {
     const replica = this.#replica;
-    let i = 0;
-    /** @type {(Place | null)[]} */
-    let fields = [];
-    const read = (/** @type {number} */ f) => replica.valueAt(i, /** @type {Place} */ (fields[f]));
-    const readBefore = (/** @type {number} */ f) => replica.valueBefore(i, /** @type {Place} */ (fields[f]));
-    for (i = 0; i < replica.n; i++) {
-      const group = where.get(replica.kind[i]) ?? -1;
-      const period = group < 0 ? 0 : replica.periodOf(i, group);
-      if (this.#entered[i] === 1) track.begin(this.#rows[i], period, tick);
-      else track.retime(this.#rows[i], period, tick);
-      if (period === 0 || !replica.isDue(i, group)) continue;
-      fields = places[replica.kind[i]];
-      const sampled = replica.tick - ((replica.tick + replica.phase) % period);
-      track.push(this.#rows[i], sampled, period, read, readBefore, tick);
+    const group = replica.schema.kinds.map((_, k) => where.get(k) ?? -1);
+    for (let i = 0; i < replica.n; i++) {
+      const k = replica.kind[i];
+      const period = group[k] < 0 ? 0 : replica.periodOf(i, group[k]);
+      const r = this.#rows[i];
+      if (this.#entered[i] === 1) track.begin(r, period, tick);
+      else track.retime(r, period, tick);
+      if (period === 0 || !replica.isDue(i, group[k])) continue;
+      replica.readGroup(i, places[k], track.given, track.before);
+      track.push(r, replica.tick - ((replica.tick + replica.phase) % period), period, tick);
     }
   }
 

@@ -20,6 +20,9 @@ const DENSE = 1;
 const BITMAP = 2;
 const LIST = 3;
 
+/** More than any bits of groups. */
+const UNKNOWN = 0xffff;
+
 /** @typedef {import("./schema.js").Schema} Schema */
 
 export class Replica extends Table {
@@ -29,6 +32,10 @@ export class Replica extends Table {
   /** By 2 * (channel * MAX_GROUPS + group) + shared: where the block's entries end, and how many there are. */
   #blockEnd;
   #reference;
+  /** Indices of the entries of which anything is due. */
+  #active = new Uint32Array(0);
+  /** By kind * 256 + mask: the groups that are due, as bits, or UNKNOWN. */
+  #dueGroups;
   /** Indices of the list, sorted by block. */
   #order = new Uint32Array(0);
   #messageLayout;
@@ -52,6 +59,7 @@ export class Replica extends Table {
     /** Rice parameters. */
     this.parameters = new Uint8Array(layout.nParameters);
     this.#due = new Uint8Array(layout.nKinds);
+    this.#dueGroups = new Uint16Array(layout.nKinds * 256);
     this.#blockEnd = new Uint32Array(2 * layout.nChannels * MAX_GROUPS + 1);
     this.#reference = new Int32Array(layout.nKinds * MAX_FIELDS);
     /** The last frame's tick; -1 before the first. */
@@ -320,7 +328,8 @@ export class Replica extends Table {
   #sortIntoBlocks() {
     const end = this.#blockEnd;
     end.fill(0);
-    this.#eachDue(false);
+    const nActive = this.#findActive();
+    this.#eachDue(nActive, false);
     let sum = 0;
     for (let b = 0; b < end.length; b++) {
       const count = end[b];
@@ -328,28 +337,58 @@ export class Replica extends Table {
       sum += count;
     }
     if (sum > this.#order.length) this.#order = new Uint32Array(2 * sum);
-    this.#eachDue(true);
+    this.#eachDue(nActive, true);
+  }
+
+  /** Note the entries of which any group is due; most aren't due in most frames. */
+  #findActive() {
+    if (this.#active.length < this.n) this.#active = new Uint32Array(this.capacity);
+    const { kind, mask } = this;
+    const active = this.#active;
+    const dueGroups = this.#dueGroups;
+    dueGroups.fill(UNKNOWN);
+    let n = 0;
+    for (let i = 0; i < this.n; i++) {
+      const followed = kind[i] * 256 + mask[i];
+      if (dueGroups[followed] === UNKNOWN) dueGroups[followed] = this.#findDueGroups(followed);
+      if (dueGroups[followed] !== 0) active[n++] = i;
+    }
+    return n;
+  }
+
+  /**
+   * The groups that are due of what is followed on some channels, as bits.
+   * @param {number} followed kind * 256 + mask
+   */
+  #findDueGroups(followed) {
+    const { carrier } = this.layout;
+    const due = this.#due[followed >> 8];
+    let groups = 0;
+    for (let j = 0; j < MAX_GROUPS; j++) {
+      const c = carrier[followed * MAX_GROUPS + j];
+      if (c !== NO_CHANNEL && (due >> c) & 1) groups |= 1 << j;
+    }
+    return groups;
   }
 
   /**
    * Count the entries of every block or, once their beginnings are known, put them there; then each beginning has become an end.
+   * @param {number} nActive
    * @param {boolean} put
    */
-  #eachDue(put) {
-    const { layout } = this;
+  #eachDue(nActive, put) {
+    const { carrier } = this.layout;
+    const { kind, mask, stale, reset } = this;
     const end = this.#blockEnd;
-    for (let i = 0; i < this.n; i++) {
-      const k = this.kind[i];
-      const due = this.#due[k];
-      if (due === 0) continue;
-      const carriers = (k * 256 + this.mask[i]) * MAX_GROUPS;
-      const nGroups = layout.nGroups[k];
-      const stale = this.reset ? 255 : this.stale[i];
-      for (let j = 0; j < nGroups; j++) {
-        const c = layout.carrier[carriers + j];
-        if (c === NO_CHANNEL || ((due >> c) & 1) === 0) continue;
-        const b = 2 * (c * MAX_GROUPS + j) + (((stale >> j) & 1) ^ 1);
-        if (put) this.#order[end[b]] = i;
+    const order = this.#order;
+    for (let a = 0; a < nActive; a++) {
+      const i = this.#active[a];
+      const followed = kind[i] * 256 + mask[i];
+      const absolute = reset ? 255 : stale[i];
+      for (let groups = this.#dueGroups[followed]; groups !== 0; groups &= groups - 1) {
+        const j = 31 - Math.clz32(groups & -groups);
+        const b = 2 * (carrier[followed * MAX_GROUPS + j] * MAX_GROUPS + j) + (((absolute >> j) & 1) ^ 1);
+        if (put) order[end[b]] = i;
         end[b]++;
       }
     }
@@ -402,6 +441,7 @@ export class Replica extends Table {
    * @param {number} to behind the last
    */
   #readShared(c, j, from, to) {
+    const { layout, kind } = this;
     const reader = this.#reader;
     const n = to - from;
     const mode = reader.take(2);
@@ -409,11 +449,19 @@ export class Replica extends Table {
     let left = mode === LIST ? reader.gamma() : 0;
     if (left > n) throw new WireError(`${left} records for ${n} entries`);
     let next = left > 0 ? this.#position(from - 1, from, n, width) : -1;
+    let [selected, parameter, base, nFields] = [-1, 0, 0, 0];
     for (let o = from; o < to; o++) {
-      let present = mode === DENSE;
-      if (mode === BITMAP) present = reader.take(1) === 1;
-      else if (o === next) present = true;
-      this.#readRecord(this.#order[o], c, j, present);
+      const i = this.#order[o];
+      if (kind[i] !== selected) {
+        selected = kind[i];
+        parameter = layout.parameter[(selected * layout.nChannels + c) * MAX_GROUPS + j];
+        base = layout.fieldBase[selected * MAX_GROUPS + j];
+        nFields = layout.nFields[selected * MAX_GROUPS + j];
+      }
+      const at = i * layout.stride + base;
+      const present = mode === DENSE || o === next || (mode === BITMAP && reader.take(1) === 1);
+      const moved = present ? this.#readRecord(at, parameter, nFields) : this.#predict(at, parameter, nFields);
+      if (moved !== 0) this.#noteUpdate(i);
       if (o === next) next = --left > 0 ? this.#position(o, from, n, width) : -1;
     }
   }
@@ -432,33 +480,51 @@ export class Replica extends Table {
   }
 
   /**
-   * Apply a residual to each field: the record's, or 0 where there is none.
-   * @param {number} i index in the list
-   * @param {number} c channel
-   * @param {number} j group
-   * @param {boolean} present
+   * Apply a record: a residual to each field. Returns other than 0 where a value changed.
+   * @param {number} at the first field's place
+   * @param {number} parameter the first field's
+   * @param {number} nFields
    */
-  #readRecord(i, c, j, present) {
-    const { layout } = this;
-    const reader = this.#reader;
-    const k = this.kind[i];
-    const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
-    const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
-    const nFields = layout.nFields[k * MAX_GROUPS + j];
+  #readRecord(at, parameter, nFields) {
+    const { q, d, parameters } = this;
+    const { order } = this.layout;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
-      const before = this.q[at + f];
-      const code = present ? reader.rice(this.parameters[parameter + f]) : 0;
+      const before = q[at + f];
+      const code = this.#reader.rice(parameters[parameter + f]);
       const r = unzigzag(code);
-      const order = layout.order[parameter + f];
       // The arrays' own 32 bits wrap every sum.
-      if (order === 2) this.q[at + f] += this.d[at + f] += r;
-      else if (order === 1) this.q[at + f] += r;
-      else if (order === 3) this.q[at + f] ^= code;
-      else this.q[at + f] = r;
-      moved |= this.q[at + f] ^ before;
+      switch (order[parameter + f]) {
+        case 2: q[at + f] = before + (d[at + f] += r); break;
+        case 1: q[at + f] = before + r; break;
+        case 3: q[at + f] = before ^ code; break;
+        default: q[at + f] = r;
+      }
+      moved |= q[at + f] ^ before;
     }
-    if (moved !== 0) this.#noteUpdate(i);
+    return moved;
+  }
+
+  /**
+   * Let the predictions of a group come true: every residual is 0. Returns other than 0 where a value changed.
+   * @param {number} at the first field's place
+   * @param {number} parameter the first field's
+   * @param {number} nFields
+   */
+  #predict(at, parameter, nFields) {
+    const { q, d } = this;
+    const { order } = this.layout;
+    let moved = 0;
+    for (let f = 0; f < nFields; f++) {
+      if (order[parameter + f] === 2) {
+        q[at + f] += d[at + f];
+        moved |= d[at + f];
+      } else if (order[parameter + f] === 0) {
+        moved |= q[at + f];
+        q[at + f] = 0;
+      }
+    }
+    return moved;
   }
 
   /**

@@ -290,18 +290,40 @@ export class Table {
   }
 
   /**
-   * The same one due tick earlier, as the wire's predictor has it; NaN where that isn't linear.
+   * Some values of a group, and what they were one due tick earlier as the wire's predictor has it: NaN where that isn't linear.
+   * @param {number} i index in the list
+   * @param {NonNullable<ReturnType<Layout["find"]>>[]} places in the kind that the group's integers came as
+   * @param {Float64Array} out
+   * @param {Float64Array} before
+   */
+  readGroup(i, places, out, before) {
+    const { order, scale, stride } = this.layout;
+    const parameter = this.#parameterOf(i, places[0].group);
+    for (let p = 0; p < places.length; p++) {
+      const place = places[p];
+      const linear = parameter >= 0 && order[parameter + place.index] === LINEAR;
+      const at = i * stride + place.offset;
+      const unit = scale[parameter + place.index];
+      if (linear && place.codec === "quantised") {
+        out[p] = this.q[at] * unit;
+        before[p] = ((this.q[at] - this.d[at]) | 0) * unit;
+      } else {
+        out[p] = this.valueAt(i, place);
+        before[p] = linear ? this.#pastAt(i, place, unit) : NaN;
+      }
+    }
+  }
+
+  /**
    * @param {number} i index in the list
    * @param {NonNullable<ReturnType<Layout["find"]>>} place
+   * @param {number} unit
    */
-  valueBefore(i, place) {
-    const { layout } = this;
-    const parameter = this.#parameterOf(i, place.group);
-    if (parameter < 0 || layout.order[parameter + place.index] !== LINEAR) return NaN;
-    const at = i * layout.stride;
+  #pastAt(i, place, unit) {
+    const at = i * this.layout.stride;
     const first = place.offset - place.index;
     for (let f = first; f < first + MAX_FIELDS; f++) this.#past[f] = this.q[at + f] - this.d[at + f];
-    return valueOf(this.#past, 0, place, layout.scale[parameter + place.index]);
+    return valueOf(this.#past, 0, place, unit);
   }
 
   /**

@@ -21,14 +21,16 @@ const TARGET = 0;
 const FROM = 1;
 const SINCE = 2;
 
-/** Scratch: a sample, the one before it, what was drawn. */
-const given = new Float64Array(4);
-const before = new Float64Array(4);
+/** Scratch: a sample in other words, and what was drawn. */
 const aligned = new Float64Array(4);
 const rawBefore = new Float64Array(4);
 const drawnBefore = new Float64Array(4);
 
 export class Track {
+  /** A sample, and what was a period before it: NaN where the wire predicts no line. */
+  given = new Float64Array(4);
+  before = new Float64Array(4);
+
   /** Samples' ticks and values, and 1 where one isn't connected with the one before. */
   #time = new Float64Array(0);
   #value = new Float64Array(0);
@@ -97,20 +99,14 @@ export class Track {
   }
 
   /**
-   * Add a sample to a row; what is drawn of it at `tick` stays where it is.
+   * Add `given` to a row as a sample, with `before`; what is drawn of it at `tick` stays where it is.
    * @param {number} r
    * @param {number} sampled its tick
    * @param {number} period
-   * @param {(field: number) => number} read the sample
-   * @param {(field: number) => number} readBefore a period earlier, NaN where the wire predicts no line
    * @param {number} tick what is drawn now
    */
-  push(r, sampled, period, read, readBefore, tick) {
+  push(r, sampled, period, tick) {
     const { nFields, modes } = this;
-    for (let f = 0; f < nFields; f++) {
-      given[f] = read(f);
-      before[f] = readBefore(f);
-    }
     if (this.#count[r] === 0) {
       this.#append(r, sampled, period);
       return;
@@ -254,14 +250,14 @@ export class Track {
     if (this.#count[r] === 0 || this.#time[newest] < sampled - period) {
       let known = this.#count[r] > 0;
       for (let f = 0; f < nFields; f++) {
-        if (!Number.isNaN(before[f])) {
-          aligned[f] = before[f];
+        if (!Number.isNaN(this.before[f])) {
+          aligned[f] = this.before[f];
           known = true;
-        } else aligned[f] = this.#count[r] > 0 ? this.#value[newest * nFields + f] : given[f];
+        } else aligned[f] = this.#count[r] > 0 ? this.#value[newest * nFields + f] : this.given[f];
       }
       if (known) this.#put(r, sampled - period, aligned);
     }
-    this.#put(r, sampled, given);
+    this.#put(r, sampled, this.given);
   }
 
   /**
@@ -320,7 +316,7 @@ export class Track {
     }
     this.#cut[b] = distance > (this.settings.speed * span) ** 2 ? 1 : 0;
     for (let f = 0; f < nFields; f++) {
-      const goesOn = this.#cut[b] === 0 && modes[f] !== STEP && !Number.isNaN(before[f]);
+      const goesOn = this.#cut[b] === 0 && modes[f] !== STEP && !Number.isNaN(this.before[f]);
       this.#velocity[r * nFields + f] = goesOn ? (this.#value[b * nFields + f] - this.#value[a * nFields + f]) / span : 0;
     }
   }

@@ -1,0 +1,1 @@
+"""How fast the JavaScript client decodes the frames of a crowd: `python -m benchmarks.javascript`."""

@@ -216,6 +216,11 @@ class Replica(HasReceived):
         fresh: NDArray[np.bool_] = (period > 0) & due & ~stale
         return fresh
 
+    @property
+    def integers(self) -> NDArray[np.int32]:
+        """int32[n, G, 4]: the quantised values of every group, a view; unused fields and groups hold 0."""
+        return self._q[: self.n]
+
     def q(self, group: int = 0) -> NDArray[np.int32]:
         """int32[n, 4]: the quantised values of a group by its number, a view; unused fields and groups hold 0."""
         if not 0 <= group < self._q.shape[1]:

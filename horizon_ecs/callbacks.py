@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,9 +20,9 @@ ENTER, UPDATE, EVENT, LEAVE = range(4)  # in the order in which they are told
 class Callbacks:
     """Tells of each frame who entered, who changed, what happened and who left, in this order.
 
-    What is followed is compared with what was followed when it was last told. So a reset frame, or another connection to the
-    same server, tells only who has really come and gone; and nobody is told of as changed in the frame that they entered
-    with.
+    What is followed is compared with what was followed when it was last told. So a reset frame, or another
+    connection to the same server, tells only who has really come and gone; and nobody is told of as changed in the
+    frame that they entered with.
 
     Attributes
     ----------
@@ -59,7 +59,10 @@ class Callbacks:
         return self._on(UPDATE, function, kind)
 
     def on_event(self, function: F | None = None, *, name: str | None = None) -> Any:
-        """Call `function(name, event)` for each event that `frame` was given, or each of a name; also a decorator."""
+        """Call `function(name, handle, values)` for each event of an entity, or each of a name; also a decorator.
+
+        `values` is a dict by field.
+        """
         return self._on(EVENT, function, name)
 
     def on_leave(self, function: F | None = None, *, kind: str | None = None) -> Any:
@@ -78,15 +81,13 @@ class Callbacks:
         for told in self._told:
             told[:] = [pair for pair in told if pair[0] != function]
 
-    def frame(self, replica: Replica, events: Iterable[tuple[str, Any]] = ()) -> None:
+    def frame(self, replica: Replica) -> None:
         """Tell what a frame brought.
 
         Parameters
         ----------
         replica : Replica
             After it applied the frame.
-        events : pairs of name and event
-            One-shot events that came with it.
 
         Raises
         ------
@@ -104,11 +105,10 @@ class Callbacks:
             for function, of in self._told[what]:
                 for row in _of_kind(rows, self._kind[rows], kinds, of).tolist():
                     function(handles[row], row)
-        if self._told[EVENT]:
-            for name, event in events:
-                for function, of in self._told[EVENT]:
-                    if of in (None, name):
-                        function(name, event)
+        for name, handle, values in _in_order(replica) if self._told[EVENT] else ():
+            for function, of in self._told[EVENT]:
+                if of in (None, name):
+                    function(name, handle, values)
         for function, of in self._told[LEAVE]:
             for handle in _of_kind(self.left, kind_before[gone], kinds_before, of).tolist():
                 function(handle)
@@ -146,6 +146,16 @@ class Callbacks:
             return np.zeros(0, np.int64)
         changed = (self._q[same] != before[previous]).any(axis=(1, 2))
         return np.sort(same[changed])
+
+
+def _in_order(replica: Replica) -> list[tuple[str, int, dict[str, Any]]]:
+    """The events that came with the last frame: name, handle and values of each."""
+    placed = [
+        (place, name, handle, dict(zip(told.records.dtype.names or (), record, strict=True)))
+        for name, told in replica.messages.items()
+        for place, handle, record in zip(told.place.tolist(), told.handle.tolist(), told.records.tolist(), strict=True)
+    ]
+    return [one[1:] for one in sorted(placed, key=lambda one: one[0])]
 
 
 def _of_kind(values: NDArray[Any], kind: NDArray[np.uint8], kinds: list[str], of: str | None) -> NDArray[Any]:

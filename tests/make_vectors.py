@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from horizon_ecs.callbacks import Callbacks
 from horizon_ecs.interpolation import Interpolator
 from horizon_ecs.net.clock import ServerClock
 from horizon_ecs.prediction import Predictor
@@ -21,7 +22,7 @@ from horizon_ecs.replica import Replica
 
 FOLDER = Path(__file__).resolve().parent / "vectors"
 GOLDEN = FOLDER.parent / "golden"
-SCRIPTS = ("clock", "interpolation", "prediction")
+SCRIPTS = ("callbacks", "clock", "interpolation", "prediction")
 DIGITS = 9
 
 
@@ -152,6 +153,32 @@ def prediction() -> dict[str, Any]:
     note("predict", [0.5, 0.0], 130.0)
     note("reconcile", [1.0, 0.0, 0.0], 2, 130.5)
     return {"steps": steps}
+
+
+def callbacks() -> dict[str, Any]:
+    """What is told of golden streams: of everybody, and of one kind."""
+    streams = []
+    for name, kind in (("heralds", "Herald"), ("crowd", "Drone")):
+        stream = json.loads((GOLDEN / f"{name}.json").read_text())
+        replica, calls = Replica(stream["schema"], phase=stream["phase"]), Callbacks()
+        told: list[list[Any]] = []
+        _listen(calls, told, None)
+        _listen(calls, told, kind)
+        steps = []
+        for frame in stream["frames"]:
+            replica.apply(bytes.fromhex(frame))
+            calls.frame(replica)
+            steps.append(list(told))
+            told.clear()
+        streams.append({"stream": name, "kind": kind, "steps": steps})
+    return {"streams": streams}
+
+
+def _listen(calls: Callbacks, told: list[list[Any]], kind: str | None) -> None:
+    calls.on_enter(lambda handle, row: told.append(["enter", str(handle), row]), kind=kind)
+    calls.on_update(lambda handle, row: told.append(["update", str(handle), row]), kind=kind)
+    calls.on_leave(lambda handle: told.append(["leave", str(handle)]), kind=kind)
+    calls.on_event(lambda name, handle, values: told.append(["event", name, str(handle), len(values)]))
 
 
 def make(name: str) -> dict[str, Any]:

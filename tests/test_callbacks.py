@@ -19,18 +19,17 @@ def listening(calls, **options):
     return told
 
 
-def tick(game, calls, events=()):
+def tick(game, calls):
     before = game.replica.n_frames
     game.tick()
     if game.replica.n_frames > before:
-        calls.frame(game.replica, events)
+        calls.frame(game.replica)
 
 
 def test_order_within_a_frame():
     game, calls = Game(), hz.Callbacks()
     a, b = (int(h) for h in game.world.spawn(Ship, 2, Position=[[1.0, 0.0], [2.0, 0.0]]))
     told = listening(calls)
-    calls.on_event(lambda name, event: told.append((name, event)))
     tick(game, calls)
     tick(game, calls)
     assert told == [("enter", a, 0), ("enter", b, 1)]
@@ -38,12 +37,38 @@ def test_order_within_a_frame():
     game.world.despawn(a)
     c = int(game.world.spawn(Ship, 1, Position=[3.0, 0.0])[0])
     game.world.set(b, Position(5.0, 0.0))
-    game.tick()  # an odd one, of which nobody is told
-    tick(game, calls, [("boom", 7)])
+    tick(game, calls)
+    tick(game, calls)
     row = {int(h): r for r, h in enumerate(game.replica.handle)}
-    assert told == [("enter", c, row[c]), ("update", b, row[b]), ("boom", 7), ("leave", a)]
+    assert told == [("enter", c, row[c]), ("update", b, row[b]), ("leave", a)]
     assert calls.entered.tolist() == [row[c]]
     assert calls.left.tolist() == [a]
+
+
+def test_events_come_between_updates_and_leaves():
+    stream = load("heralds")
+    replica, calls = hz.Replica(stream["schema"], phase=stream["phase"]), hz.Callbacks()
+    told, chats = listening(calls), []
+    calls.on_event(lambda name, handle, values: told.append(("event", name, handle, values)))
+    calls.on_event(lambda *event: chats.append(event), name="chat")
+    order = ["enter", "update", "event", "leave"]
+    events = 0
+    for frame in stream["frames"]:
+        replica.apply(frame)
+        told.clear()
+        chats.clear()
+        calls.frame(replica)
+        ranks = [order.index(what) for what, *_ in told]
+        assert ranks == sorted(ranks)
+        mine = [one[1:] for one in told if one[0] == "event"]
+        assert len(mine) == sum(map(len, replica.messages.values()))
+        assert chats == [event for event in mine if event[0] == "chat"]
+        for name, came in replica.messages.items():
+            of_name = [event for event in mine if event[0] == name]
+            assert [handle for _, handle, _ in of_name] == came.handle.tolist()
+            assert [tuple(values.values()) for *_, values in of_name] == came.records.tolist()
+        events += len(mine)
+    assert events > 10
 
 
 def test_a_reset_frame_tells_only_what_is_new():

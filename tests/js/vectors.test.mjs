@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { Interpolator, Predictor, Replica, ServerClock } from "../../horizon_ecs/net/web/horizon.js";
+import { Callbacks, Interpolator, Predictor, Replica, ServerClock } from "../../horizon_ecs/net/web/horizon.js";
 
 /** JSON has no NaN and no infinities. */
 const restored = (value) => ({ nan: NaN, inf: Infinity, "-inf": -Infinity })[value] ?? value;
@@ -77,3 +77,24 @@ test("the predictor does as Python's", () => {
     assert.deepEqual([mine.nPending, mine.nPredicted, mine.nAcknowledged, mine.nMispredictions, mine.nSnaps, mine.nRefused], counts, what);
   });
 });
+
+for (const { stream, kind, steps } of load("../vectors/callbacks.json").streams) {
+  test(`${stream}: callbacks tell what Python's tell`, () => {
+    const { schema, phase, frames } = load(`../golden/${stream}.json`);
+    const replica = new Replica(schema, { phase });
+    const calls = new Callbacks();
+    const told = [];
+    for (const options of [{}, { kind }]) {
+      calls.onEnter((handle, row) => told.push(["enter", String(handle), row]), options);
+      calls.onUpdate((handle, row) => told.push(["update", String(handle), row]), options);
+      calls.onLeave((handle) => told.push(["leave", String(handle)]), options);
+      calls.onEvent((name, handle, values) => told.push(["event", name, String(handle), Object.keys(values).length]));
+    }
+    steps.forEach((wanted, i) => {
+      replica.apply(new Uint8Array(Buffer.from(frames[i], "hex")));
+      calls.frame(replica);
+      assert.deepEqual(told, wanted, `frame ${i}`);
+      told.length = 0;
+    });
+  });
+}

@@ -5,7 +5,7 @@
 /** @typedef {import("./replica.js").Replica} Replica */
 /** @typedef {(handle: bigint, row: number) => void} OnRow */
 /** @typedef {(handle: bigint) => void} OnLeave */
-/** @typedef {(name: string, event: any) => void} OnEvent */
+/** @typedef {(name: string, handle: bigint, values: Record<string, number | bigint | boolean>) => void} OnEvent */
 /** @typedef {{call: Function, of: string | undefined}} Told */
 
 /**
@@ -56,7 +56,7 @@ export class Callbacks {
   }
 
   /**
-   * Call for each event that `frame` was given, or each of a name.
+   * Call for each event of an entity, or each of a name.
    * @param {OnEvent} call
    * @param {{name?: string}} [options]
    */
@@ -98,10 +98,9 @@ export class Callbacks {
   /**
    * Tell what a frame brought.
    * @param {Replica} replica after it applied the frame
-   * @param {Iterable<[string, any]>} [events] one-shot events that came with it, by name
    * @throws {RangeError} a kind that was asked for doesn't exist
    */
-  frame(replica, events = []) {
+  frame(replica) {
     if (replica.schema !== this.#schema) this.#require(replica.schema);
     this.#schema = replica.schema;
     const { enter, update, event, leave } = this.#told;
@@ -109,8 +108,8 @@ export class Callbacks {
     const kindsLeft = this.#compare(replica);
     this.#tellRows(enter, this.entered, replica);
     this.#tellRows(update, this.updated, replica);
-    for (const [name, one] of event.length > 0 ? events : []) {
-      for (const { call, of } of event) if (of === undefined || of === name) call(name, one);
+    for (const { name, handle, values } of event.length > 0 ? replica.messages : []) {
+      for (const { call, of } of event) if (of === undefined || of === name) call(name, handle, values);
     }
     for (const { call, of } of leave) {
       this.left.forEach((handle, l) => (of === undefined || of === kindsLeft[l]) && call(handle));

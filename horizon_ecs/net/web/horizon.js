@@ -8,6 +8,7 @@
  *     });
  */
 
+export { Callbacks } from "./callbacks.js";
 export { Client, connect, encodeEvent, PROTOCOL } from "./client.js";
 export { decode, encode, WireError } from "./msgpack.js";
 export { ServerClock } from "./clock.js";

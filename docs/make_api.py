@@ -79,7 +79,7 @@ TOPICS = [
     ),
     Topic(
         "clients", "Clients", "What a game needs at the other end: time, smooth motion, prediction.",
-        "net.clock callbacks interpolation prediction",
+        "net.clock net.link callbacks interpolation prediction",
     ),
     Topic(
         "recordings", "Recordings", "What clients are told, in a file, and out of it again.",

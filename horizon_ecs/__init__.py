@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.clock import ServerClock as ServerClock
+    from horizon_ecs.net.link import Backoff as Backoff
+    from horizon_ecs.net.link import follow as follow
     from horizon_ecs.net.playback import Playback as Playback
     from horizon_ecs.net.players import Player as Player
     from horizon_ecs.net.server import Server as Server
@@ -140,6 +142,7 @@ _PLACES = {
     "lookup": "Lookup",
     "net.client": "Client connect",
     "net.clock": "ServerClock",
+    "net.link": "Backoff follow",
     "net.playback": "Playback",
     "net.players": "Player",
     "net.server": "Server serve",

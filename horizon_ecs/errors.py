@@ -111,6 +111,29 @@ class ListenError(HorizonError, OSError):
     """A server can't listen on its address; the message names it."""
 
 
+# What close codes mean (docs/wire.md, "Close codes"), and whether connecting again makes sense.
+CLOSES: dict[int, tuple[str, bool]] = {
+    1000: ("closed as agreed", False),
+    1001: ("the server has stopped", True),
+    1002: ("a frame broke RFC 6455, or was compressed", False),
+    1003: ("a text message was sent", False),
+    1005: ("closed without a code", True),
+    1006: ("the connection is lost, or nobody answers", True),
+    1007: ("a text message that isn't UTF-8 was sent", False),
+    1009: ("a message was longer than the server takes", False),
+    1011: ("the server's application failed", True),
+    1013: ("the server is full", True),
+    4000: ("something malformed was sent or received", True),
+    4001: ("the first message was something else than hello", False),
+    4002: ("the server speaks another version of the protocol", False),
+    4003: ("the server replicates another schema", False),
+    4004: ("the hello came too late", True),
+    4005: ("an event was sent that the server doesn't take", False),
+    4006: ("frames weren't acknowledged for too long", True),
+    4007: ("messages were sent faster than the server takes", True),
+}
+
+
 class ConnectionClosed(HorizonError):
     """A server closed or refused the connection.
 
@@ -119,9 +142,15 @@ class ConnectionClosed(HorizonError):
     code : int
         The WebSocket close code (docs/wire.md, "Close codes").
     reason : str
+        What the server said.
+    explanation : str
+        What the code means.
+    may_retry : bool
+        Whether connecting again makes sense.
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"connection closed with code {code}" + (f": {reason}" if reason else ""))
+        self.explanation, self.may_retry = CLOSES.get(code, ("for a reason of the application's", True))
+        super().__init__(f"connection closed with code {code} ({self.explanation})" + (f": {reason}" if reason else ""))
         self.code = code
         self.reason = reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class Interpolator:
     replica : Replica
     tick_rate : float
         Ticks a second, from the welcome.
+    components : sequence of str, optional
+        What to draw; everything by default.
     modes : mapping of str to str
         By "Component" or "Component.field" how it is drawn: "linear"; "hermite", smooth through corners; "angle",
         radians the short way round; "rotation", a component of four fields that is a unit quaternion; "step", the
@@ -61,8 +63,8 @@ class Interpolator:
     """
 
     def __init__(
-        self, replica: Replica, *, tick_rate: float, modes: Mapping[str, str] | None = None,
-        max_speed: Mapping[str, float] | None = None, max_beyond_s: float = MAX_BEYOND_S, blend_s: float = BLEND_S,
+        self, replica: Replica, *, tick_rate: float, components: Sequence[str] | None = None,
+        modes: Mapping[str, str] | None = None, max_speed: Mapping[str, float] | None = None, max_beyond_s: float = MAX_BEYOND_S, blend_s: float = BLEND_S,
         history: int = HISTORY
     ) -> None:  # fmt: skip
         if not (tick_rate > 0 and max_beyond_s >= 0 and blend_s > 0 and history >= 2):
@@ -75,10 +77,11 @@ class Interpolator:
         groups = _groups_of(replica.schema)
         chosen = _modes_of(groups, modes or {}, replica.schema)
         speeds = _speeds_of(groups, max_speed or {})
+        _require(groups, "components", components or ())
         self._tracks = [
             _Track(names, where, chosen[names], [blend_s * tick_rate, max_beyond_s * tick_rate,
                    speeds.get(names[0], math.inf) / tick_rate], history)
-            for names, where in groups.items()
+            for names, where in groups.items() if components is None or names[0] in components
         ]  # fmt: skip
         self._places = np.zeros(0, np.int64)
         self._free = np.zeros(0, np.int64)
@@ -147,6 +150,17 @@ class Interpolator:
         for track in self._tracks:
             columns |= zip(track.columns, track.sample(self._places, tick), strict=True)
         return columns
+
+    def sample_row(self, row: int, tick: float) -> dict[str, float]:
+        """What is to be drawn of one entity, by "Component.field". Raises ArgumentError where there is no such row."""
+        if not 0 <= row < self.n:
+            raise ArgumentError(f"row must lie between 0 and {self.n - 1}, not {row!r}")
+        places = self._places[row : row + 1]
+        return {
+            name: float(value)
+            for track in self._tracks
+            for name, value in zip(track.columns, track.sample(places, tick)[:, 0], strict=True)
+        }
 
 
 class _Track:
@@ -252,12 +266,18 @@ def _usual(place: Place) -> str:
 
 
 def _speeds_of(groups: Mapping[_Names, Any], asked: Mapping[str, float]) -> dict[str, float]:
-    known = {component for component, _ in groups}
+    _require(groups, "max_speed", asked)
     for component, speed in asked.items():
-        if component not in known:
-            raise ArgumentError(
-                f"max_speed: no kind replicates {component}{nearest(component, known)} (there are {sorted(known)})"
-            )
         if not speed > 0:
             raise ArgumentError(f"max_speed: that of {component} must be positive, not {speed!r}")
     return dict(asked)
+
+
+def _require(groups: Mapping[_Names, Any], argument: str, asked: Iterable[str]) -> None:
+    """Refuse components that no kind replicates."""
+    known = {component for component, _ in groups}
+    for component in asked:
+        if component not in known:
+            raise ArgumentError(
+                f"{argument}: no kind replicates {component}{nearest(component, known)} (there are {sorted(known)})"
+            )

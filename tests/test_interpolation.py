@@ -227,9 +227,26 @@ def test_names_and_numbers_are_checked():
         ({"modes": {"Place": "rotation"}}, "four fields"),
         ({"max_speed": {"Pl": 1.0}}, "max_speed: no kind replicates Pl"),
         ({"max_speed": {"Place": 0.0}}, "must be positive"),
+        ({"components": ["Pace"]}, "components: no kind replicates Pace"),
         ({"history": 1}, "at least 2"),
         ({"blend_s": 0}, "must be positive"),
     ]:
         with pytest.raises(hz.ArgumentError, match=words):
             hz.Interpolator(replica, tick_rate=RATE, **options)
     assert "0 entities" in repr(hz.Interpolator(replica, tick_rate=RATE))
+
+
+def test_one_row_and_some_components():
+    stream = load("fleet")
+    replica = hz.Replica(stream["schema"], phase=stream["phase"])
+    drawn, some = (hz.Interpolator(replica, tick_rate=RATE, components=c) for c in (None, ["Position"]))
+    for frame in stream["frames"][:20]:
+        replica.apply(frame)
+        drawn.update(replica.tick)
+        some.update(replica.tick)
+    columns = drawn.sample(replica.tick + 1.5)
+    assert list(some.sample(replica.tick)) == ["Position.x", "Position.y", "Position.z"]
+    for row in range(replica.n):
+        np.testing.assert_equal(drawn.sample_row(row, replica.tick + 1.5), {n: c[row] for n, c in columns.items()})
+    with pytest.raises(hz.ArgumentError, match="row must lie between"):
+        drawn.sample_row(replica.n, 0.0)

@@ -24,14 +24,17 @@ from websockets.exceptions import ConnectionClosed as SocketClosed
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from horizon_ecs import kernel
+from horizon_ecs.callbacks import Callbacks
 from horizon_ecs.components import nearest
 from horizon_ecs.errors import ArgumentError, ConnectionClosed, WireError
 from horizon_ecs.net import wire
+from horizon_ecs.net.clock import ServerClock
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replica import Replica
 
 MAX_FRAME_BYTES = 16 * 2**20
 MAX_RECORDS = 256  # of one message
+PING_EVERY_S = 2.0
 NO_CODE = 1006  # what WebSockets say where no close code came
 
 
@@ -47,14 +50,20 @@ class Client:
         What the server said first (docs/wire.md, "Handshake").
     replica : Replica
         What is known, as of the last frame.
+    clock : ServerClock
+        The server's, by the seconds of `time.perf_counter`; kept by frames and by a ping every two seconds.
+    callbacks : Callbacks
+        Told of every frame.
     stats : mapping
         What the server last said of itself.
     received_bytes, sent_bytes : int
     """
 
-    def __init__(self, connection: ClientConnection, welcome: Mapping[str, Any]) -> None:
+    def __init__(self, connection: ClientConnection, welcome: Mapping[str, Any], callbacks: Callbacks) -> None:
         self.welcome = welcome
         self.replica = Replica(welcome["schema"], phase=welcome["phase"])
+        self.clock = ServerClock(float(welcome["tick_rate"]))
+        self.callbacks = callbacks
         self.stats: Mapping[str, Any] = {}
         self.received_bytes = self.sent_bytes = 0
         self._connection = connection
@@ -64,6 +73,7 @@ class Client:
         self._acknowledged = -1
         self._ack_timer: asyncio.TimerHandle | None = None
         self._acking: asyncio.Task[None] | None = None
+        self._pinged_at = -math.inf
         self._pongs: asyncio.Queue[tuple[float, int]] = asyncio.Queue(maxsize=16)
 
     def __repr__(self) -> str:
@@ -97,6 +107,8 @@ class Client:
                 if data[0] < 0x80:
                     self.replica.apply(data)
                     self._owe()
+                    await self._keep_time()
+                    self.callbacks.frame(self.replica)
                     return self.replica
                 self._note(wire.unpack(data, trusted=True))
             except WireError as error:
@@ -110,6 +122,14 @@ class Client:
             raise _closed(closed) from None
         self.received_bytes += len(data)
         return data
+
+    async def _keep_time(self) -> None:
+        now = time.perf_counter()
+        self.clock.frame(self.replica.tick, now)
+        if now - self._pinged_at > PING_EVERY_S:
+            self._pinged_at = now
+            with contextlib.suppress(ConnectionClosed):  # who waits for the next frame is told
+                await self._send(wire.pack({"type": "ping", "t": now}))
 
     def _owe(self) -> None:
         """Acknowledge now, or soon.
@@ -143,11 +163,13 @@ class Client:
         """Take over what a message says; types that are not known come from later servers."""
         if message["type"] == "stats":
             self.stats = message
-        elif message["type"] == "pong" and not self._pongs.full():
-            sent_at, tick = message.get("t"), message.get("tick")
-            if not isinstance(sent_at, float) or not isinstance(tick, int):
+        elif message["type"] == "pong":
+            sent_at, tick, now = message.get("t"), message.get("tick"), time.perf_counter()
+            if not isinstance(sent_at, float) or not isinstance(tick, int) or not 0 <= now - sent_at < math.inf:
                 raise WireError("a pong without the time that was sent, or without a tick")
-            self._pongs.put_nowait((time.perf_counter() - sent_at, tick))
+            self.clock.pong(sent_at, tick, now)
+            if sent_at != self._pinged_at and not self._pongs.full():
+                self._pongs.put_nowait((now - sent_at, tick))
 
     async def send(self, event: str, records: Any = None, **values: Any) -> None:
         """Send an event that the server declares: `await client.send("steer", x=1.0, y=0.0)`.
@@ -170,7 +192,10 @@ class Client:
         await self._send(bytes([declared["id"]]) + _pack(declared, records, values).tobytes())
 
     async def ping(self) -> None:
-        """Ask for a pong; `pongs` has its round trip once a frame was waited for."""
+        """Ask for a pong; `pongs` has its round trip once a frame was waited for.
+
+        The clock needs none of these: it has its own.
+        """
         await self._send(wire.pack({"type": "ping", "t": time.perf_counter()}))
 
     def pongs(self) -> list[tuple[float, int]]:
@@ -268,6 +293,8 @@ class connect:
         The hash that this client was built for; a server with another schema refuses it with 4003.
     timeout_s : float
         For the whole handshake.
+    callbacks : Callbacks, optional
+        What is to be told of every frame; those of an earlier connection go on where they were.
 
     Raises
     ------
@@ -287,8 +314,10 @@ class connect:
         about: Mapping[str, Any] | None = None,
         schema: str | None = None,
         timeout_s: float = 10.0,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self._url = url
+        self._callbacks = callbacks or Callbacks()
         self._timeout_s = timeout_s
         hello: dict[str, Any] = {"type": "hello", "protocol": wire.PROTOCOL, "name": name, "about": dict(about or {})}
         self._hello = wire.pack(hello if schema is None else {**hello, "schema": schema})
@@ -325,7 +354,7 @@ class connect:
         if welcome["type"] != "welcome" or welcome.get("protocol") != wire.PROTOCOL:
             raise WireError(f"{welcome['type']!r} of protocol {welcome.get('protocol')!r} instead of the welcome")
         try:
-            return Client(connection, welcome)
+            return Client(connection, welcome, self._callbacks)
         except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
             raise WireError(f"the welcome is malformed: {type(error).__name__}: {error}") from error
 

@@ -37,7 +37,7 @@ const client = new Client(url, {
   onClose: ({ code, reason }) => {
     clearTimeout(timer);
     clearInterval(steering);
-    say({ summary: { ...client.replica?.counters, code, reason, ping_ms: client.ping_ms } });
+    say({ summary: { ...client.replica?.counters, code, reason, ping_ms: client.pingMs } });
     process.exitCode = done ? 0 : 1;
   },
 });

@@ -215,3 +215,15 @@ export class Callbacks {
     this.#q.set(replica.q.subarray(0, size));
   }
 }
+
+/**
+ * The callbacks of a client's options, with the functions that are given by themselves.
+ * @param {{callbacks?: Callbacks, onEnter?: OnRow, onUpdate?: OnRow, onEvent?: OnEvent, onLeave?: OnLeave}} options
+ */
+export function callbacksOf({ callbacks = new Callbacks(), onEnter, onUpdate, onEvent, onLeave }) {
+  if (onEnter !== undefined) callbacks.onEnter(onEnter);
+  if (onUpdate !== undefined) callbacks.onUpdate(onUpdate);
+  if (onEvent !== undefined) callbacks.onEvent(onEvent);
+  if (onLeave !== undefined) callbacks.onLeave(onLeave);
+  return callbacks;
+}

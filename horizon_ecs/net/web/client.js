@@ -2,6 +2,8 @@
  * A connection to a server: handshake, acknowledgements, events, pings. One WebSocket, one Replica; reconnecting is the caller's.
  */
 
+import { callbacksOf } from "./callbacks.js";
+import { ServerClock } from "./clock.js";
 import { decode, encode, WireError } from "./msgpack.js";
 import { Replica } from "./replica.js";
 
@@ -31,11 +33,15 @@ const MALFORMED = 4000;
  * @property {typeof WebSocket} [WebSocket] another implementation
  * @property {(welcome: Welcome) => void} [onWelcome]
  * @property {(replica: Replica) => void} [onFrame] after every applied frame
- * @property {(handle: bigint, index: number) => void} [onEnter]
- * @property {(handle: bigint) => void} [onLeave]
+ * @property {import("./callbacks.js").OnRow} [onEnter] for each entity that entered with a frame; in this order before `onFrame`
+ * @property {import("./callbacks.js").OnRow} [onUpdate] for each that it changed
+ * @property {import("./callbacks.js").OnEvent} [onEvent] for each event of an entity
+ * @property {import("./callbacks.js").OnLeave} [onLeave] for each that left
+ * @property {import("./callbacks.js").Callbacks} [callbacks] more to be told of every frame, by kinds; those of an earlier connection go on where they were
+ * @property {() => number} [now] milliseconds of a clock that never falls; `performance.now` by default
  * @property {(stats: Record<string, any>) => void} [onStats] the server's, once a second
  * @property {(ms: number, tick: number) => void} [onPing] round trip time, and the server's tick
- * @property {(closed: Closed) => void} [onClose] once, whoever closed
+ * @property {(closed: Closed) => void} [onClose] once, whoever closed; `explain(closed.code)` says what the code means
  */
 
 /**
@@ -55,13 +61,16 @@ export class Client {
   replica = null;
   /** @type {Record<string, any> | null} the server's last statistics */
   stats = null;
-  /** Round trip time in milliseconds; NaN before the first pong. */
-  ping_ms = NaN;
+  /** The server's, by the milliseconds of `options.now`; kept by frames and pings. @type {ServerClock | null} */
+  clock = null;
+  /** Round trip time of the last ping in milliseconds; NaN before the first pong. */
+  pingMs = NaN;
   /** Bytes of all messages, in both directions. */
-  received_bytes = 0;
-  sent_bytes = 0;
+  receivedBytes = 0;
+  sentBytes = 0;
 
   #options;
+  #now;
   #socket;
   #acknowledged = -1;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -76,6 +85,8 @@ export class Client {
    */
   constructor(url, options = {}) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.callbacks = callbacksOf(options);
     const Socket = options.WebSocket ?? globalThis.WebSocket;
     if (Socket === undefined) throw new Error("there is no WebSocket here; give one as options.WebSocket");
     this.#socket = new Socket(url);
@@ -112,7 +123,7 @@ export class Client {
 
   /** Measure the round trip; done every 2 s by itself. */
   ping() {
-    if (this.live) this.#send(encode({ type: "ping", t: performance.now() }));
+    if (this.live) this.#send(encode({ type: "ping", t: this.#now() }));
   }
 
   /**
@@ -127,7 +138,7 @@ export class Client {
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
   #send(bytes) {
-    this.sent_bytes += bytes.length;
+    this.sentBytes += bytes.length;
     this.#socket.send(bytes);
   }
 
@@ -146,7 +157,7 @@ export class Client {
     try {
       if (!(data instanceof ArrayBuffer)) throw new WireError("a text message");
       const bytes = new Uint8Array(data);
-      this.received_bytes += bytes.length;
+      this.receivedBytes += bytes.length;
       if (bytes.length === 0) throw new WireError("an empty message");
       if (bytes[0] >= 0x80) this.#message(decode(bytes));
       else this.#frame(bytes);
@@ -166,10 +177,23 @@ export class Client {
       this.stats = message;
       this.#options.onStats?.(message);
     } else if (message.type === "pong") {
-      this.ping_ms = performance.now() - message.t;
-      this.#options.onPing?.(this.ping_ms, message.tick);
+      this.#pong(message.t, message.tick);
     }
     // Other types come from later servers; they mean nothing to us.
+  }
+
+  /**
+   * @param {unknown} sentAt
+   * @param {unknown} tick
+   */
+  #pong(sentAt, tick) {
+    const now = this.#now();
+    if (typeof sentAt !== "number" || !(sentAt <= now && sentAt >= 0) || typeof tick !== "number" || !Number.isInteger(tick)) {
+      throw new WireError("a pong without the time that was sent, or without a tick");
+    }
+    this.pingMs = now - sentAt;
+    this.clock?.pong(sentAt, tick, now);
+    this.#options.onPing?.(this.pingMs, tick);
   }
 
   /** @param {Welcome} welcome */
@@ -179,6 +203,7 @@ export class Client {
       if (!(welcome[key] > 0)) throw new WireError(`${key} is ${welcome[key]}, must be positive`);
     }
     this.replica = new Replica(welcome.schema, { phase: welcome.phase });
+    this.clock = new ServerClock(welcome.tick_rate);
     this.welcome = welcome;
     this.#pingTimer = setInterval(() => this.ping(), PING_INTERVAL_MS);
     this.#options.onWelcome?.(welcome);
@@ -192,7 +217,9 @@ export class Client {
     replica.apply(bytes);
     if (replica.reset || replica.tick - this.#acknowledged >= welcome.ack_every) this.#acknowledge();
     else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), (1000 * welcome.ack_every) / welcome.tick_rate);
-    this.#tell(replica);
+    this.clock?.frame(replica.tick, this.#now());
+    this.callbacks.frame(replica);
+    this.#options.onFrame?.(replica);
   }
 
   /**
@@ -206,20 +233,6 @@ export class Client {
     this.#acknowledged = tick;
     new DataView(this.#ack.buffer).setUint32(1, tick, true);
     this.#send(this.#ack);
-  }
-
-  /** @param {Replica} replica */
-  #tell(replica) {
-    const { onEnter, onLeave, onFrame } = this.#options;
-    if (onLeave !== undefined) {
-      for (let l = 0; l < replica.nLeft; l++) {
-        onLeave((BigInt(replica.leftGeneration[l]) << 32n) | BigInt(replica.leftSlot[l]));
-      }
-    }
-    if (onEnter !== undefined && replica.nEntered > 0) {
-      for (let i = 0; i < replica.n; i++) if (replica.previous[i] < 0) onEnter(replica.handle(i), i);
-    }
-    onFrame?.(replica);
   }
 
   /** @param {CloseEvent} event */

@@ -19,6 +19,7 @@ const FIRST_CAPACITY = 64;
 /**
  * @typedef {object} InterpolatorOptions
  * @property {number} tickRate ticks a second, from the welcome
+ * @property {string[]} [components] what to draw; everything by default
  * @property {Record<string, Mode>} [modes] by "Component" or "Component.field" how it is drawn: "linear"; "hermite", smooth through corners;
  *   "angle", radians the short way round; "rotation", a component of four fields that is a unit quaternion; "step", the last value that was
  *   due. Floats are linear, everything else steps
@@ -65,7 +66,7 @@ export class Interpolator {
    * @param {InterpolatorOptions} options
    * @throws {RangeError} for a name that no kind replicates, an unknown mode, or a number that can't be
    */
-  constructor(replica, { tickRate, modes = {}, maxSpeed = {}, maxBeyondMs = 1000 * MAX_BEYOND_S, blendMs = 1000 * BLEND_S, history = HISTORY }) {
+  constructor(replica, { tickRate, components, modes = {}, maxSpeed = {}, maxBeyondMs = 1000 * MAX_BEYOND_S, blendMs = 1000 * BLEND_S, history = HISTORY }) {
     if (!(tickRate > 0 && maxBeyondMs >= 0 && blendMs > 0 && history >= 2)) {
       throw new RangeError(
         `tickRate and blendMs must be positive, maxBeyondMs not negative and history at least 2, not ${tickRate}, ${blendMs}, ${maxBeyondMs}, ${history}`,
@@ -73,7 +74,8 @@ export class Interpolator {
     }
     this.#replica = replica;
     this.#names = namesOf(replica.schema);
-    requireKnown(this.#names, modes, maxSpeed);
+    requireKnown(this.#names, components ?? [], modes, maxSpeed);
+    if (components !== undefined) this.#names = this.#names.filter(({ component }) => components.includes(component));
     const blend = (blendMs * tickRate) / 1000;
     const beyond = (maxBeyondMs * tickRate) / 1000;
     this.#tracks = this.#names.map((names) => {
@@ -165,6 +167,25 @@ export class Interpolator {
     return this.#sampled;
   }
 
+  /**
+   * What is to be drawn of one entity.
+   *
+   * @param {number} i index in the list
+   * @param {number} tick
+   * @returns {Record<string, number>} by "Component.field"
+   */
+  sampleRow(i, tick) {
+    /** @type {Record<string, number>} */
+    const row = {};
+    this.#tracks.forEach((track, t) => {
+      const { component, fields } = this.#names[t];
+      const out = fields.map(() => new Float64Array(1));
+      track.sample(this.#rows[i], tick, out, 0);
+      fields.forEach((field, f) => (row[`${component}.${field}`] = out[f][0]));
+    });
+    return row;
+  }
+
   /** Views of the right length; the memory behind them stays. */
   #makeColumns() {
     this.#names.forEach(({ component, fields }, t) => {
@@ -213,15 +234,19 @@ function chunksOf(fields) {
 
 /**
  * @param {Names[]} names
+ * @param {string[]} drawn
  * @param {Record<string, Mode>} modes
  * @param {Record<string, number>} maxSpeed
  */
-function requireKnown(names, modes, maxSpeed) {
+function requireKnown(names, drawn, modes, maxSpeed) {
   const components = new Set(names.map(({ component }) => component));
   const known = new Set([...components, ...names.flatMap(({ component, fields }) => fields.map((field) => `${component}.${field}`))]);
   for (const [name, mode] of Object.entries(modes)) {
     if (!known.has(name)) throw new RangeError(`modes: no kind replicates ${name} (there are ${[...known].sort().join(", ")})`);
     if (!Object.hasOwn(MODES, mode)) throw new RangeError(`modes: ${name} is ${mode}, must be one of ${Object.keys(MODES).join(", ")}`);
+  }
+  for (const component of drawn) {
+    if (!components.has(component)) throw new RangeError(`components: no kind replicates ${component} (there are ${[...components].sort().join(", ")})`);
   }
   for (const [component, speed] of Object.entries(maxSpeed)) {
     if (!components.has(component)) throw new RangeError(`maxSpeed: no kind replicates ${component} (there are ${[...components].sort().join(", ")})`);

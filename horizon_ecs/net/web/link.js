@@ -2,42 +2,83 @@
  * A connection that comes back: one Client after the other, with growing pauses between them.
  */
 
+import { callbacksOf } from "./callbacks.js";
 import { connect } from "./client.js";
+import { ConnectionClosed } from "./closes.js";
 
-const FIRST_PAUSE_MS = 500;
-const MAX_PAUSE_MS = 10_000;
-const GROWTH = 1.8;
-
-/** What stood so long is not counted as one more failure. */
+/** What stood so long isn't one more failure. */
 const STABLE_MS = 5_000;
 
-/** @typedef {"connecting" | "live" | "waiting"} State */
+/** @typedef {"connecting" | "live" | "waiting" | "ended"} State */
 
+/** How long to wait before the next attempt. No I/O: time and chance are arguments. */
+export class Backoff {
+  #firstMs;
+  #maxMs;
+  #growth;
+  #pauseMs;
+
+  /** @param {{firstMs?: number, maxMs?: number, growth?: number}} [options] the first pause, the longest, and by which each is longer */
+  constructor({ firstMs = 500, maxMs = 10_000, growth = 1.8 } = {}) {
+    if (!(firstMs > 0 && firstMs <= maxMs && growth >= 1)) {
+      throw new RangeError(`firstMs must be positive, maxMs no less and growth at least 1, not ${firstMs}, ${maxMs}, ${growth}`);
+    }
+    this.#firstMs = this.#pauseMs = firstMs;
+    this.#maxMs = maxMs;
+    this.#growth = growth;
+  }
+
+  /**
+   * Milliseconds to wait after a connection.
+   * @param {number} stoodMs how long it stood; 0 if none was made
+   * @param {number} chance from 0 to 1: spreads clients out, so that a server that comes back isn't met by all at once
+   */
+  pause(stoodMs, chance) {
+    if (stoodMs > STABLE_MS) this.#pauseMs = this.#firstMs;
+    const pause = this.#pauseMs;
+    this.#pauseMs = Math.min(this.#maxMs, pause * this.#growth);
+    return pause * (0.75 + 0.5 * chance);
+  }
+}
+
+/**
+ * Follows a server through reconnections. Every connection has a replica of its own, which begins with a reset frame; callbacks tell only
+ * who has really come and gone meanwhile.
+ */
 export class Link {
-  /** @type {import("./client.js").Client} */
+  /** The connection that stands, or the last one. @type {import("./client.js").Client} */
   client;
-  /** @type {State} */
+  /** "ended" where another attempt won't change anything: then `error` says why. @type {State} */
   state = "connecting";
-  /** Why the last connection ended, in words. */
-  reason = "";
+  /** Why the last connection ended. @type {ConnectionClosed | null} */
+  error = null;
   /** When the next attempt begins, in `performance.now()` milliseconds. */
   retryAt = 0;
 
   #url;
   #options;
-  #pause = FIRST_PAUSE_MS;
+  #backoff;
   #liveSince = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
   /**
    * @param {string} url
-   * @param {import("./client.js").Options} options for every Client
+   * @param {import("./client.js").Options & {backoff?: Backoff}} [options] for every Client
    */
-  constructor(url, options) {
+  constructor(url, options = {}) {
     this.#url = url;
-    this.#options = options;
+    this.callbacks = callbacksOf(options);
+    // Told by the callbacks, which outlive a connection.
+    this.#options = { ...options, callbacks: this.callbacks, onEnter: undefined, onUpdate: undefined, onEvent: undefined, onLeave: undefined };
+    this.#backoff = options.backoff ?? new Backoff();
     this.client = this.#connect();
+  }
+
+  /** Why the last connection ended, in words. */
+  get reason() {
+    const words = this.error?.explanation ?? "";
+    return words.slice(0, 1).toUpperCase() + words.slice(1);
   }
 
   /** Try again now, if waiting. */
@@ -45,6 +86,14 @@ export class Link {
     if (this.state !== "waiting") return;
     clearTimeout(this.#timer);
     this.client = this.#connect();
+  }
+
+  /** End it. */
+  close() {
+    clearTimeout(this.#timer);
+    const { state } = this;
+    this.state = "ended";
+    if (state !== "waiting") this.client.close();
   }
 
   #connect() {
@@ -57,20 +106,22 @@ export class Link {
         this.#options.onWelcome?.(welcome);
       },
       onClose: (closed) => {
-        this.#wait(closed);
+        this.#end(closed);
         this.#options.onClose?.(closed);
       },
     });
   }
 
   /** @param {import("./client.js").Closed} closed */
-  #wait({ code, reason }) {
+  #end({ code, reason }) {
     const now = performance.now();
-    if (this.state === "live" && now - this.#liveSince > STABLE_MS) this.#pause = FIRST_PAUSE_MS;
-    // Spread out, so that a server that comes back isn't met by everybody at once.
-    const pause = this.#pause * (0.75 + 0.5 * Math.random());
-    this.#pause = Math.min(MAX_PAUSE_MS, this.#pause * GROWTH);
-    this.reason = describe(code, reason, this.state === "live");
+    const stood = this.state === "live" ? now - this.#liveSince : 0;
+    this.error = new ConnectionClosed(code, reason);
+    if (this.state === "ended" || !this.error.mayRetry) {
+      this.state = "ended";
+      return;
+    }
+    const pause = this.#backoff.pause(stood, Math.random());
     this.state = "waiting";
     this.retryAt = now + pause;
     this.#timer = setTimeout(() => this.hurry(), pause);
@@ -78,14 +129,10 @@ export class Link {
 }
 
 /**
- * @param {number} code
- * @param {string} reason
- * @param {boolean} wasLive
+ * Follow a server through reconnections.
+ * @param {string} url `ws://` or `wss://`, path `/ws`
+ * @param {import("./client.js").Options & {backoff?: Backoff}} [options]
  */
-function describe(code, reason, wasLive) {
-  if (code === 1001) return "The server has stopped";
-  if (code === 1013) return "The server is full";
-  if (code === 4002 || code === 4003) return "The server speaks another version; reload the page";
-  if (code === 1006 || code === 1005) return wasLive ? "Connection lost" : "No server answers";
-  return `Closed with ${code}${reason ? `: ${reason}` : ""}`;
+export function follow(url, options) {
+  return new Link(url, options);
 }

@@ -82,7 +82,7 @@ class Page {
     const { client, state } = this.link;
     return {
       ...this.server, updates_per_s, bytes_per_s, frames_per_s, bytes_per_update, state,
-      in_view: this.replica?.n ?? 0, ping_ms: client.ping_ms, tick: this.replica?.tick ?? -1,
+      in_view: this.replica?.n ?? 0, ping_ms: client.pingMs, tick: this.replica?.tick ?? -1,
     };
   }
 
@@ -256,7 +256,7 @@ class Page {
   #tell(now) {
     const { motion, fps } = this;
     const channels = motion?.channel ?? new Uint8Array(0);
-    const more = { ping_ms: this.link.client.ping_ms, fps, channels, n: motion?.n ?? 0 };
+    const more = { ping_ms: this.link.client.pingMs, fps, channels, n: motion?.n ?? 0 };
     if (!this.panel.update(now, this.replica, this.server, more)) return;
     this.#tellStatus(now);
     this.timeline.show(this.replica?.tick ?? 0);
@@ -272,6 +272,7 @@ class Page {
       live: this.timeline.told === null ? "Live" : "Recording",
       connecting: reason === "" ? "Connecting" : `${reason}. Connecting again`,
       waiting: `${reason}. Next attempt in ${wait} s`,
+      ended: `${reason}. Reload the page`,
     }[state];
     $("status").dataset.state = state;
     const span = /** @type {HTMLElement} */ ($("status").lastElementChild);

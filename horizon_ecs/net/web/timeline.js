@@ -2,7 +2,7 @@
  * The timeline of a recording that is played: where it is, pause, speed, and a slider to go elsewhere. Hidden for what is live.
  */
 
-import { TickClock } from "./motion.js";
+import { ServerClock } from "./clock.js";
 
 /** Seeking costs the server up to some seconds of frames: at most so often while the slider is dragged. */
 const SEEK_INTERVAL_MS = 150;
@@ -91,7 +91,7 @@ export class Timeline {
    * @param {number} now milliseconds
    */
   clock(tick, now) {
-    const made = new TickClock((this.told?.tick_rate ?? 1) * (this.playing ? this.speed : SLOWEST));
+    const made = new ServerClock((this.told?.tick_rate ?? 1) * (this.playing ? this.speed : SLOWEST));
     made.frame(tick, now);
     return made;
   }

@@ -64,8 +64,8 @@ class Interpolator:
 
     def __init__(
         self, replica: Replica, *, tick_rate: float, components: Sequence[str] | None = None,
-        modes: Mapping[str, str] | None = None, max_speed: Mapping[str, float] | None = None, max_beyond_s: float = MAX_BEYOND_S, blend_s: float = BLEND_S,
-        history: int = HISTORY
+        modes: Mapping[str, str] | None = None, max_speed: Mapping[str, float] | None = None,
+        max_beyond_s: float = MAX_BEYOND_S, blend_s: float = BLEND_S, history: int = HISTORY
     ) -> None:  # fmt: skip
         if not (tick_rate > 0 and max_beyond_s >= 0 and blend_s > 0 and history >= 2):
             raise ArgumentError(

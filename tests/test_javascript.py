@@ -18,6 +18,7 @@ import pytest
 
 from horizon_ecs import demo
 from horizon_ecs.config import ServerConfig
+from horizon_ecs.errors import CLOSES
 from horizon_ecs.oracle import Oracle
 from horizon_ecs.record import capture
 
@@ -162,13 +163,78 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
             assert urls <= {"http://www.w3.org/2000/svg"}, path.name
 
 
+PACKAGE = json.loads((WEB / "package.json").read_text())
+PAGE = {"page.js", "motion.js", "camera.js", "overlay.js", "panel.js", "points.js", "steering.js", "timeline.js"}
+
+
 def test_the_package_is_whole() -> None:
-    """package.json lists every module that the entry imports, and only what exists."""
-    package = json.loads((WEB / "package.json").read_text())
-    listed = {name for name in package["files"] if "*" not in name}
-    assert all((WEB / name).is_file() for name in listed)
-    wanted = {"horizon.js"}
+    """It lists every module that its entries import, and only those; it is of the same version and licence as ours."""
+    listed = {name for name in PACKAGE["files"] if "*" not in name}
+    wanted = {"horizon.js", "msgpack.js"}
     while missing := {m for name in wanted for m in re.findall(r'from "\./(.+?)"', (WEB / name).read_text())} - wanted:
         wanted |= missing
-    assert wanted <= listed
-    assert package["type"] == "module"
+    assert wanted == listed
+    assert {path.name for path in WEB.glob("*.js")} == listed | PAGE
+    assert PACKAGE["type"] == "module"
+    assert not {"dependencies", "peerDependencies", "optionalDependencies"} & PACKAGE.keys()
+    assert PACKAGE["version"] == re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]  # type: ignore[index]
+    assert (WEB / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package in its node_modules, as npm packs and installs it."""
+    npm, compiler = shutil.which("npm"), shutil.which("tsc")
+    _node()
+    if npm is None or compiler is None:
+        pytest.skip("npm and tsc are needed to pack, and one isn't installed")
+    folder = tmp_path_factory.mktemp("packed")
+    source, target = folder / "source", folder / "node_modules" / "horizon-ecs"
+    shutil.copytree(WEB, source)
+    run = _run(npm, "pack", "--dry-run", "--json", cwd=source)
+    assert run.returncode == 0, run.stderr
+    (told,) = json.loads(run.stdout[run.stdout.index("[") :])
+    for file in told["files"]:
+        (target / file["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / file["path"], target / file["path"])
+    return folder
+
+
+def test_what_npm_packs(packed: Path) -> None:
+    names = {path.name for path in (packed / "node_modules" / "horizon-ecs").iterdir()}
+    modules = {name for name in PACKAGE["files"] if "*" not in name}
+    assert names == modules | {f"{name[:-3]}.d.ts" for name in modules} | {"package.json", "README.md", "LICENSE"}
+
+
+def test_the_package_is_imported_by_its_name(packed: Path) -> None:
+    program = "import * as hz from 'horizon-ecs'; import { decode } from 'horizon-ecs/msgpack'; console.log(hz.decode === decode)"
+    run = _run(_node(), "--input-type=module", "-e", program, cwd=packed)
+    assert run.stdout == "true\n", run.stderr
+
+
+def test_the_packages_types(packed: Path) -> None:
+    """A program in strict TypeScript compiles against them, and misuse in it doesn't."""
+    shutil.copy(ROOT / "tests/js/consumer.ts", packed / "consumer.mts")
+    flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom"]
+    run = _run(str(shutil.which("tsc")), *flags, "consumer.mts", cwd=packed)
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_readme_uses_what_there_is() -> None:
+    """Its modules parse, and what they import is exported."""
+    exported = set(
+        re.findall(r"\w+", " ".join(re.findall(r"^export \{(.+?)\}", (WEB / "horizon.js").read_text(), re.M)))
+    )
+    readme = (WEB / "README.md").read_text()
+    imported = {
+        name for names in re.findall(r"import \{(.+?)\} from \"horizon-ecs\"", readme) for name in names.split(",")
+    }
+    assert {name.strip() for name in imported} <= exported
+    named = re.findall(r"`(?:new )?(\w+)\(", readme)
+    assert {name for name in named if name[0].isupper()} <= exported
+
+
+def test_both_libraries_explain_closes_alike() -> None:
+    program = "import { CLOSES } from './closes.js'; console.log(JSON.stringify(CLOSES))"
+    run = _run(_node(), "--input-type=module", "-e", program, cwd=WEB)
+    assert {int(code): tuple(meaning) for code, meaning in json.loads(run.stdout).items()} == CLOSES

@@ -54,6 +54,7 @@ class Stages:
         n = r.world.n_slots
         column, out, scratch = np.array(r._x), np.zeros(n, np.int32), np.zeros(n)
         pages, previous = np.arange(n // quantise.PAGE, dtype=np.uint32), np.zeros(n, np.int32)
+        counts = np.zeros(2, np.int64)
 
         def numpy() -> None:
             np.multiply(column, 1.0 / PRECISION, out=scratch)
@@ -61,7 +62,9 @@ class Stages:
             out[:] = scratch
 
         born, tick = r.world.born, np.uint32(r.world.tick_count)
-        ours = best_s(lambda: quantise.quantise_float(column, pages, 1.0 / PRECISION, born, tick, previous, out))
+        ours = best_s(
+            lambda: quantise.quantise_float(column, pages, 1.0 / PRECISION, born, tick, previous, out, counts)
+        )
         return ours / best_s(numpy)
 
     def track_grid_to_numpy(self) -> float:

@@ -143,8 +143,8 @@ class NetworkConfig:
         Updates that one packet should hold at least where it may wait for more.
     max_batch_delay : float or timedelta
         Seconds that an update may wait for others; kept as a float.
-    max_bandwidth_per_player : None
-        Bytes a second of state. Frames are as long as what is due, so a limit wouldn't be kept, and is refused.
+    max_bandwidth_per_player : int or None
+        Bytes a second of each player who has no budget of its own (`Replicator.set_budget`); None for no limit.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class NetworkConfig:
     compression_threshold: int = 512
     batch_size: int = 32
     max_batch_delay: float | timedelta = 0.016
-    max_bandwidth_per_player: None = None
+    max_bandwidth_per_player: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.enable_compression, bool):
@@ -169,10 +169,7 @@ class NetworkConfig:
             object.__setattr__(self, "max_batch_delay", self.max_batch_delay.total_seconds())
         _number("max_batch_delay", self.max_batch_delay, 0.0, 60.0)
         if self.max_bandwidth_per_player is not None:
-            raise ArgumentError(
-                f"max_bandwidth_per_player must be None, not {self.max_bandwidth_per_player!r}: frames are as long as "
-                "what is due, and a limit wouldn't be kept"
-            )
+            _whole("max_bandwidth_per_player", self.max_bandwidth_per_player, 1, 2**40)
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:

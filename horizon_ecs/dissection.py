@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from horizon_ecs.errors import WireError
 from horizon_ecs.schema import compile_tables
 from horizon_ecs.systems.bits import COARSER, MAX_ONES
+from horizon_ecs.systems.budget import PARTIAL_BITMAP, PARTIAL_LIST
 from horizon_ecs.systems.frames import (
     FLAG_MESSAGES,
     FLAG_PARAMETERS,
+    FLAG_PARTIAL,
     FLAG_RESET,
     FLAG_STRUCTURE,
     MODE_BITMAP,
@@ -41,8 +43,8 @@ class Part(NamedTuple):
     Attributes
     ----------
     section : str
-        "header" (flags and tick), "parameters", "leaves", "moves", "enters", "presence" (who has a record), "absolute",
-        "record", "padding", "messages" (events and texts).
+        "header" (flags and tick), "parameters", "leaves", "moves", "enters", "waiting" (who has nothing in a partial
+        frame), "presence" (who has a record), "absolute", "record", "padding", "messages" (events and texts).
     kind, channel, group, field : int
     """
 
@@ -149,7 +151,9 @@ class Dissector:
         before, self._tick = self._tick, -1
         flags = bits.number(8)
         reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
-        if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES) or (reset and not structure):
+        partial = flags & FLAG_PARTIAL != 0
+        known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL
+        if flags & ~known or (reset and (partial or not structure)):
             raise WireError("a state frame has unknown or contradictory flags")
         tick = bits.number(32) if reset else before + bits.number(8)
         if not reset and (before < 0 or tick == before):
@@ -160,7 +164,8 @@ class Dissector:
             found[Part("parameters")] = bits.at - found.total()
         if structure:
             self._read_structure(bits, reset, found)
-        self._read_blocks(bits, tick, reset, found)
+        waits = self._read_partial(bits, tick, found) if partial else np.zeros(len(self._kind), np.bool_)
+        self._read_blocks(bits, tick, reset, waits, found)
         if flags & FLAG_MESSAGES:
             found[Part("messages")] = bits.left & ~7
         elif bits.left > 7:
@@ -242,13 +247,48 @@ class Dissector:
             np.concatenate([a, column]) for a, column in zip((self._kind, self._mask, self._stale), made.T, strict=True)
         )
 
-    def _read_blocks(self, bits: _Bits, tick: int, reset: bool, found: Counter[Part]) -> None:
-        tables = self._tables
-        due = reset | ((tick + self.phase) % np.maximum(tables.period, 1) == 0)
-        carriers = [tables.carrier[self._kind, j, self._mask] for j in range(tables.carrier.shape[1])]
+    def _due(self, tick: int) -> NDArray[np.bool_]:
+        """bool[K, C]: which channels are due."""
+        due: NDArray[np.bool_] = (tick + self.phase) % np.maximum(self._tables.period, 1) == 0
+        return due
+
+    def _carriers(self) -> list[NDArray[np.uint8]]:
+        """By group, the channel that carries it for every entry."""
+        carrier = self._tables.carrier
+        return [carrier[self._kind, j, self._mask] for j in range(carrier.shape[1])]
+
+    def _read_partial(self, bits: _Bits, tick: int, found: Counter[Part]) -> NDArray[np.bool_]:
+        """bool[n]: who is due and has nothing in this frame; what is due of them goes stale."""
+        due, start, last = self._due(tick), bits.at, self._n_channels - 1
+        groups = np.zeros(len(self._kind), np.int64)
+        for j, carrier in enumerate(self._carriers()):
+            carried = carrier < self._n_channels
+            groups |= (carried & due[self._kind, np.minimum(carrier, last)]) << j
+        rows = np.flatnonzero(groups)
+        mode, width = bits.number(2), _width(len(rows))
+        goes = np.zeros(len(rows), np.bool_)
+        if mode == PARTIAL_LIST:
+            for _ in range(bits.gamma()):
+                at = bits.number(width)
+                if at >= len(rows):
+                    raise WireError("a partial state frame names an entry of which nothing is due")
+                goes[at] = True
+        elif mode == PARTIAL_BITMAP:
+            goes[:] = [bits.number(1) for _ in rows]
+        elif mode != 0:
+            raise WireError("a partial state frame has an unknown mode")
+        waits = np.zeros(len(self._kind), np.bool_)
+        waits[rows[~goes]] = True
+        self._stale[waits] |= groups[waits]
+        found[Part("waiting")] += bits.at - start
+        return waits
+
+    def _read_blocks(self, bits: _Bits, tick: int, reset: bool, waits: NDArray[np.bool_], found: Counter[Part]) -> None:
+        due = reset | self._due(tick)
+        carriers = self._carriers()
         for c in range(self._n_channels):
             for j, carrier in enumerate(carriers):
-                rows = np.flatnonzero((carrier == c) & due[self._kind, c])
+                rows = np.flatnonzero((carrier == c) & due[self._kind, c] & ~waits)
                 stale = self._stale[rows] >> j & 1 == 1
                 for kind in self._kind[rows[stale]].tolist():
                     self._read_absolute(bits, kind, c, j, found)

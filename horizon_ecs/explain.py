@@ -192,6 +192,10 @@ class Case:
         return int(np.uint64(self.entry) >> STALE_SHIFT & _BYTE) if self.entry is not None else 0
 
     @property
+    def has_budget(self) -> bool:
+        return bool(np.isfinite(self.replicator.budget(self.observer)[0]))
+
+    @property
     def phase(self) -> int:
         return self.replicator.phase(self.observer)
 
@@ -359,6 +363,16 @@ def _full(case: Case) -> Reason | None:
     return Reason("full", f"the observer's list is full: {n} entities (max_followed)") if case.is_full else None
 
 
+def _may_wait(case: Case) -> Reason | None:
+    if not case.has_budget:
+        return None
+    inside = np.flatnonzero(case.effective_sq <= case.enter_sq).tolist()
+    earliest = min(map(case.next_due, inside))
+    return Reason(
+        "budget", f"within a radius: it enters as soon as the observer's budget allows, from tick {earliest} on"
+    )
+
+
 def _soon(case: Case) -> Reason | None:
     inside = np.flatnonzero(case.effective_sq <= case.enter_sq)
     return Reason(
@@ -368,7 +382,7 @@ def _soon(case: Case) -> Reason | None:
 
 PAIR_REASONS: list[Callable[[Case], Reason | None]] = [
     _dead, _not_replicated, _hidden, _masked, _unborn, _held, _waits_for_reset, _followed, _nowhere, _crowded, _outside,
-    _full, _soon
+    _full, _may_wait, _soon
 ]  # fmt: skip
 
 
@@ -423,12 +437,18 @@ def _no_room(case: Case, c: int) -> Reason | None:
     return Reason("full", "the observer's list is full") if case.entry is None and case.is_full else None
 
 
+def _enters_by_budget(case: Case, c: int) -> Reason | None:
+    if case.entry is not None or not case.has_budget:
+        return None
+    return Reason("budget", f"within the radius: begins as soon as the budget allows, from tick {case.next_due(c)} on")
+
+
 def _enters(case: Case, c: int) -> Reason | None:
     return Reason("enters", f"within the radius: begins at tick {case.next_due(c)}")
 
 
 CHANNEL_REASONS: list[Callable[[Case, int], Reason | None]] = [
-    _no_layer, _for_owners, _named, _stays, _is_kept, _leaves, _beyond, _no_room, _enters
+    _no_layer, _for_owners, _named, _stays, _is_kept, _leaves, _beyond, _no_room, _enters_by_budget, _enters
 ]  # fmt: skip
 
 

@@ -17,6 +17,8 @@ class ReplicationStats:
     `messages` counts events by who was told of them; `messages_missed` by who wasn't because it was held;
     `messages_dropped` those beyond 1,024 in one frame, and those of systems that could be told to nobody or found no
     room.
+    Of budgets: `deferred` entities that were due and had to wait, `not_entered` that had to wait to be entered, about
+    how many `bytes_refused` the next of them would have taken, and the `longest_wait_ticks` of any.
     """
 
     tick: int = 0
@@ -34,6 +36,10 @@ class ReplicationStats:
     messages: int = 0
     messages_dropped: int = 0
     messages_missed: int = 0
+    deferred: int = 0
+    not_entered: int = 0
+    bytes_refused: int = 0
+    longest_wait_ticks: int = 0
     ms: dict[str, float] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.rows import Rows
 from horizon_ecs.systems import observers as kernels
+from horizon_ecs.systems.budget import N_PURSE
 
 FREE, LIVE, HELD = kernels.FREE, kernels.LIVE, kernels.HELD
 
@@ -44,6 +45,7 @@ class Observers:
         self.crowded = np.zeros(n, np.uint8)
         self.work = np.zeros(n, np.int64)
         self.looks = np.zeros(n, np.uint8)
+        self.purse = np.zeros((n, N_PURSE))
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
         self.order = np.zeros(n, np.uint32)
@@ -74,6 +76,7 @@ class Observers:
         self.entity[observer], self.position[observer] = entity, where
         self.crowded[observer] = self.work[observer] = 0
         self.reach_scale[observer] = 1.0
+        self.purse[observer] = 0.0
         self.phase[observer] = self._emptiest_phase()
         self._in_phase[self.phase[observer]] += 1
         return observer

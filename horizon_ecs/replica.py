@@ -77,7 +77,7 @@ class Replica(HasReceived):
         self._rows = np.zeros(rows, np.int32)
         self._reference = np.zeros((len(self._tables.period), MAX_GROUP_FIELDS), np.int32)
         self._reader = np.zeros(3, np.int64)
-        self._moved = np.zeros(rows, np.uint8)
+        self._moved, self._waits = np.zeros(rows, np.uint8), np.zeros(rows, np.uint8)
         self._left = np.zeros(rows, np.uint64)
         self._followed_before: NDArray[np.uint64] | None = self._identity[:0]
         self.n_frames = self.n_bytes = self.n_updates = self.n_enters = self.n_leaves = 0
@@ -103,7 +103,7 @@ class Replica(HasReceived):
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
             t.carrier, t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
-            self._rows, self._reference, self._reader, self._moved, self._left
+            self._rows, self._reference, self._reader, self._moved, self._waits, self._left
         )  # fmt: skip
         if error:
             # There is nothing left to build on: whatever follows but a reset frame is refused as well.

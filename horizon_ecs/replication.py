@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs import kernel
+from horizon_ecs.budgets import Budgets
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.config import NetworkConfig, SpatialConfig
@@ -33,7 +34,7 @@ from horizon_ecs.schema import compile_tables, describe, unbound
 from horizon_ecs.sharing import Spans, Streams
 from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
-from horizon_ecs.systems import observers, quantise, replicate, sharing
+from horizon_ecs.systems import budget, observers, quantise, replicate, sharing
 from horizon_ecs.telling import Telling
 from horizon_ecs.visibility import Sight, masks_in
 from horizon_ecs.workspace import Scratch
@@ -78,7 +79,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Spatial, Inspected, Subscriptions, Telling):
+class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -225,6 +226,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
         self._sight = Sight(world.n_slots, self.max_observers, tables.owner_only)
         self._book = Book(self.max_observers)
         self._streams = Streams(self._table)
+        self._set_up_budgets(self._kinds)
         self._gone = np.zeros(world.n_slots // 8, np.uint8)
         self._pages_seen = 0
         self._page_kind = np.full(len(world.page_kind), -1, np.int16)
@@ -239,10 +241,12 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
     def configure_network(self, config: NetworkConfig) -> None:
         """Take other settings for what is sent from the next step on; see NetworkConfig for what each does.
 
-        Raises ArgumentError for what is no NetworkConfig.
+        Raises ArgumentError for what is no NetworkConfig, or where `max_bandwidth_per_player` is less than
+        `least_budget`.
         """
         if not isinstance(config, NetworkConfig):
             raise ArgumentError(f"configure_network takes a NetworkConfig, not {config!r}")
+        self._set_default_budget(config.max_bandwidth_per_player)
         self.network = config
 
     def _follow(self, moved: SlotMap) -> None:
@@ -348,6 +352,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
             self._streams.share(observer, share, self._next_tick())
         self._sight.welcome(observer)
         self._outbox.deaf[observer], self._outbox.reset_tick[observer] = self._last_tick or 0, 0
+        self._welcome_to_budget(observer)
         return observer
 
     def remove_observer(self, observer: int) -> None:
@@ -361,8 +366,9 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
     def _stand_in(self, old: int, new: int) -> None:
         """Let an observer stand where another stood, and see as it did."""
         table, sight = self._table, self._sight
-        for rows in (table.entity, table.position, sight.view, sight.focus):
+        for rows in (table.entity, table.position, table.purse, sight.view, sight.focus):
             rows[new] = rows[old]
+        self._own_budget[new] = self._own_budget[old]
         self._outbox.deaf[new] = self._last_tick or 0
 
     def hold(self, observer: int) -> None:
@@ -506,6 +512,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
         asked = self._streams.ask(table.served[:n], table.served_reset[:n])
         words = self._room(tick, n + n_parts + len(asked))
         self._scratch.tally[:] = 0
+        self._scratch.waits[:] = 0
         table.needs[:n] = 0
         if self._outbox.used:
             self._outbox.make_room(
@@ -529,7 +536,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
             octets = self._finish_messages(tick, span, asked, octets)
         table.rows.tidy()
         self._records.count(tick)
-        reset = table.served[:n][table.served_reset[:n] == 1]
+        reset = table.served[:n][(table.served_reset[:n] == 1) & (span[:n, 2] > 0)]
         table.reset_tick[reset] = self._outbox.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
         frames = Spans.of(table.served[:n], span[:n])
@@ -540,10 +547,13 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
     def _finish_messages(
         self, tick: int, span: NDArray[np.int64], joined: NDArray[np.uint32], octets: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
-        """Put the messages behind the frames, and count; the buffer that the frames are in then."""
+        """Put the messages behind the frames, charge who has a budget, and count; the buffer the frames are in then."""
         table, box, stats = self._table, self._outbox, self.stats
-        box.tell_joined(joined, len(span) - len(joined), table)
+        n = len(span) - len(joined)
+        box.tell_joined(joined, n, table)
+        state = span[:n, 2] - span[:n, 1]
         octets = box.attach(tick, span, octets, self._crew)
+        table.purse[table.served[:n], budget.HELD] -= span[:n, 2] - span[:n, 1] - state
         box.collect_zones()
         box.remember()
         told, dropped, missed = box.tally.sum(axis=0).tolist()
@@ -610,12 +620,13 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
         of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits", "kind_channels", "profiles")
         of_observers = (
             "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
+            "purse", "wants_reset",
             "looks"
         )  # fmt: skip
         of_scratch = (
             "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
-            "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
-            "reference", "tokens", "tally"
+            "heap", "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
+            "reference", "tokens", "tally", "waits"
         )  # fmt: skip
         of_records = ("records", "rice", "rice_flat", "rice_tick", "lead", "loud", "plans", "bulk", "uses", "said")
         of_grid = ("inverse_size", "shape", "cell_start", "first_part")
@@ -641,7 +652,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
             "changed_sight": sight.changed, "turned": sight.turned, "owner_only": sight.owner_only,
             "focus": sight.focus, "entity": table.entity, "list_start": known_lists.start, "list_n": known_lists.n,
             "pool": known_lists.pool, "pool_mask": known_lists.mask, "page_kind": self._page_kind,
-            "x": self._x, "y": self._y, "z": self._z,
+            "urgency": self._urgency, "x": self._x, "y": self._y, "z": self._z,
         }  # fmt: skip
 
     def _count(self, n: int, spans: Spans, shared: int) -> None:
@@ -656,3 +667,6 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling):
         stats.updates, stats.enters = int(total[replicate.UPDATES]), int(total[replicate.ENTERS])
         stats.leaves, stats.absolutes = int(total[replicate.LEAVES]), int(total[replicate.ABSOLUTES])
         stats.refused = int(total[replicate.REFUSED])
+        waits = self._scratch.waits
+        stats.deferred, stats.not_entered, refused_bits, _ = waits.sum(axis=0).tolist()
+        stats.bytes_refused, stats.longest_wait_ticks = -(-refused_bits // 8), int(waits[:, budget.LONGEST].max())

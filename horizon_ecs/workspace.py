@@ -6,7 +6,7 @@ import numpy as np
 
 from horizon_ecs.columns import reserve
 from horizon_ecs.schema import MAX_GROUP_FIELDS, Tables
-from horizon_ecs.systems import replicate
+from horizon_ecs.systems import budget, replicate
 
 
 def row_length(n: int) -> int:
@@ -38,6 +38,8 @@ class Scratch:
         self.reference = np.zeros((n_threads, n_kinds, MAX_GROUP_FIELDS), np.int32)
         self.tokens = reserve((n_threads, _most_tokens(tables, max_followed)), np.uint64)
         self.joined_row = reserve((n_entries,), np.uint64)
+        self.heap = reserve((n_threads, n_entries), np.uint64)
+        self.waits = np.zeros((n_threads, budget.N_WAITS), np.int64)
         self.tally = np.zeros((n_threads, replicate.N_TALLIES), np.int64)
 
 

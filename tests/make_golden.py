@@ -165,7 +165,26 @@ def heralds() -> tuple[Stage, Watcher, list[Any]]:
     return stage, watcher, tables
 
 
-STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers, heralds)}
+def narrow() -> tuple[Stage, Watcher, list[Any]]:
+    """More than a budget lets through: partial frames in which few go, most, or none, and a reset frame that is spread."""
+    stage, watcher = _start(kinds_of(Position), 10, 40, 10)
+    tables: list[Any] = []
+    for factor in (1.0, 3.0):
+        stage.replicator.set_budget(watcher.number, factor * stage.replicator.least_budget)
+        for _ in range(45):
+            stage.turn_over()
+            stage.move()
+            stage.world.tick()
+            frames = stage.replicator.step()
+            for start, stop in zip(frames.payload.tolist(), frames.stop.tolist(), strict=True):
+                watcher.take(bytes(frames.buffer[start:stop]))
+                rows = table_of(watcher.replica)
+                tables.append({str(handle): {"mask": mask, "q": q} for handle, _, mask, _, q in rows})
+                watcher.told_by_frame.append(spoken(watcher.replica))
+    return stage, watcher, tables
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers, heralds, narrow)}
 
 
 def golden(name: str) -> dict[str, Any]:

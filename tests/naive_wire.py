@@ -209,7 +209,7 @@ def apply_frame(client: Client, frame: bytes) -> None:
     require(len(frame) >= 2, "no header")
     flags = frame[0]
     reset = flags & RESET != 0
-    require(flags <= 15 and (not reset or flags & STRUCTURE != 0), "flags")
+    require(flags & ~79 == 0 and (not reset or flags & (STRUCTURE | 64) == STRUCTURE), "flags")
     header = 5 if reset else 2
     require(len(frame) >= header, "no header")
     tick = int.from_bytes(frame[1:5], "little") if reset else client.tick + frame[1]
@@ -223,7 +223,8 @@ def apply_frame(client: Client, frame: bytes) -> None:
     if flags & STRUCTURE:
         _structure(client, reader, reset)
     before = {entry.handle for entry in client.entries_before}
-    _blocks(client, reader, tick, reset)
+    waiting = _partial(client, reader, tick) if flags & 64 else set()
+    _blocks(client, reader, tick, reset, waiting)
     client.messages = []
     if flags & MESSAGES:
         require(reader.b(reader.left % 8) == 0, "padding")
@@ -374,14 +375,34 @@ def _structure(client: Client, reader: Reader, reset: bool) -> None:
         client.entries.append(Entry(slot, generation, kind, mask, 0xFF, q, d))
 
 
-def _blocks(client: Client, reader: Reader, tick: int, reset: bool) -> None:
+def _partial(client: Client, reader: Reader, tick: int) -> set[int]:
+    """Who of those due has nothing in this frame; what is due of them is stale from now on."""
+    due = {
+        i: [j for j in client.groups(entry) if client.is_due(entry, j, tick)] for i, entry in enumerate(client.entries)
+    }
+    rows = [i for i, groups in due.items() if groups]
+    mode = reader.b(2)
+    require(mode < 3, "partial mode")
+    goes: set[int] = set()
+    if mode == 1:
+        goes = {rows[a] for a in reader.ascending(reader.gamma(), len(rows))}
+    elif mode == 2:
+        goes = {i for i in rows if reader.b(1)}
+    waiting = set(rows) - goes
+    for i in waiting:
+        client.entries[i].stale |= sum(1 << j for j in due[i])
+    return waiting
+
+
+def _blocks(client: Client, reader: Reader, tick: int, reset: bool, waiting: set[int]) -> None:
     updated = set()
     for c in range(client.n_channels):
         for j in range(8):
             members = [
                 (i, entry)
                 for i, entry in enumerate(client.entries)
-                if j in client.groups(entry)
+                if i not in waiting
+                and j in client.groups(entry)
                 and client.carrier(entry, j) == c
                 and (reset or client.is_due(entry, j, tick))
             ]

@@ -47,7 +47,6 @@ def test_an_unknown_setting_names_the_nearest():
         (NetworkConfig, {"enable_compression": 1}), (NetworkConfig, {"compression_threshold": -1}), (NetworkConfig, {"batch_size": 0}),
         (NetworkConfig, {"max_batch_delay": -0.1}), (NetworkConfig, {"max_batch_delay": "16ms"}),
         (NetworkConfig, {"max_bandwidth_per_player": 0}), (NetworkConfig, {"max_bandwidth_per_player": 1.5}),
-        (NetworkConfig, {"max_bandwidth_per_player": 20_000}),
     ],
 )  # fmt: skip
 def test_horizons_settings_are_checked_too(config, values):

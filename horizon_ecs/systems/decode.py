@@ -25,9 +25,11 @@ from horizon_ecs.systems.bits import (
     unzigzag,
     zigzag,
 )
+from horizon_ecs.systems.budget import PARTIAL_BITMAP, PARTIAL_LIST
 from horizon_ecs.systems.frames import (
     FLAG_MESSAGES,
     FLAG_PARAMETERS,
+    FLAG_PARTIAL,
     FLAG_RESET,
     FLAG_STRUCTURE,
     MODE_BITMAP,
@@ -235,8 +237,58 @@ def _get_block(data, reader, c, j, n_rows, rows, state, q, d, n_fields, order, r
 
 
 @helper
+def _find_due(tick, phase, n, state, carrier, n_groups, period, rows):
+    """Rows of which anything is due; returns how many."""
+    n_rows = 0
+    for i in range(n):
+        kind, mask, due = np.int64(state[i, KIND]), np.int64(state[i, MASK]), False
+        for j in range(n_groups[kind]):
+            c = np.int64(carrier[kind, j, mask])
+            if c != NO_CHANNEL and (tick + phase) % period[kind, c] == 0:
+                due = True
+        if due:
+            rows[n_rows] = i
+            n_rows += 1
+    return n_rows
+
+
+@helper
+def _get_partial(data, reader, tick, phase, n, state, carrier, n_groups, period, rows, waits):
+    """Who of those due has nothing in this frame: what is due of them goes stale, and `waits` is 1."""
+    n_due = _find_due(tick, phase, n, state, carrier, n_groups, period, rows)
+    mode = np.int64(get(data, reader, 2))
+    width, at = np.int64(index_bits(n_due)), 0
+    for a in range(n_due):
+        waits[rows[a]] = 1
+    if mode == PARTIAL_LIST:
+        m = get_gamma(data, reader)
+        if m > n_due:
+            fail(reader, TOO_MANY)
+            return
+        for _ in range(m):
+            a = np.int64(get(data, reader, width))
+            if a < at or a >= n_due or reader[ERROR] != 0:
+                fail(reader, BAD_INDEX)
+                return
+            waits[rows[a]] = 0
+            at = a + 1
+    elif mode == PARTIAL_BITMAP:
+        for a in range(n_due):
+            waits[rows[a]] = np.uint8(get(data, reader, 1) == np.uint64(0))
+    elif mode != 0:
+        fail(reader, BAD_FLAGS)
+    for a in range(n_due):
+        i = np.int64(rows[a])
+        kind, mask = np.int64(state[i, KIND]), np.int64(state[i, MASK])
+        for j in range(n_groups[kind] if waits[i] != 0 else 0):
+            c = np.int64(carrier[kind, j, mask])
+            if c != NO_CHANNEL and (tick + phase) % period[kind, c] == 0:
+                state[i, STALE] |= 1 << j
+
+
+@helper
 def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
-                first_parameter, profiles, n_channels, rows, reference, moved):  # fmt: skip
+                first_parameter, profiles, n_channels, rows, reference, moved, waits):  # fmt: skip
     """Every block, in order of channel and group."""
     for b in range(n_channels * carrier.shape[1]):
         c, j = b // carrier.shape[1], b % carrier.shape[1]
@@ -246,7 +298,7 @@ def _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_gro
             kind, mask = np.int64(state[i, KIND]), np.int64(state[i, MASK])
             if j >= n_groups[kind] or np.int64(carrier[kind, j, mask]) != c:
                 continue
-            if reset or (tick + phase) % period[kind, c] == 0:
+            if waits[i] == 0 and (reset or (tick + phase) % period[kind, c] == 0):
                 if (state[i, STALE] >> j) & 1:
                     _get_absolute(data, reader, i, kind, c, j, q, d, n_fields, order, reference)
                     state[i, STALE] &= ~(1 << j) & 0xFF
@@ -276,12 +328,12 @@ def _get_tick(data, reader, reset, last_tick):
     "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
     "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], "
     "int64[:, :, ::1], int64[:, ::1], int64, "
-    "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint64[::1])"
+    "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
     data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
     kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, profiles, max_silent_steps,
-    rows, reference, reader, moved, out_left
+    rows, reference, reader, moved, waits, out_left
 ):  # fmt: skip
     """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
 
@@ -299,7 +351,7 @@ def apply_frame(
     first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
     profiles : int64[n_kinds, 3]                 in      see `schema.Tables`
     max_silent_steps : int64                     in      most ticks that may lie between two frames
-    rows int32[max_followed], reference int32[n_kinds, 4], reader int64[3], moved uint8[max_followed]:  scratch
+    rows int32[max_followed], reference int32[n_kinds, 4], reader int64[3], moved, waits uint8[max_followed]:  scratch
     out_left : uint64[max_followed]              out     who left
 
     Oracle: tests/naive.py::apply_frame. Cost: O(rows + frame), allocates nothing.
@@ -308,7 +360,8 @@ def apply_frame(
     reader[END] = len(data) * 8
     flags = np.int64(get(data, reader, 8))
     reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
-    if flags & ~(FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES) != 0 or (reset and not structure):
+    known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL
+    if flags & ~known != 0 or (reset and (not structure or flags & FLAG_PARTIAL != 0)):
         fail(reader, BAD_FLAGS)
     tick = _get_tick(data, reader, reset, head[0])
     if reader[ERROR] != 0:
@@ -330,11 +383,14 @@ def apply_frame(
             _get_moves(data, reader, n, bits[2], state, kind_channels, carrier, n_groups, profiles)
         first = n
         n = _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q, d, kind_channels)
+    waits[:n] = 0
+    if flags & FLAG_PARTIAL != 0 and reader[ERROR] == 0:
+        _get_partial(data, reader, tick, phase, n, state, carrier, n_groups, period, rows, waits)
     if reader[ERROR] != 0:
         return reader[ERROR]
     moved[:n] = 0
     _get_blocks(data, reader, tick, phase, reset, n, state, q, d, carrier, n_groups, n_fields, period, order, rice,
-                first_parameter, profiles, n_channels, rows, reference, moved)  # fmt: skip
+                first_parameter, profiles, n_channels, rows, reference, moved, waits)  # fmt: skip
     left_over = reader[END] - reader[POSITION]
     head[6] = 0
     if flags & FLAG_MESSAGES != 0:

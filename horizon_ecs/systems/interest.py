@@ -1,8 +1,9 @@
 """Interest: who follows whom, on which channels, with object-centred radii and hysteresis.
 
 An observer's list holds one uint64 an entity: slot (bits 0–31), mask of followed channels (32–39), groups that wait for
-an absolute record (40–47), kind (48–55) and, while it is being evaluated, whether that changed (56). It stays in order:
-leaves close it up, enters are appended, and the client does the same.
+an absolute record (40–47), kind (48–55), how often it had to wait for a budget (56–62) and, while it is being
+evaluated, whether its kind changed (63). It stays in order: leaves close it up, enters are appended, and the client
+does the same.
 Source: Horizon guide, "GORC System Optimization".
 """
 
@@ -21,7 +22,10 @@ MASK_SHIFT = np.uint64(32)
 STALE_SHIFT = np.uint64(40)
 KIND_SHIFT = np.uint64(48)
 ALL_STALE = np.uint64(0xFF)
-SWITCHED = np.uint64(1 << 56)
+AGE_SHIFT = np.uint64(56)
+MAX_AGE = 127
+AGES = np.uint64(MAX_AGE << 56)
+SWITCHED = np.uint64(1 << 63)
 
 _BYTE_SHIFT, _IN_BYTE = np.uint32(3), np.uint32(7)
 
@@ -193,7 +197,7 @@ def refresh(row, n, due, n_picked, picked, place, n_near, inside, held, carrier,
                 n_leaves += 1
                 continue
             stale = stale_after(carrier[kind], n_groups[kind], mask, after, np.int64(stale_of(entry)))
-            entry = make_entry(slot_of(entry), after, stale, kind)
+            entry = make_entry(slot_of(entry), after, stale, kind) | (entry & AGES)
             row[i] = entry
             moves[n_moves] = i - n_leaves
             n_moves += 1

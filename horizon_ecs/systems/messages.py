@@ -205,6 +205,17 @@ def tell(o, s, thread, tick, phase, is_reset, evaluated, due, period, saved, n_b
     return at - begin
 
 
+@helper
+def take_back(s, thread, told, told_end, told_span, tally):
+    """Forget what was noted for one observer whose frame isn't sent; texts come anew with its reset frame."""
+    begin = told_span[s, 1]
+    for i in range(begin, begin + told_span[s, 2]):
+        is_event = np.int64((told[thread, i] & EVENT_BIT) != np.uint64(0))
+        tally[thread, TOLD] -= is_event
+        tally[thread, MISSED] += is_event
+    told_end[thread], told_span[s, 2] = begin, 0
+
+
 @kernel(
     "void(uint32[::1], int64, uint64[::1], int64[::1], int32[::1], uint8[:, :, ::1], int32[:, ::1], int64[::1], "
     "uint64[:, ::1], int64[::1], int64[:, ::1])"

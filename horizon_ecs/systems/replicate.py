@@ -8,9 +8,23 @@ import numpy as np
 
 from horizon_ecs.kernel import bit_length, helper, inlined, kernel, prefetch
 from horizon_ecs.systems.bits import token
+from horizon_ecs.systems.budget import (
+    BURST,
+    HELD,
+    PER_TICK,
+    RESET_SHARE,
+    add_unchosen,
+    fill_purse,
+    fixed_bits,
+    follow_leaves,
+    list_all_new,
+    put_partial,
+    spend,
+)
 from horizon_ecs.systems.crowd import classify_again, fitting_reach, next_reach
 from horizon_ecs.systems.frames import (
     FLAG_PARAMETERS,
+    FLAG_PARTIAL,
     FLAG_RESET,
     FLAG_STRUCTURE,
     N_ABSOLUTE,
@@ -36,7 +50,7 @@ from horizon_ecs.systems.interest import (
     pick_due,
     refresh,
 )
-from horizon_ecs.systems.messages import COMPARES, PENDING, copy_list, tell
+from horizon_ecs.systems.messages import COMPARES, PENDING, copy_list, take_back, tell
 from horizon_ecs.systems.scan import scan, scan_levels
 from horizon_ecs.systems.switching import switch
 from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, kind_at, look, pick_seen
@@ -150,6 +164,16 @@ def _missing_room(n, n_found, inside, known, max_followed, room):
         n += np.int64(inside[m] != 0 and known[m] == 0)
     wanted = min(n, max_followed)
     return wanted if wanted > room else 0
+
+
+@helper
+def _count_changed(rice_tick, newest_rice_tick, sent):
+    """How many parameters changed since the observer's last frame."""
+    n = 0
+    if newest_rice_tick > sent:
+        for p in range(len(rice_tick)):
+            n += np.int64(rice_tick[p] > sent)
+    return n
 
 
 @helper
@@ -300,6 +324,11 @@ ARGUMENTS = {
     "zones": "uint64[:, :, ::1]",
     "zones_end": "int64[::1]",
     "messages": "int64[:, ::1]",
+    "purse": "float64[:, ::1]",
+    "urgency": "int64[:, :, ::1]",
+    "heap": "uint64[:, ::1]",
+    "waits": "int64[:, ::1]",
+    "wants_reset": "uint8[::1]",
 }
 """What `replicate` takes, in its order: name and type."""
 
@@ -317,7 +346,7 @@ def replicate(
     view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind,
     slot_kind, kind_channels, profiles, looks, x, y, z, talks, saved, marked, first_event, following, events, sights,
     text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations,
-    zones, zones_end, messages
+    zones, zones_end, messages, purse, urgency, heap, waits, wants_reset
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -388,6 +417,11 @@ def replicate(
     kind_channels : int64[n_kinds];  profiles : int64[n_kinds, 3]  in  see `schema.Tables`
     looks : uint8[max_observers]                   in      1 where somebody of the list may have another profile now
     talks … messages                               in/out  what is told besides fields, and to whom, see `messages`
+    purse : float64[max_observers, 6]              in/out  what each observer may spend (`budget`)
+    urgency : int64[2, n_kinds, C]                 in      rank of each layer's priority; waits until it is overdue
+    heap : uint64[n_threads, entries]              scratch
+    waits : int64[n_threads, 4]                    in/out  counts, see `budget`
+    wants_reset : uint8[max_observers]             out     1 where not even leaves and moves fit
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
@@ -406,6 +440,11 @@ def replicate(
         due, is_reset = observer_due[s], reset[s] == 1
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         out_span[s, 2] = 0
+        has_budget = purse[o, PER_TICK] > 0.0
+        if has_budget:
+            fill_purse(purse[o], tick)
+            if is_reset and purse[o, HELD] < RESET_SHARE * purse[o, BURST]:
+                continue
         base, evaluated = _fresh_stamp(stamp[thread], index), np.int64(evaluated_tick[o])
         scale_before, crowded_before = reach_scale[o], crowded[o]
         scale = scale_before
@@ -462,16 +501,42 @@ def replicate(
                                                due_plans)  # fmt: skip
                 refused += over
             crowded[o] |= np.uint8(refused > 0 and n_inside <= max_interest)
-        n_told = np.int64(0)
-        if talks[COMPARES] and (talks[PENDING] or is_reset or n_leaves + n_moves + n - kept > 0):
-            n_told = tell(o, s, thread, tick, phase[o], is_reset, evaluated, due, period, saved[thread], n_before, row,
-                          lost, n_leaves, kept, n, generation, ways, view[o], talks, marked, first_event, following,
-                          events, sights, text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks,
-                          told, told_end, told_span, generations, zones, zones_end, messages)  # fmt: skip
         evaluated_tick[o], n_followed[o] = tick, n
         work[o] = n_found + n
         if is_reset:
             _make_all_stale(row, n)
+        listed, n_lost, stays_in, n_gone, too_little = -1, 0, kept, n_leaves, False
+        if has_budget:
+            follow_leaves(purse[o], lost, n_leaves)
+            n_old = 0 if is_reset else kept
+            n_due = list_all_new(row, n_old, n, due, plans, indices, due_plans, n_due)
+            fixed = fixed_bits(is_reset, len(rice_flat), _count_changed(rice_tick, newest_rice_tick, sent), n_before,
+                               kept, n_leaves, n_moves, bits, profiles, count.shape[0])  # fmt: skip
+            n_all = n
+            n, n_due, listed, n_lost = spend(
+                purse[o], tick, fixed, is_reset, row, n_old, n, indices, due_plans, n_due, plans,
+                kind_channels, heap[thread], known[thread], picked[thread], urgency, enter_sq, position[o], x, y, z,
+                generation, bits, history, changed, depth, track, order, rice, period, n_fields, carrier, born,
+                waits[thread]
+            )  # fmt: skip
+            too_little = n < 0
+            if too_little:
+                n, wants_reset[o] = n_all, 1
+            elif is_reset and listed >= 0:
+                stays_in, n_gone = add_unchosen(lost, n_leaves, n_before, known[thread], heap[thread])
+                listed = -1
+            n_followed[o] = n
+        n_told = np.int64(0)
+        if talks[COMPARES] and (talks[PENDING] or is_reset or n_gone + n_moves + n - stays_in > 0):
+            n_told = tell(o, s, thread, tick, phase[o], is_reset, evaluated, due, period, saved[thread], n_before, row,
+                          lost, n_gone, stays_in, n, generation, ways, view[o], talks, marked, first_event, following,
+                          events, sights, text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks,
+                          told, told_end, told_span, generations, zones, zones_end, messages)  # fmt: skip
+        if too_little:
+            if n_told > 0:
+                take_back(s, thread, told, told_end, told_span, messages)
+            continue
+        partial = listed >= 0
         for d in range(n_due):
             prefetch_record(records, bulk, row[indices[d]], due_plans[d], carrier, history, track, order, n_fields,
                             tick, period, depth)  # fmt: skip
@@ -481,23 +546,27 @@ def replicate(
         )  # fmt: skip
         count_uses(row, n_due, indices, due_plans, uses[thread])
         tally[thread, UPDATES] += n_moved
-        tally[thread, ENTERS] += n - kept
+        tally[thread, ENTERS] += max(0, n - kept)
         tally[thread, LEAVES] += n_leaves
         tally[thread, REFUSED] += refused
         structure = is_reset or n_leaves + n_moves + n - kept > 0
-        if not structure and n_said + n_told == 0 and reset[s] == 0 and tick - sent < max_silence:
+        nothing = n_said + n_told + n_lost == 0 and not (partial and n_due > 0)
+        if not structure and nothing and reset[s] == 0 and tick - sent < max_silence:
             continue
         if at + ((max(n, n_before) + 64) * entry_bits >> 6) > region[part + 1]:
             tally[thread, OVERFLOWS] += 1
             continue
         parameters = is_reset or newest_rice_tick > sent
         flags = FLAG_RESET * is_reset + FLAG_PARAMETERS * parameters + FLAG_STRUCTURE * structure
+        flags += FLAG_PARTIAL * partial
         m = _open_frame(out, flags, is_reset, tick, sent)
         if parameters:
             m = put_parameters(out, m, is_reset, rice_flat, rice_tick, sent)
         if structure:
             m = put_structure(out, m, is_reset, row, n_before, kept, n, lost, n_leaves, moved, n_moves, generation,
                               bits, profiles)  # fmt: skip
+        if partial:
+            m = put_partial(out, m, picked[thread], n_due, listed)
         for b in range(count.shape[0]):
             tally[thread, ABSOLUTES] += np.int64(count[b, N_ABSOLUTE])
             said[thread, b, 0] += np.int64(count[b, N_RECORDS])
@@ -507,4 +576,6 @@ def replicate(
                        reference[thread])  # fmt: skip
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)
         at = (out_span[s, 2] + 7) >> 3
+        if has_budget:
+            purse[o, HELD] -= np.float64(out_span[s, 2] - out_span[s, 1])
         sent_tick[o] = tick

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from horizon_ecs.kernel import helper
-from horizon_ecs.systems.interest import ALL_STALE, SWITCHED, kind_of, make_entry, mask_of, slot_of
+from horizon_ecs.systems.interest import AGES, ALL_STALE, SWITCHED, kind_of, make_entry, mask_of, slot_of
 from horizon_ecs.systems.visibility import HIGH_SHIFT, IN_USE, effective_sq, listed_channels, within
 
 
@@ -42,4 +42,4 @@ def switch(o, row, n, evaluated_tick, born, slot_kind, position, enter_sq, leave
         distance_sq = effective_sq(slot, position, slot_inverse, focus, x, y, z)
         inside |= np.int64(within(distance_sq, channels, enter_sq[kind], factor))
         held = np.int64(mask) & np.int64(within(distance_sq, channels, leave_sq[kind], factor))
-        row[i] = make_entry(slot, inside | held, ALL_STALE, kind) | SWITCHED
+        row[i] = make_entry(slot, inside | held, ALL_STALE, kind) | (row[i] & AGES) | SWITCHED

@@ -15,6 +15,10 @@ const RESET = 1;
 const PARAMETERS = 2;
 const STRUCTURE = 4;
 const MESSAGES = 8;
+const PARTIAL = 64;
+
+const PARTIAL_LIST = 1;
+const PARTIAL_BITMAP = 2;
 
 const DENSE = 1;
 const BITMAP = 2;
@@ -95,7 +99,8 @@ export class Replica extends Table {
     this.nEntered = 0;
     if (flags & STRUCTURE) this.#readStructure();
     else this.#keepList();
-    this.#sortIntoBlocks();
+    const nDue = this.#findActive();
+    this.#sortIntoBlocks((flags & PARTIAL) !== 0 ? this.#readPartial(nDue) : nDue);
     this.#readBlocks();
     reader.finish((flags & MESSAGES) !== 0);
     this.#readMessages(frame, flags);
@@ -176,7 +181,8 @@ export class Replica extends Table {
   #header(frame) {
     if (frame.length < 1) throw new WireError("empty frame");
     const flags = frame[0];
-    if (flags > (RESET | PARAMETERS | STRUCTURE | MESSAGES)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
+    const known = RESET | PARAMETERS | STRUCTURE | MESSAGES | PARTIAL;
+    if (flags & ~known || (flags & RESET && flags & PARTIAL)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
     if (frame.length < (flags & RESET ? 5 : 2)) throw new WireError(`frame of ${frame.length} bytes ends within its header`);
     if (flags & RESET) {
       if (!(flags & STRUCTURE)) throw new WireError("reset frame without structure");
@@ -324,11 +330,36 @@ export class Replica extends Table {
     this.nEntered = enters;
   }
 
-  /** Sort the due groups of every entry by block: absolute ones first, then shared ones, each in list order. */
-  #sortIntoBlocks() {
+  /**
+   * Who of those due has anything in this frame: of the others what is due goes stale. Returns how many are left.
+   * @param {number} nDue
+   */
+  #readPartial(nDue) {
+    const reader = this.#reader;
+    const active = this.#active;
+    const mode = reader.take(2);
+    if (mode > PARTIAL_BITMAP) throw new WireError(`unknown mode ${mode} of a partial frame`);
+    const width = indexBits(nDue);
+    let left = mode === PARTIAL_LIST ? reader.gamma() : 0;
+    if (left > nDue) throw new WireError(`${left} of ${nDue} due`);
+    let next = left > 0 ? this.#position(-1, 0, nDue, width) : -1;
+    let n = 0;
+    for (let a = 0; a < nDue; a++) {
+      const i = active[a];
+      if (a === next || (mode === PARTIAL_BITMAP && reader.take(1) === 1)) active[n++] = i;
+      else this.stale[i] |= this.#dueGroups[this.kind[i] * 256 + this.mask[i]];
+      if (a === next) next = --left > 0 ? this.#position(a, 0, nDue, width) : -1;
+    }
+    return n;
+  }
+
+  /**
+   * Sort the due groups of the active entries by block: absolute ones first, then shared ones, each in list order.
+   * @param {number} nActive
+   */
+  #sortIntoBlocks(nActive) {
     const end = this.#blockEnd;
     end.fill(0);
-    const nActive = this.#findActive();
     this.#eachDue(nActive, false);
     let sum = 0;
     for (let b = 0; b < end.length; b++) {

@@ -268,10 +268,11 @@ class Dissector:
         mode, width = bits.number(2), _width(len(rows))
         goes = np.zeros(len(rows), np.bool_)
         if mode == PARTIAL_LIST:
-            for _ in range(bits.gamma()):
+            n = bits.gamma()
+            for _ in range(n):
                 at = bits.number(width)
-                if at >= len(rows):
-                    raise WireError("a partial state frame names an entry of which nothing is due")
+                if n > len(rows) or at >= len(rows) or goes[at:].any():
+                    raise WireError("a partial state frame names what isn't due, or not in order")
                 goes[at] = True
         elif mode == PARTIAL_BITMAP:
             goes[:] = [bits.number(1) for _ in rows]

@@ -171,7 +171,7 @@ def narrow() -> tuple[Stage, Watcher, list[Any]]:
     tables: list[Any] = []
     for factor in (1.0, 3.0):
         stage.replicator.set_budget(watcher.number, factor * stage.replicator.least_budget)
-        for _ in range(45):
+        for _ in range(15):
             stage.turn_over()
             stage.move()
             stage.world.tick()

@@ -14,7 +14,7 @@ from tests import naive, naive_wire
 from tests.make_golden import FOLDER, STREAMS, golden, plain, spoken
 from tests.streams import table_of, texts_of, told_by
 
-MAX_BYTES = 200_000
+MAX_BYTES = 256_000
 
 
 def load(name: str) -> dict[str, Any]:

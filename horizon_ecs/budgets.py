@@ -49,21 +49,18 @@ class Budgets:
         ArgumentError
             There is no such observer, or the budget is less than the least. Then none is changed.
         """
-        rows = np.atleast_1d(np.asarray(observers))
-        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise ArgumentError(f"set_budget takes observers as whole numbers, not {observers!r}")
-        replicator = cast("Replicator", self)
-        for observer in rows.tolist():
-            replicator._table.check(observer)
+        leaders = self._leaders("set_budget", observers)
         self._check_budget("bytes_per_second", bytes_per_second)
-        leaders = replicator._streams.leader[rows.astype(np.int64)]
         self._own_budget[leaders] = True
         self._fill_purses(leaders, bytes_per_second)
 
     def budget(self, observers: ArrayLike) -> NDArray[np.float64]:
-        """float64[n]: bytes a second that some observers' frames may take, infinite without a budget."""
+        """float64[n]: bytes a second that some observers' frames may take, infinite without a budget.
+
+        Raises ArgumentError where there is no such observer.
+        """
         replicator = cast("Replicator", self)
-        rows = replicator._streams.leader[np.atleast_1d(np.asarray(observers, np.int64))]
+        rows = self._leaders("budget", observers)
         rate = replicator._table.purse[rows, kernels.PER_TICK] * replicator.world.tick_rate
         return np.where(rate > 0, rate, np.inf)
 
@@ -83,8 +80,8 @@ class Budgets:
         """From the next step on, let nothing that is due wait longer than this while something less urgent goes.
 
         An entity that has waited so long is overdue, and the overdue take turns, before all others. So none waits
-        longer than `seconds`, and a period of its channel, and twice the time that the observer's budget needs for one
-        record of each entity it follows. Waits are counted up to 127 periods of a channel: longer ones are overdue.
+        longer than `seconds`, and a period of its channel, and 3.2 times the time that the observer's budget needs for
+        one record of each entity it follows. Waits are counted up to 127 periods of a channel: longer ones are overdue.
 
         Raises ArgumentError where `seconds` isn't a number above 0 and at most 3600.
         """
@@ -106,6 +103,16 @@ class Budgets:
         self._own_budget = np.zeros(replicator.max_observers, np.bool_)
         self.set_max_wait(DEFAULT_MAX_WAIT_S)
 
+    def _leaders(self, call: str, observers: ArrayLike) -> NDArray[np.int64]:
+        """Whose streams some observers have."""
+        rows = np.atleast_1d(np.asarray(observers))
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise ArgumentError(f"{call} takes observers as whole numbers, not {observers!r}")
+        replicator = cast("Replicator", self)
+        for observer in rows.tolist():
+            replicator._table.check(observer)
+        return replicator._streams.leader[rows.astype(np.int64)]
+
     def _check_budget(self, name: str, bytes_per_second: float | None) -> None:
         if bytes_per_second is None:
             return
@@ -124,6 +131,15 @@ class Budgets:
             purse[kernels.BURST] = purse[kernels.HELD] = bytes_per_second * BURST_S
             purse[kernels.TICK] = replicator.world.tick_count
         replicator._table.purse[observers] = purse
+
+    def _charge(self, observers: NDArray[np.uint32], n_bytes: NDArray[np.int64]) -> None:
+        """Let messages, which don't wait, be paid for: with what is held but the reserve, else from what is gained."""
+        purse = cast("Replicator", self)._table.purse
+        mine = purse[observers]
+        at_once = np.clip(mine[:, kernels.HELD] - kernels.RESERVE_SHARE * mine[:, kernels.BURST], 0.0, n_bytes)
+        limited = mine[:, kernels.PER_TICK] > 0
+        purse[observers, kernels.HELD] -= at_once * limited
+        purse[observers, kernels.OWED] += (n_bytes - at_once) * limited
 
     def _welcome_to_budget(self, observer: int) -> None:
         self._own_budget[observer] = False

@@ -553,7 +553,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         box.tell_joined(joined, n, table)
         state = span[:n, 2] - span[:n, 1]
         octets = box.attach(tick, span, octets, self._crew)
-        table.purse[table.served[:n], budget.HELD] -= span[:n, 2] - span[:n, 1] - state
+        self._charge(table.served[:n], span[:n, 2] - span[:n, 1] - state)
         box.collect_zones()
         box.remember()
         told, dropped, missed = box.tally.sum(axis=0).tolist()

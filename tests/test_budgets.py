@@ -186,14 +186,14 @@ def test_a_hot_spot_costs_what_the_budget_gives() -> None:
 
 
 def test_a_reset_frame_is_spread_and_begins_with_the_nearest() -> None:
-    world, replicator = crowd(400, spread=50.0)
+    world, replicator = crowd(300, spread=50.0)
     replicator.set_budget([], None)
     ear = Ear(replicator, replicator.add_observer())
     replicator.set_budget(ear.number, 1000)
     world.tick()
     ear.hear(replicator.step())
-    assert 5 < ear.replica.n < 400
-    there = np.hypot(world[Position].x, world[Position].y)[:400]
+    assert 5 < ear.replica.n < 300
+    there = np.hypot(world[Position].x, world[Position].y)[:300]
     mine = ear.replica.handle & np.uint64(0xFFFFFFFF)
     assert sorted(there[mine.astype(int)].tolist()) == np.sort(there)[: len(mine)].tolist()
     rng = np.random.RandomState(2)
@@ -202,7 +202,7 @@ def test_a_reset_frame_is_spread_and_begins_with_the_nearest() -> None:
         world.tick()
         ear.hear(replicator.step())
         ear.check_list()
-    assert ear.replica.n == 400
+    assert ear.replica.n == 300
     assert ear.n_resets == 1
     assert within(ear.sizes, 1000, 20.0)
 

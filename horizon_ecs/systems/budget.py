@@ -27,8 +27,8 @@ from horizon_ecs.systems.interest import (
 )
 
 # Columns of a purse: bytes gained a tick (0: no budget), most that it holds, what it held and when, the place in the
-# list where the overdue are next, and how many frames left something behind.
-PER_TICK, BURST, HELD, TICK, CURSOR, TURN, N_PURSE = 0, 1, 2, 3, 4, 5, 6
+# list where the overdue are next, how many frames left something behind, and what messages took beyond what was held.
+PER_TICK, BURST, HELD, TICK, CURSOR, TURN, OWED, N_PURSE = 0, 1, 2, 3, 4, 5, 6, 7
 
 # Columns of `waits`, what one thread counts in one tick; ticks of the longest wait last.
 DEFERRED, NOT_ENTERED, REFUSED_BITS, LONGEST, N_WAITS = 0, 1, 2, 3, 4
@@ -37,6 +37,7 @@ PARTIAL_NONE, PARTIAL_LIST, PARTIAL_BITMAP = 0, 1, 2
 
 ENTERS_FIRST_EVERY = 4  # frames that leave something behind: else who follows more than it can hear never meets anybody
 RESERVE_SHARE = 0.125  # of the burst, kept for leaves, moves and parameters
+SYNCED_SHARE = 0.375  # of what a frame may take, for entities in sync: little enough that any other fits beside it
 RESET_SHARE = 0.5  # of the burst, that a reset frame waits for
 
 WIDE_BITS, RICE_BITS, GAMMA_BITS, PADDING_BITS = 37, 48, 43, 7
@@ -48,16 +49,37 @@ _1, _2 = np.uint64(1), np.uint64(2)
 
 @helper
 def fill_purse(purse, tick):
-    """Add what was gained since it was last looked at."""
-    purse[HELD] = min(purse[BURST], purse[HELD] + purse[PER_TICK] * (tick - purse[TICK]))
+    """Add what was gained since the last look: up to the reserve, then to what is owed, then up to the burst."""
+    gained = purse[PER_TICK] * (tick - purse[TICK])
+    first = min(gained, max(0.0, RESERVE_SHARE * purse[BURST] - purse[HELD]))
+    paid = min(gained - first, purse[OWED])
+    purse[OWED] -= paid
+    purse[HELD] = min(purse[BURST], purse[HELD] + gained - paid)
     purse[TICK] = tick
 
 
 @helper
-def fixed_bits(is_reset, n_parameters, n_changed_parameters, n_before, kept, n_leaves, n_moves, bits, profiles,
+def pay(purse, n_bytes):
+    """Take what a frame cost out of a purse; what isn't there is owed."""
+    purse[HELD] -= n_bytes
+    if purse[HELD] < 0.0:
+        purse[OWED] -= purse[HELD]
+        purse[HELD] = 0.0
+
+
+@helper
+def _gamma_bits(most):
+    """How long the code of a number up to `most` can be."""
+    return 2 * np.int64(bit_length(np.uint64(most + 1)))
+
+
+@helper
+def fixed_bits(is_reset, n_parameters, n_changed_parameters, n_before, kept, n, n_leaves, n_moves, bits, profiles,
                n_blocks):  # fmt: skip
-    """An upper bound of all of a frame but its enters and records."""
-    total = PADDING_BITS + 5 * GAMMA_BITS + 2 * n_blocks + (40 if is_reset else 16)
+    """An upper bound of all of a frame but its enters and records: `kept` of its `n` entries may be there already."""
+    total = PADDING_BITS + (40 if is_reset else 16) + 2 * n_blocks
+    # How many leave, move, enter, and are told anything; and the two bits that say how the last are.
+    total += _gamma_bits(n_leaves) + _gamma_bits(n_moves) + 2 * _gamma_bits(n) + 2
     if is_reset:
         return total + 5 * n_parameters
     total += n_changed_parameters * (np.int64(index_bits(n_parameters)) + 5)
@@ -199,22 +221,34 @@ def _fits(row, kept, due_index, plans, n_due, spent, limit, tick, generation, bi
 
 
 @helper
-def _choose(row, kept, due_index, plans, n_due, spent, limit, purse, heap, chosen, urgency, enter_sq, position, x, y,
-            z, tick, generation, bits, history, changed, depth, track, order, rice, period, n_fields, carrier,
-            born):  # fmt: skip
-    """Mark what goes, the highest first, until one doesn't fit: those after it wait too, so that its turn comes."""
-    width = np.int64(index_bits(n_due))
-    enters_first = np.int64(purse[TURN]) % ENTERS_FIRST_EVERY == 0
+def _list(row, kept, due_index, plans, n_due, chosen, purse, only_synced, heap, urgency, enter_sq, position, x, y, z,
+          carrier):  # fmt: skip
+    """Make a heap of who isn't chosen yet, of all or of those in sync; return how many they are."""
+    n_new = 0
     for d in range(n_due):
-        i = np.int64(due_index[d])
-        chosen[d] = 0
-        c = _channel(row[i], plans[d] & _GROUPS, carrier)
-        key = _key(row[i], i, max(kept, 1), i >= kept, enters_first, c, np.int64(purse[CURSOR]), urgency, enter_sq,
-                   position, x, y, z)  # fmt: skip
-        heap[d] = key | (_INDEX - np.uint64(d))
-    for at in range(n_due // 2 - 1, -1, -1):
-        _sink(heap, at, n_due)
-    for left in range(n_due, 0, -1):
+        n_new += np.int64(np.int64(due_index[d]) >= kept)
+    enters_first, n = n_new > 0 and np.int64(purse[TURN]) % ENTERS_FIRST_EVERY == 0, 0
+    for d in range(n_due):
+        i, groups = np.int64(due_index[d]), plans[d] & _GROUPS
+        if chosen[d] != 0 or (only_synced and (i >= kept or stale_of(row[i]) & groups != np.uint32(0))):
+            continue
+        key = _key(row[i], i, max(kept, 1), i >= kept, enters_first, _channel(row[i], groups, carrier),
+                   np.int64(purse[CURSOR]), urgency, enter_sq, position, x, y, z)  # fmt: skip
+        heap[n] = key | (_INDEX - np.uint64(d))
+        n += 1
+    for at in range(n // 2 - 1, -1, -1):
+        _sink(heap, at, n)
+    purse[TURN] += np.float64(n_new > 0 and not only_synced)
+    return n
+
+
+@helper
+def _take(heap, n, row, kept, due_index, plans, n_due, spent, limit, purse, chosen, tick, generation, bits, history,
+          changed, depth, track, order, rice, period, n_fields, carrier, born):  # fmt: skip
+    """Mark what goes, the highest of the heap first, until one doesn't fit: those after it wait too, so that its turn
+    comes. Returns what is spent, and what that one would have taken."""
+    width, n_all = np.int64(index_bits(n_due)), n
+    while n > 0:
         d = np.int64(_INDEX - (heap[0] & _INDEX))
         i = np.int64(due_index[d])
         cost = width + _record_bits(row[i], plans[d] & _GROUPS, tick, history, changed, depth, track, order, rice,
@@ -222,15 +256,36 @@ def _choose(row, kept, due_index, plans, n_due, spent, limit, purse, heap, chose
         if i >= kept:
             cost += _enter_bits(row[i], generation, bits)
         if spent + cost > limit:
-            return cost
+            # Who had the first turn and was too much has it again.
+            purse[TURN] -= np.float64(n == n_all and i >= kept)
+            return spent, cost
         spent += cost
         chosen[d] = 1
         if (heap[0] >> np.uint64(62)) == _1:
             purse[CURSOR] = i + 1
-        purse[TURN] += np.float64(left == n_due)
-        heap[0] = heap[left - 1]
-        _sink(heap, 0, left - 1)
-    return 0
+        n -= 1
+        heap[0] = heap[n]
+        _sink(heap, 0, n)
+    return spent, 0
+
+
+@helper
+def _choose(row, kept, due_index, plans, n_due, spent, limit, purse, heap, chosen, urgency, enter_sq, position, x, y,
+            z, tick, generation, bits, history, changed, depth, track, order, rice, period, n_fields, carrier,
+            born):  # fmt: skip
+    """Mark what goes: of a share of what there is, those in sync, who would take much more if they were not; then all
+    others. Returns what the next would have taken."""
+    cost = 0
+    for d in range(n_due):
+        chosen[d] = 0
+    for synced in range(2):
+        n = _list(row, kept, due_index, plans, n_due, chosen, purse, synced == 0, heap, urgency, enter_sq, position, x,
+                  y, z, carrier)  # fmt: skip
+        share = spent + np.int64((limit - spent) * SYNCED_SHARE) if synced == 0 else limit
+        spent, cost = _take(heap, n, row, kept, due_index, plans, n_due, spent, share, purse, chosen, tick, generation,
+                            bits, history, changed, depth, track, order, rice, period, n_fields, carrier,
+                            born)  # fmt: skip
+    return cost
 
 
 @helper
@@ -320,7 +375,7 @@ def spend(purse, tick, spent, is_reset, row, kept, n, due_index, plans, n_due, p
     Oracle: tests/test_budgets.py.
     """
     limit = np.int64(8.0 * purse[HELD])
-    if spent > limit:
+    if spent > limit and not (purse[OWED] > 0.0 and spent <= 8.0 * RESET_SHARE * purse[BURST]):
         waits[REFUSED_BITS] += spent - limit
         return -1, 0, 0, 0
     if not is_reset:

@@ -18,6 +18,7 @@ from horizon_ecs.systems.budget import (
     fixed_bits,
     follow_leaves,
     list_all_new,
+    pay,
     put_partial,
     spend,
 )
@@ -417,7 +418,7 @@ def replicate(
     kind_channels : int64[n_kinds];  profiles : int64[n_kinds, 3]  in  see `schema.Tables`
     looks : uint8[max_observers]                   in      1 where somebody of the list may have another profile now
     talks … messages                               in/out  what is told besides fields, and to whom, see `messages`
-    purse : float64[max_observers, 6]              in/out  what each observer may spend (`budget`)
+    purse : float64[max_observers, 7]              in/out  what each observer may spend (`budget`)
     urgency : int64[2, n_kinds, C]                 in      rank of each layer's priority; waits until it is overdue
     heap : uint64[n_threads, entries]              scratch
     waits : int64[n_threads, 4]                    in/out  counts, see `budget`
@@ -511,7 +512,7 @@ def replicate(
             n_old = 0 if is_reset else kept
             n_due = list_all_new(row, n_old, n, due, plans, indices, due_plans, n_due)
             fixed = fixed_bits(is_reset, len(rice_flat), _count_changed(rice_tick, newest_rice_tick, sent), n_before,
-                               kept, n_leaves, n_moves, bits, profiles, count.shape[0])  # fmt: skip
+                               kept, n, n_leaves, n_moves, bits, profiles, count.shape[0])  # fmt: skip
             n_all = n
             n, n_due, listed, n_lost = spend(
                 purse[o], tick, fixed, is_reset, row, n_old, n, indices, due_plans, n_due, plans,
@@ -577,5 +578,5 @@ def replicate(
         out_span[s, 0], out_span[s, 1], out_span[s, 2] = finish(words, octets, out, m, at)
         at = (out_span[s, 2] + 7) >> 3
         if has_budget:
-            purse[o, HELD] -= np.float64(out_span[s, 2] - out_span[s, 1])
+            pay(purse[o], np.float64(out_span[s, 2] - out_span[s, 1]))
         sent_tick[o] = tick

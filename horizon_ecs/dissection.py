@@ -26,6 +26,8 @@ from horizon_ecs.systems.frames import (
     MODE_BITMAP,
     MODE_DENSE,
     MODE_LIST,
+    RATE_BITS,
+    RATE_SHIFT,
 )
 
 if TYPE_CHECKING:
@@ -131,11 +133,15 @@ class Dissector:
     def of(cls, replica: Replica) -> Dissector:
         """One that begins where a replica stands."""
         made = cls(replica.schema, phase=replica.phase)
-        made.start(replica.kind, replica.mask, replica.stale, replica.rice, replica.tick)
+        made.start(replica.kind, replica.mask, replica.stale, replica.rice, replica.tick, replica.slowdown)
         return made
 
-    def start(self, kind: ArrayLike, mask: ArrayLike, stale: ArrayLike, rice: NDArray[np.uint8], tick: int) -> None:
-        """Take over what a client has: its list's kinds, masks and stale groups, its parameters, its last tick."""
+    def start(
+        self, kind: ArrayLike, mask: ArrayLike, stale: ArrayLike, rice: NDArray[np.uint8], tick: int, slowdown: int = 1
+    ) -> None:  # fmt: skip
+        """Take over what a client has: its list's kinds, masks and stale groups, its parameters, its last tick, and how
+        much more seldom its channels are due."""
+        self._rate = slowdown.bit_length() - 1
         self._kind, self._mask, self._stale = (np.array(column, np.int64) for column in (kind, mask, stale))
         self._rice, self._tick = rice.tolist(), int(tick)
 
@@ -152,7 +158,7 @@ class Dissector:
         flags = bits.number(8)
         reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
         partial = flags & FLAG_PARTIAL != 0
-        known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL
+        known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL | RATE_BITS << RATE_SHIFT
         if flags & ~known or (reset and (partial or not structure)):
             raise WireError("a state frame has unknown or contradictory flags")
         tick = bits.number(32) if reset else before + bits.number(8)
@@ -164,6 +170,9 @@ class Dissector:
             found[Part("parameters")] = bits.at - found.total()
         if structure:
             self._read_structure(bits, reset, found)
+        if flags >> RATE_SHIFT & RATE_BITS != self._rate:
+            self._rate = flags >> RATE_SHIFT & RATE_BITS
+            self._stale[:] = 0xFF
         waits = self._read_partial(bits, tick, found) if partial else np.zeros(len(self._kind), np.bool_)
         self._read_blocks(bits, tick, reset, waits, found)
         if flags & FLAG_MESSAGES:
@@ -249,7 +258,7 @@ class Dissector:
 
     def _due(self, tick: int) -> NDArray[np.bool_]:
         """bool[K, C]: which channels are due."""
-        due: NDArray[np.bool_] = (tick + self.phase) % np.maximum(self._tables.period, 1) == 0
+        due: NDArray[np.bool_] = (tick + self.phase) % np.maximum(self._tables.periods[self._rate], 1) == 0
         return due
 
     def _carriers(self) -> list[NDArray[np.uint8]]:
@@ -300,7 +309,7 @@ class Dissector:
         for f in range(int(self._tables.n_fields[kind, j])):
             start = bits.at
             bits.skip_wide()
-            if self._tables.order[kind, c, j, f] == 2:
+            if self._tables.orders[self._rate, kind, c, j, f] == 2:
                 bits.skip_wide()
             found[Part("absolute", kind, c, j, f)] += bits.at - start
 

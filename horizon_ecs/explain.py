@@ -200,6 +200,19 @@ class Case:
         return self.replicator.phase(self.observer)
 
     @property
+    def periods(self) -> NDArray[np.int64]:
+        """int64[C]: those of the kind at the observer's rate."""
+        table, tables = self.replicator._table, self.replicator.tables
+        periods: NDArray[np.int64] = tables.periods[table.rate[self.observer], self.number]
+        return periods
+
+    def orders(self, c: int, j: int) -> NDArray[np.uint8]:
+        """uint8[n]: the predictors of a group's fields at the observer's rate."""
+        table, tables = self.replicator._table, self.replicator.tables
+        orders: NDArray[np.uint8] = tables.orders[table.rate[self.observer], self.number, c, j]
+        return orders[: tables.n_fields[self.number, j]]
+
+    @property
     def born(self) -> int:
         return int(self.replicator.world.born[self.slot])
 
@@ -241,7 +254,7 @@ class Case:
 
     def next_due(self, c: int) -> int:
         """The next tick at which channel `c` of the kind is due; the next of all where a reset frame is waiting."""
-        period = int(self.replicator.tables.period[self.number, c])
+        period = int(self.periods[c])
         following = self.tick + 1
         return (
             following
@@ -472,14 +485,13 @@ def explain(replicator: Replicator, observer: int, entity: int) -> Explanation:
 
 
 def _explain_channel(case: Case, c: int) -> ChannelExplanation:
-    tables = case.replicator.tables
     reason = next(found for find in CHANNEL_REASONS if (found := find(case, c)))
     layer = case.replicator.schema["kinds"][case.number]["channels"][c]
     # As floats of 64 bits, so that a radius that nothing multiplies is told as it was declared.
     radius = layer["radius"] * float(case.scale) * float(case.reach) if layer else float("nan")
     return ChannelExplanation(
         channel=c, radius=radius, leave_radius=radius * (1.0 + case.replicator.hysteresis),
-        frequency=layer["frequency"] if layer else 0.0, period=int(tables.period[case.number, c]),
+        frequency=layer["frequency"] if layer else 0.0, period=int(case.periods[c]),
         followed=bool(case.mask >> c & 1), reason=reason, next_due_tick=case.next_due(c) if layer else -1
     )  # fmt: skip
 
@@ -494,11 +506,11 @@ def _explain_group(case: Case, j: int) -> GroupExplanation:
             group["component"], dict.fromkeys(names, ""), None, 0, None, -1, "not carried", None, None
         )
     stale = bool(case.stale >> j & 1)
-    orders = tables.order[k, c, j, : len(names)].tolist()
+    orders = case.orders(c, j).tolist()
     baseline = -1 if stale else _baseline(case, c, predicted=any(orders))
     bits, predicted = (None, None) if stale else _last_record(case, c, j, baseline)
     return GroupExplanation(
-        component=group["component"], channel=c, period=int(tables.period[k, c]), baseline_tick=baseline,
+        component=group["component"], channel=c, period=int(case.periods[c]), baseline_tick=baseline,
         fields={name: PREDICTORS[order] for name, order in zip(names, orders, strict=True)},
         next_due_tick=case.next_due(c), state="stale" if stale else "in sync", record_bits=bits, predicted=predicted
     )  # fmt: skip
@@ -508,7 +520,7 @@ def _baseline(case: Case, c: int, *, predicted: bool) -> int:
     """The channel's last due tick of those the observer was evaluated at, but not before the entity's birth."""
     table = case.replicator._table
     last = int(table.evaluated_tick[case.observer])
-    due = last - (last + case.phase) % int(case.replicator.tables.period[case.number, c])
+    due = last - (last + case.phase) % int(case.periods[c])
     # A reset frame tells what has no predictor as it is.
     return max(due, case.born, 0 if predicted else int(table.reset_tick[case.observer]))
 
@@ -516,8 +528,8 @@ def _baseline(case: Case, c: int, *, predicted: bool) -> int:
 def _last_record(case: Case, c: int, j: int, tick: int) -> tuple[int | None, bool | None]:
     """Bits of the group's shared record as of a tick, and whether the prediction came true."""
     replicator, k = case.replicator, case.number
-    n, period = int(replicator.tables.n_fields[k, j]), int(replicator.tables.period[k, c])
-    orders: NDArray[np.uint8] = replicator.tables.order[k, c, j, :n]
+    period, orders = int(case.periods[c]), case.orders(c, j)
+    n = len(orders)
     # The oldest value that a predictor looks at must still be there.
     oldest = tick - 2 * period if orders.max() == 2 else tick - period if orders.max() else tick
     if max(oldest, case.born) <= case.tick - replicator._depth:

@@ -100,7 +100,7 @@ class Checker:
             carrier = tables.carrier[0, j, replica.mask]
             # An entry whose channel has just changed waits for its first record there.
             known = np.flatnonzero((carrier != NO_CHANNEL) & (replica.stale >> j & 1 == 0))
-            period = tables.period[0, carrier[known]]
+            period = replica.period(j)[known]
             due = np.maximum(tick - (tick + replica.phase) % period, self._first_tick)
             for then in np.unique(due):
                 rows = known[due == then]

@@ -33,6 +33,7 @@ class _Observer:
     """One observer's interest, by slot; a mask of 0 where it doesn't follow."""
 
     phase: int
+    rate: int = 0
     position: NDArray[np.float32] = field(default_factory=lambda: np.zeros(3, np.float32))
     placed: bool = False
     reset_tick: int = -1
@@ -159,7 +160,13 @@ class Oracle:
         reset, sent = bool(row["reset"]), bool(row["sent"])
         if reset:
             observer.reset_tick = record.tick
-        due = [kind.channels if reset else kind.due(record.tick, observer.phase) for kind in self._rules.kinds]
+        if row["rate"] != observer.rate:
+            observer.rate = int(row["rate"])
+            observer.stale[:] = 0xFF
+        due = [
+            kind.channels if reset else kind.due(record.tick, observer.phase, observer.rate)
+            for kind in self._rules.kinds
+        ]
         # One who has heard nothing for long is served without anything due, which shows only in the frame.
         if observer.reset_tick >= 0 and row["status"] == _LIVE and (any(due) or sent):
             self._evaluate(observer, record, due, reset, present, np.float32(row["reach"]))
@@ -265,7 +272,7 @@ class Oracle:
         o: _Observer, rules: KindRules, c: int, j: int, slots: NDArray[np.intp], rows: NDArray[np.intp]
     ) -> list[tuple[int, NDArray[np.intp]]]:
         """The ticks whose state the client has of a group that channel `c` carries, each with its rows."""
-        due = o.sent_tick - (o.sent_tick + o.phase) % int(rules.period[c])
+        due = o.sent_tick - (o.sent_tick + o.phase) % int(rules.periods[o.rate, c])
         if due >= o.reset_tick:
             return [(due, rows)]
         if rules.unpredicted[c, j]:

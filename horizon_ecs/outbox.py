@@ -261,13 +261,13 @@ class Outbox:
 
     def count_missed(
         self, tick: int, table: Observers, status: NDArray[np.uint8], due_by_phase: NDArray[np.int64],
-        period: NDArray[np.int64], sight: Sight
+        periods: NDArray[np.int64], sight: Sight
     ) -> int:  # fmt: skip
         """How many events observers that are held don't get at this tick."""
         return int(
             kernels.count_missed(
-                tick, table.n_used, HELD, status, table.phase, table.rows.start, table.evaluated_tick,
-                self.reset_tick, table.n_followed, table.rows.pool, due_by_phase, period, self.marked, self.first,
+                tick, table.n_used, HELD, status, table.phase, table.rate, table.rows.start, table.evaluated_tick,
+                self.reset_tick, table.n_followed, table.rows.pool, due_by_phase, periods, self.marked, self.first,
                 self._following, self._letters.rows, self._letters.sights, sight.view, sight.ways
             )
         )  # fmt: skip

@@ -35,6 +35,7 @@ OBSERVER = np.dtype(
         ("entity", np.uint64),
         ("phase", np.int64),
         ("position", np.float32, 3),
+        ("rate", np.uint8),  # its periods are doubled so many times, as far as they can be
         ("reach", np.float32),  # what its radii were multiplied by when it was looked at last
         ("status", np.uint8),  # as `replication.LIVE` or `HELD`
         ("reset", np.uint8),  # it got a reset frame in this tick
@@ -124,6 +125,7 @@ def _observer_rows(replicator: Replicator, observers: Mapping[int, int] | Sequen
     rows["key"] = np.fromiter(numbers, np.int64, len(numbers))
     rows["phase"] = [replicator.phase(o) for o in numbers.values()]
     rows["entity"], rows["position"] = replicator.entity[index], replicator.position[index]
+    rows["rate"] = replicator._table.rate[index]
     rows["reach"] = replicator.reach_scale[index]
     rows["status"] = replicator.status[index]
     rows["reset"], rows["sent"] = replicator.reset_tick[index] == tick, replicator.sent_tick[index] == tick

@@ -59,7 +59,7 @@ class Records:
         self.rice = np.full((n_kinds, n_channels, n_groups, MAX_GROUP_FIELDS), RICE_DEFAULT, np.uint8)
         self.rice_flat = np.full(tables.n_parameters, RICE_DEFAULT, np.uint8)
         self.rice_tick = np.zeros(tables.n_parameters, np.uint32)
-        self.bulk = np.zeros((n_pages, n_channels), np.uint8)
+        self.bulk, self.no_bulk = np.zeros((n_pages, n_channels), np.uint8), np.zeros((n_pages, n_channels), np.uint8)
         self.uses = np.zeros((n_threads, n_pages, n_channels), np.uint32)
         self.said = np.zeros((n_threads, n_channels * n_groups, 2), np.int64)
         self._followed_tick = np.zeros(n_pages, np.int64)

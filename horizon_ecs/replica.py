@@ -102,7 +102,7 @@ class Replica(HasReceived):
         error = decode.apply_frame(
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
-            t.carrier, t.n_groups, t.n_fields, t.period, t.order, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
+            t.carrier, t.n_groups, t.n_fields, t.periods, t.orders, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
             self._rows, self._reference, self._reader, self._moved, self._waits, self._left
         )  # fmt: skip
         if error:
@@ -134,6 +134,15 @@ class Replica(HasReceived):
     def rice(self) -> NDArray[np.uint8]:
         """uint8[n_parameters]: the Rice parameters, in the order of docs/wire.md, a view."""
         return self._rice
+
+    @property
+    def _rate(self) -> int:
+        return int(self._head[decode.RATE])
+
+    @property
+    def slowdown(self) -> int:
+        """1, 2, 4 or 8: how much more seldom channels are due than their layers say, so far as they can be."""
+        return 1 << self._rate
 
     @property
     def tick(self) -> int:
@@ -205,7 +214,7 @@ class Replica(HasReceived):
         """int64[n]: ticks between two due ones of the channel that carries a group, 0 where none does."""
         carrier = self.carrier(group)
         carried = carrier != NO_CHANNEL
-        return np.where(carried, self._tables.period[self.kind, np.where(carried, carrier, 0)], 0)
+        return np.where(carried, self._tables.periods[self._rate, self.kind, np.where(carried, carrier, 0)], 0)
 
     def is_due(self, group: int | NDArray[np.int64]) -> NDArray[np.bool_]:
         """bool[n]: whether the last frame brought a group up to its own tick, be it by a record or by a prediction
@@ -266,7 +275,9 @@ class Replica(HasReceived):
             came_as = first + (unit[:, j] >> decode.PROFILE_SHIFT)
             rows = np.flatnonzero((came_as == k) & (unit[:, j] != NO_CHANNEL))
             if before:
-                rows = rows[self._tables.order[k, unit[rows, j] & decode.CHANNEL_MASK, j, place.field] == LINEAR]
+                rows = rows[
+                    self._tables.orders[self._rate, k, unit[rows, j] & decode.CHANNEL_MASK, j, place.field] == LINEAR
+                ]
             channel = unit[rows, j] & decode.CHANNEL_MASK
             q = self._q[rows, j] - self._d[rows, j] if before else self._q[rows, j]
             out[rows] = value_of(q, place, self._tables.scale[k, channel, j, place.field])

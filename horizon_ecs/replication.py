@@ -29,6 +29,7 @@ from horizon_ecs.messages import compile_messages
 from horizon_ecs.observers import HELD, LIVE, Observers
 from horizon_ecs.outbox import Outbox
 from horizon_ecs.quantiser import Quantiser
+from horizon_ecs.rates import Rates
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
 from horizon_ecs.sharing import Spans, Streams
@@ -79,7 +80,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
+class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -220,7 +221,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         # A look at an observer's reach every so often: after all its channels were due, but not too often.
         longest = tables.longest_period
         self._reach_period = longest * max(1, math.ceil(world.tick_rate / 4 / longest))
-        n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.period.ravel() if p > 0)))
+        n_phases = min(MAX_PHASES, math.lcm(*(int(p) for p in tables.periods[-1].ravel() if p > 0)))
         self._table = Observers(self.max_observers, self.max_followed, n_kinds, n_phases)
         self._scratch = Scratch(tables, n_threads, world.n_slots, self.max_followed)
         self._sight = Sight(world.n_slots, self.max_observers, tables.owner_only)
@@ -366,7 +367,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
     def _stand_in(self, old: int, new: int) -> None:
         """Let an observer stand where another stood, and see as it did."""
         table, sight = self._table, self._sight
-        for rows in (table.entity, table.position, table.purse, sight.view, sight.focus):
+        for rows in (table.entity, table.position, table.purse, table.rate, sight.view, sight.focus):
             rows[new] = rows[old]
         self._own_budget[new] = self._own_budget[old]
         self._outbox.deaf[new] = self._last_tick or 0
@@ -408,7 +409,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         self.stats = ReplicationStats(tick=tick)
         if self._outbox.used:
             self._take_emitted()
-            self._outbox.begin(tick, self.tables.period.max(axis=0))
+            self._outbox.begin(tick, self._longest_periods())
         pages = self._replicated_pages()
         self._sight.settle(self.world)
         self._sight.take_column(pages, self._page_kind, tick)
@@ -432,7 +433,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         )
         if self._outbox.used:
             slot_kind = self._no_kinds if self._extents is None else self._extents.kind
-            self._outbox.settle(tick, self.tables.longest_period, self._page_kind, slot_kind, self._sight)
+            self._outbox.settle(tick, int(self._longest_periods().max()), self._page_kind, slot_kind, self._sight)
         frames: list[Frames] = []
         self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
         self._last_tick = tick
@@ -500,7 +501,8 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         status = self._streams.awake()
         self._look_for_switched(status)
         n = observers.select_served(
-            table.n_used, status, table.phase, table.wants_reset, table.sent_tick, tick, self._max_silence,
+            table.n_used, status, table.phase, table.rate, table.told_rate, table.wants_reset, table.sent_tick, tick,
+            self._max_silence,
             self._due_by_phase(tick), self.tables.kind_channels, table.looks, table.served, table.served_reset,
             table.due
         )  # fmt: skip
@@ -522,6 +524,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
             "tick": tick, "served": table.served[:n], "words": words, "octets": words.view(np.uint8),
             "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
         }  # fmt: skip
+        changing = np.flatnonzero(table.rate != table.told_rate)
         # Each part has room for as many of the longest frames as it has observers, and one more.
         room = len(words) // 2 // (n + n_parts + len(asked))
         self._replicate(arguments, table.order[:n], cut, (cut + np.arange(n_parts + 1)) * room)
@@ -539,6 +542,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         reset = table.served[:n][(table.served_reset[:n] == 1) & (span[:n, 2] > 0)]
         table.reset_tick[reset] = self._outbox.reset_tick[reset] = tick
         table.wants_reset[reset] = 0
+        self._outbox.reset_tick[changing[table.told_rate[changing] == table.rate[changing]]] = tick
         frames = Spans.of(table.served[:n], span[:n])
         spans, shared = self._streams.spread(tick, frames, Spans.of(asked, span[n:]))
         self._count(n, spans, shared)
@@ -560,7 +564,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         status = self._streams.awake()
         if box.n_pending and (status[: table.n_used] == HELD).any():
             missed += box.count_missed(
-                tick, table, status, self._due_by_phase(tick), self.tables.period, self._sight
+                tick, table, status, self._due_by_phase(tick), self.tables.periods, self._sight
             )  # fmt: skip
         stats.messages, stats.messages_missed = told, missed
         stats.messages_dropped, box.n_dropped = dropped + box.n_dropped, 0
@@ -597,12 +601,22 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
             observers.mark_gone(world.born[: self._pages_seen * quantise.PAGE], oldest, self._gone)
         self._sight.mark_turned(oldest, self._pages_seen * quantise.PAGE)
 
+    def _n_rates(self) -> int:
+        """How many rates some observer has, or was told, counted from the quickest on."""
+        table = self._table
+        return 1 + int(max(table.rate.max(initial=0), table.told_rate.max(initial=0)))
+
+    def _longest_periods(self) -> NDArray[np.int64]:
+        """int64[C]: each channel's longest period in any kind, in ticks, at the slowest rate that is in use."""
+        longest: NDArray[np.int64] = self.tables.periods[self._n_rates() - 1].max(axis=0)
+        return longest
+
     def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
-        """int64[n_phases, n_kinds]: the mask of channels due now, by phase."""
-        period = self.tables.period
+        """int64[n_rates, n_phases, n_kinds]: the mask of channels due now, by rate and phase."""
+        period = self.tables.periods[: self._n_rates(), None]
         phases = np.arange(self._table.n_phases)[:, None, None]
         due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
-        masks: NDArray[np.int64] = (due << np.arange(period.shape[1])).sum(axis=2)
+        masks: NDArray[np.int64] = (due << np.arange(period.shape[-1])).sum(axis=-1)
         return masks
 
     def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
@@ -617,18 +631,39 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets):
         """What `replicate.replicate` takes and stays the same array or number from tick to tick, by name."""
         world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
         sight, known_lists = self._sight, self._book.lists
-        of_tables = ("period", "carrier", "n_groups", "n_fields", "track", "order", "bits", "kind_channels", "profiles")
+        of_tables = (
+            "periods",
+            "carrier",
+            "n_groups",
+            "n_fields",
+            "track",
+            "orders",
+            "bits",
+            "kind_channels",
+            "profiles",
+        )
         of_observers = (
             "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
-            "purse", "wants_reset",
-            "looks"
+            "purse", "wants_reset", "looks", "rate", "told_rate"
         )  # fmt: skip
         of_scratch = (
             "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
             "heap", "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
             "reference", "tokens", "tally", "waits"
         )  # fmt: skip
-        of_records = ("records", "rice", "rice_flat", "rice_tick", "lead", "loud", "plans", "bulk", "uses", "said")
+        of_records = (
+            "records",
+            "rice",
+            "rice_flat",
+            "rice_tick",
+            "lead",
+            "loud",
+            "plans",
+            "bulk",
+            "no_bulk",
+            "uses",
+            "said",
+        )
         of_grid = ("inverse_size", "shape", "cell_start", "first_part")
         return {
             **{name: getattr(tables, name) for name in of_tables},

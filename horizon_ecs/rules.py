@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.schema import N_RATES
 
 NO_CHANNEL = 255
 
@@ -94,7 +95,7 @@ class KindRules:
 
     Attributes
     ----------
-    period : int64[C]                  ticks, 0 where there is no layer
+    periods : int64[4, C]              ticks, by rate; 0 where there is no layer
     enter_sq, leave_sq : float32[C]    squared radii, -1 where there is no layer
     carrier : uint8[G, 256]            by mask: the channel that carries a group, or 255
     n_fields : int64[G]
@@ -103,7 +104,7 @@ class KindRules:
     bits : uint32[C, G, 4]             those of the integers that count: of an angle the ones within a turn
     """
 
-    period: NDArray[np.int64]
+    periods: NDArray[np.int64]
     enter_sq: NDArray[np.float32]
     leave_sq: NDArray[np.float32]
     carrier: NDArray[np.uint8]
@@ -116,11 +117,12 @@ class KindRules:
     @property
     def channels(self) -> int:
         """The mask of all channels."""
-        return int(sum(1 << c for c, period in enumerate(self.period) if period))
+        return int(sum(1 << c for c, period in enumerate(self.periods[0]) if period))
 
-    def due(self, tick: int, phase: int) -> int:
+    def due(self, tick: int, phase: int, rate: int) -> int:
         """The mask of the channels that are due."""
-        return int(sum(1 << c for c, period in enumerate(self.period) if period and (tick + phase) % period == 0))
+        of_rate = enumerate(self.periods[rate])
+        return int(sum(1 << c for c, period in of_rate if period and (tick + phase) % period == 0))
 
     def groups_due(self, due: int) -> NDArray[np.uint8]:
         """uint8[256]: by mask, the groups whose carrier is due, as bits."""
@@ -142,7 +144,7 @@ class KindRules:
     ) -> NDArray[np.uint8]:
         """uint8[n]: the masks after an evaluation of the due channels, all radii multiplied by `reach`."""
         after, factor = before & np.uint8(~due & 0xFF), reach * reach
-        for c in range(len(self.period)):
+        for c in range(self.periods.shape[1]):
             if due >> c & 1:
                 bit = np.uint8(1 << c)
                 held = (before & bit != 0) & (distance_sq <= self.leave_sq[c] * factor)
@@ -177,10 +179,12 @@ class Rules:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ArgumentError(f"not a schema as docs/wire.md has it: {type(error).__name__}: {error}") from error
         self.n_fields = np.array([kind.n_fields for kind in self.kinds], np.int64).reshape(-1, self.n_groups)
-        self.longest_period = max([1, *(int(kind.period.max()) for kind in self.kinds)])
+        self.longest_period = max([1, *(int(kind.periods.max()) for kind in self.kinds)])
 
     def _read(self, kind: Mapping[str, Any], n_channels: int, hysteresis: float) -> KindRules:
         period = np.array([c["period"] if c else 0 for c in kind["channels"]], np.int64)
+        slowest = np.array([c.get("slowest", 0) if c else 0 for c in kind["channels"]], np.int64)
+        periods = period << np.minimum(np.arange(N_RATES)[:, None], slowest)
         radius = np.array([c["radius"] if c else -1.0 for c in kind["channels"]], np.float64)
         # Radii are rounded to float32 first, and squared then.
         enter_sq, leave_sq = (
@@ -201,7 +205,7 @@ class Rules:
                 track[c, j, : len(fields)] = [self._number(group["component"], f, c) for f in fields]
                 turns = [f["params"][c][1] if f["codec"] == "angle" else 2.0**-32 for f in fields]
                 bits[c, j, : len(fields)] = [round(1.0 / turn) - 1 for turn in turns]
-        return KindRules(period, enter_sq, leave_sq, carrier, n_fields, track, unpredicted, bits)
+        return KindRules(periods, enter_sq, leave_sq, carrier, n_fields, track, unpredicted, bits)
 
     def _number(self, component: str, wire_field: Mapping[str, Any], channel: int) -> int:
         """The number of the track that a field is on a channel, a new one if need be."""

@@ -28,6 +28,8 @@ MAX_CHANNELS = 8  # a mask is one byte
 MAX_GROUPS = 8  # so are an entry's stale bits
 MAX_KINDS = 255  # an entry holds its kind in one byte
 NO_CHANNEL = 255
+N_RATES = 4  # an observer's channels can be due 1, 2, 4 or 8 times more seldom
+MIN_DEPTH = 8  # ticks of history, so that the quickest channels can be slowed down whatever predicts their fields
 CODECS = ("quantised", "integer", "bits", "angle", "rotation", "packed")
 
 
@@ -82,7 +84,7 @@ def describe(
     if len(profiles) > MAX_KINDS:
         raise DefinitionError(f"{len(profiles)} kinds and profiles have layers; at most {MAX_KINDS} can be replicated")
     n_channels = 1 + max((layer.channel for _, _, layers in profiles for layer in layers), default=0)
-    schema = {
+    schema: dict[str, Any] = {
         "n_slots": n_slots,
         "n_channels": n_channels,
         "max_followed": max_followed,
@@ -90,6 +92,12 @@ def describe(
         "events": [],
     }
     describe_messages(schema, messages)
+    tables = compile_tables(schema)
+    for kind, periods in zip(schema["kinds"], tables.period.tolist(), strict=False):
+        for channel, period in zip(kind["channels"], periods, strict=True):
+            slowest = sum(period << rate < tables.depth for rate in range(1, N_RATES))
+            if channel is not None and slowest:
+                channel["slowest"] = slowest
     return schema
 
 
@@ -129,6 +137,7 @@ class Tables:
     Attributes
     ----------
     period : int64[K, C]             ticks, 0 where the kind has no layer
+    slowest : int64[K, C]            how many times a channel's period can double
     radius : float64[K, C]           world units, -1 where the kind has no layer
     kind_channels : int64[K]         bit mask
     owner_only : int64[K]            bit mask of the channels that only an entity's owner follows
@@ -147,6 +156,7 @@ class Tables:
     """
 
     period: NDArray[np.int64]
+    slowest: NDArray[np.int64]
     radius: NDArray[np.float64]
     kind_channels: NDArray[np.int64]
     owner_only: NDArray[np.int64]
@@ -173,7 +183,21 @@ class Tables:
         """Rows of history that every predictor together needs, a power of two."""
         periods = np.array([0, 1, 2, 1])[self.order]  # back to the oldest value that a predictor looks at
         reach = int((periods.max(axis=(2, 3), initial=0) * self.period).max(initial=1))
-        return 1 << reach.bit_length()
+        return max(MIN_DEPTH, 1 << reach.bit_length())
+
+    @functools.cached_property
+    def periods(self) -> NDArray[np.int64]:
+        """int64[4, K, C]: `period` by rate; a channel's doubles with each, up to its slowest."""
+        return self.period << self._doublings()
+
+    @functools.cached_property
+    def orders(self) -> NDArray[np.uint8]:
+        """uint8[4, K, C, G, 4]: `order` by rate; what is slowed down isn't predicted in a line."""
+        line = (self._doublings() > 0)[..., None, None] & (self.order == 2)
+        return np.where(line, np.uint8(1), self.order)
+
+    def _doublings(self) -> NDArray[np.int64]:
+        return np.minimum(np.arange(N_RATES)[:, None, None], self.slowest)
 
     def carried(self) -> NDArray[np.bool_]:
         """bool[K, C, G, 4]: the fields that exist, on the channels that list them."""
@@ -199,6 +223,7 @@ def _fill(tables: Tables, k: int, kind: Mapping[str, Any], numbers: dict[Track, 
     for c, channel in enumerate(kind["channels"]):
         if channel is not None:
             tables.period[k, c] = int(channel["period"])
+            tables.slowest[k, c] = int(channel.get("slowest", 0))
             tables.radius[k, c] = float(channel["radius"])
             tables.kind_channels[k] |= 1 << c
             tables.owner_only[k] |= int(channel.get("owner_only", False) is True) << c
@@ -249,6 +274,7 @@ def _check(schema: Mapping[str, Any]) -> None:
         present = sum(1 << c for c, channel in enumerate(kind["channels"]) if channel is not None)
         sound = sound and len(kind["channels"]) == n_channels and len(kind["groups"]) <= MAX_GROUPS
         sound = sound and all(1 <= c["period"] < 2**31 for c in kind["channels"] if c is not None)
+        sound = sound and all(0 <= c.get("slowest", 0) < N_RATES for c in kind["channels"] if c is not None)
         for group in kind["groups"]:
             sound = sound and _is_sound_group(group, present)
             names += [group["component"], *(text for f in group["fields"] for text in (f["name"], f["type"]))]
@@ -309,6 +335,7 @@ def _compile(schema: Mapping[str, Any]) -> Tables:
                 n += len(group["fields"])
     tables = Tables(
         period=np.zeros((n_kinds, n_channels), np.int64),
+        slowest=np.zeros((n_kinds, n_channels), np.int64),
         radius=np.full((n_kinds, n_channels), -1.0),
         kind_channels=np.zeros(n_kinds, np.int64),
         owner_only=np.zeros(n_kinds, np.int64),

@@ -473,17 +473,19 @@ def follow_entities(entity: list[int], generation: Any, born: Any, axes: Any, po
     observers.follow_entities(len(entity), np.array(entity, np.uint64), generation, born, *axes, position)
 
 
-def select_served(status: list[int], phase: list[int], wants_reset: list[int], sent: list[int], tick: int, silence: int,
-                  periods: list[list[int]], looks: list[int]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
+def select_served(status: list[int], phase: list[int], rate: list[int], told_rate: list[int], wants_reset: list[int],
+                  sent: list[int], tick: int, silence: int, periods: list[list[int]], looks: list[int]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
     """(observer, whether a reset, mask of due channels by kind)."""
     n, n_kinds = len(status), len(periods)
     phases = range(max(phase, default=0) + 1)
-    due = [[sum(1 << c for c, p in enumerate(k) if p and (tick + f) % p == 0) for k in periods] for f in phases]
+    due = [[[sum(1 << c for c, p in enumerate(k) if p and (tick + f) % (p << r) == 0) for k in periods] for f in phases]
+           for r in range(4)]  # fmt: skip
     every = [sum(1 << c for c, p in enumerate(k) if p) for k in periods]
     out_observer, out_reset, out_due = np.zeros(n, np.uint32), np.zeros(n, np.uint8), np.zeros((n, n_kinds), np.int64)
     m = observers.select_served(
-        n, np.array(status, np.uint8), np.array(phase, np.int64), np.array(wants_reset, np.uint8), np.array(sent, np.uint32),
-        tick, silence, np.array(due, np.int64).reshape(-1, n_kinds), np.array(every, np.int64), np.array(looks, np.uint8), out_observer, out_reset, out_due
+        n, np.array(status, np.uint8), np.array(phase, np.int64), np.array(rate, np.uint8), np.array(told_rate, np.uint8),
+        np.array(wants_reset, np.uint8), np.array(sent, np.uint32), tick, silence, np.array(due, np.int64),
+        np.array(every, np.int64), np.array(looks, np.uint8), out_observer, out_reset, out_due
     )  # fmt: skip
     return list(zip(out_observer[:m].tolist(), out_reset[:m].tolist(), out_due[:m].tolist(), strict=True))
 

@@ -184,7 +184,17 @@ def narrow() -> tuple[Stage, Watcher, list[Any]]:
     return stage, watcher, tables
 
 
-STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers, heralds, narrow)}
+def lulls() -> tuple[Stage, Watcher, list[Any]]:
+    """An observer slowed down and quickened again, now and then while it waits for room."""
+    stage, watcher = _start(kinds_of(Position), 12, 10, 4)
+    tables: list[Any] = []
+    for factor in (2, 8, 1, 4):
+        stage.replicator.set_slowdown(watcher.number, factor)
+        _record(stage, watcher, tables, 14, Stage.turn_over, Stage.move)
+    return stage, watcher, tables
+
+
+STREAMS = {stream.__name__: stream for stream in (crowd, plane, herd, extremes, fleet, walkers, heralds, narrow, lulls)}
 
 
 def golden(name: str) -> dict[str, Any]:

@@ -564,11 +564,17 @@ class Observer:
         self.updates = self.refused = self.enters = self.leaves = 0
         self.lens = Lens()
         self.reach = np.float32(1)
+        self.rate = self.told_rate = 0
+
+    def period(self, kind: int, c: int) -> int:
+        """A channel's period at the observer's rate."""
+        layer = self.schema["kinds"][kind]["channels"][c]
+        return int(layer["period"] << min(self.rate, layer.get("slowest", 0)))
 
     def due(self, kind: int, tick: int, reset: bool) -> list[int]:
         """The due channels of a kind, ascending."""
         channels = enumerate(self.schema["kinds"][kind]["channels"])
-        return [c for c, layer in channels if layer and (reset or (tick + self.phase) % layer["period"] == 0)]
+        return [c for c, layer in channels if layer and (reset or (tick + self.phase) % self.period(kind, c) == 0)]
 
     def within(self, kind: int, distance: np.float32, channels: list[int], stretch: float) -> int:
         """Bit mask of those channels whose radius, stretched, covers the squared distance."""
@@ -606,6 +612,10 @@ class Observer:
         self.reach = np.float32(reach)
         changed = self._leave_and_move(tick, reset, position, scene)
         changed |= self._enter(tick, reset, position, scene)
+        if self.rate != self.told_rate:
+            self.told_rate, changed = self.rate, True
+            for followed in self.list:
+                followed.stale = 0xFF
         self.evaluated = tick
         self.updates = 0
         said = [self._update(f, tick, reset) for f in self.list]
@@ -704,8 +714,9 @@ class Observer:
             c = self.carrier(one.kind, j, followed.mask)
             if c is None or c not in self.due(one.kind, tick, reset):
                 continue
-            period = self.schema["kinds"][one.kind]["channels"][c]["period"]
-            orders = [f["params"][c][0] for f in group["fields"]]
+            period = self.period(one.kind, c)
+            slow = period > self.schema["kinds"][one.kind]["channels"][c]["period"]
+            orders = [1 if slow and f["params"][c][0] == 2 else f["params"][c][0] for f in group["fields"]]
             absolute = followed.stale >> j & 1
             baseline = max(tick - (tick + self.phase) % period, one.born) if reset and orders[0] else tick
             now = self.value(one.handle, one.kind, c, j, baseline)
@@ -771,17 +782,18 @@ def order_by_tile(positions: list[tuple[float, float]], cell: float) -> list[int
 
 
 def select_served(
-    status: Sequence[int], phase: Sequence[int], wants_reset: Sequence[int], sent: Sequence[int], tick: int, silence: int,
-    periods: Sequence[Sequence[int]], looks: Sequence[int],
+    status: Sequence[int], phase: Sequence[int], rate: Sequence[int], told_rate: Sequence[int], wants_reset: Sequence[int],
+    sent: Sequence[int], tick: int, silence: int, periods: Sequence[Sequence[int]], looks: Sequence[int],
 ) -> list[tuple[int, int, list[int]]]:  # fmt: skip
     """Twin of `observers.select_served`: (observer, whether a reset, mask of due channels by kind); live status is 1."""
     served = []
     for o in range(len(status)):
         due = [
-            sum(1 << c for c, p in enumerate(kind) if p and (wants_reset[o] or (tick + phase[o]) % p == 0))
+            sum(1 << c for c, p in enumerate(kind) if p and (wants_reset[o] or (tick + phase[o]) % (p << rate[o]) == 0))
             for kind in periods
         ]
-        if status[o] == 1 and (any(due) or wants_reset[o] or looks[o] or tick - sent[o] >= silence):
+        must = wants_reset[o] or looks[o] or rate[o] != told_rate[o] or tick - sent[o] >= silence
+        if status[o] == 1 and (any(due) or must):
             served.append((o, wants_reset[o], due))
     return served
 

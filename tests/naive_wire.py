@@ -168,6 +168,7 @@ class Client:
                     for f in range(len(group["fields"])):
                         self.number[kind, c, j, f] = len(self.number)
         self.k = [0] * len(self.number)
+        self.rate = 0
         self.texts: dict[int, dict[str, str | bytes]] = {}
         self.messages: list[tuple[str, int, bytes]] = []
         self.n_updates = 0
@@ -180,12 +181,19 @@ class Client:
 
     def is_due(self, entry: Entry, j: int, tick: int) -> bool:
         c = self.carrier(entry, j)
-        return c is not None and (tick + self.phase) % self.kinds[entry.kind]["channels"][c]["period"] == 0
+        return c is not None and (tick + self.phase) % self.period(entry.kind, c) == 0
+
+    def period(self, kind: int, c: int) -> int:
+        """A channel's period, which doubles with the rate."""
+        channel = self.kinds[kind]["channels"][c]
+        return int(channel["period"] << min(self.rate, channel.get("slowest", 0)))
 
     def orders(self, entry: Entry, j: int) -> list[int]:
         """Each field's predictor on the group's carrier."""
         c = self.carrier(entry, j)
-        return [field["params"][c][0] for field in self.kinds[entry.kind]["groups"][j]["fields"]]
+        orders = [field["params"][c][0] for field in self.kinds[entry.kind]["groups"][j]["fields"]]
+        slow = c is not None and self.period(entry.kind, c) > self.kinds[entry.kind]["channels"][c]["period"]
+        return [1 if slow and order == 2 else order for order in orders]
 
     def groups(self, entry: Entry) -> range:
         return range(len(self.kinds[entry.kind]["groups"]))
@@ -209,7 +217,7 @@ def apply_frame(client: Client, frame: bytes) -> None:
     require(len(frame) >= 2, "no header")
     flags = frame[0]
     reset = flags & RESET != 0
-    require(flags & ~79 == 0 and (not reset or flags & (STRUCTURE | 64) == STRUCTURE), "flags")
+    require(flags & ~127 == 0 and (not reset or flags & (STRUCTURE | 64) == STRUCTURE), "flags")
     header = 5 if reset else 2
     require(len(frame) >= header, "no header")
     tick = int.from_bytes(frame[1:5], "little") if reset else client.tick + frame[1]
@@ -223,6 +231,10 @@ def apply_frame(client: Client, frame: bytes) -> None:
     if flags & STRUCTURE:
         _structure(client, reader, reset)
     before = {entry.handle for entry in client.entries_before}
+    if flags >> 4 & 3 != client.rate:
+        client.rate = flags >> 4 & 3
+        for entry in client.entries:
+            entry.stale = 0xFF
     waiting = _partial(client, reader, tick) if flags & 64 else set()
     _blocks(client, reader, tick, reset, waiting)
     client.messages = []

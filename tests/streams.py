@@ -498,7 +498,12 @@ class Stage:
     def _check(self, watcher: Watcher, tick: int, scene: dict[int, naive.Living], frame: bytes | None) -> None:
         twin, reset = watcher.twin, watcher.wants_reset
         silent_too_long = tick - twin.sent >= kernels.max_silence(self.replicator)
-        due = any(twin.due(kind, tick, reset) for kind in range(len(twin.schema["kinds"]))) or twin.looks(scene)
+        twin.rate = int(self.replicator.slowdown(watcher.number)[0]).bit_length() - 1
+        due = (
+            twin.rate != twin.told_rate
+            or any(twin.due(kind, tick, reset) for kind in range(len(twin.schema["kinds"])))
+            or twin.looks(scene)
+        )
         reach = self.replicator.reach_scale[watcher.number]
         served = due or reset or silent_too_long
         before = list(map(copy.copy, twin.list))

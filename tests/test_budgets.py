@@ -80,7 +80,7 @@ class Ear:
                 c = self.client.carrier(entry, j)
                 if c is None or entry.stale >> j & 1:
                     continue
-                period = self.client.kinds[entry.kind]["channels"][c]["period"]
+                period = self.client.period(entry.kind, c)
                 due = tick - (tick + self.phase) % period
                 orders = self.client.orders(entry, j)
                 told = self.client.tick if orders[0] == 0 and self.client.tick == self.reset_tick else due

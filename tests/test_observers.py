@@ -13,7 +13,13 @@ quick = settings(max_examples=100, deadline=None, derandomize=True, database=Non
 
 observers = st.lists(
     st.tuples(
-        st.sampled_from([0, 1, 1, 2]), st.integers(0, 11), st.integers(0, 1), st.integers(0, 100), st.integers(0, 1)
+        st.sampled_from([0, 1, 1, 2]),
+        st.integers(0, 11),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.integers(0, 1),
+        st.integers(0, 100),
+        st.integers(0, 1),
     ),
     max_size=12,
 )
@@ -23,8 +29,8 @@ periods = st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 4, 6]), min_size=3, max
 @quick
 @given(observers, periods, st.integers(100, 130), st.sampled_from([1, 7, 60, 255]))
 def test_who_is_served(rows, periods, tick, silence):
-    status, phase, wants_reset, sent, looks = ([row[i] for row in rows] for i in range(5))
-    asked = status, phase, wants_reset, sent, tick, silence, periods, looks
+    status, phase, rate, told_rate, wants_reset, sent, looks = ([row[i] for row in rows] for i in range(7))
+    asked = status, phase, rate, told_rate, wants_reset, sent, tick, silence, periods, looks
     assert kernels.select_served(*asked) == naive.select_served(*asked)
 
 

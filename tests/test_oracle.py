@@ -136,6 +136,8 @@ class Game:
                 r.hold(observer)
             elif not held and chance < 0.08:
                 r.resume(observer)  # a reset frame out of turn
+            elif chance < 0.11:
+                r.set_slowdown(observer, int(rng.choice([1, 2, 4, 8])))
             elif r.entity[observer] == 0:
                 r.position[observer, :2] += rng.normal(0, 3, 2)
 
@@ -173,7 +175,7 @@ def test_it_agrees_over_random_worlds(seed):
     for _ in range(60):
         game.tick()
         checked += game.check()
-    assert checked > 20_000
+    assert checked > 10_000
 
 
 @pytest.mark.slow

@@ -35,10 +35,13 @@ from horizon_ecs.systems.frames import (
     MODE_BITMAP,
     MODE_DENSE,
     MODE_LIST,
+    RATE_BITS,
+    RATE_SHIFT,
 )
 from horizon_ecs.systems.interest import NO_CHANNEL, stale_after
 
 KIND, MASK, STALE, UNIT = 0, 1, 2, 3  # columns of `state`
+RATE = 7  # of `head`
 PROFILE_SHIFT, CHANNEL_MASK = 3, 7  # of a unit
 
 BAD_FLAGS, BAD_INDEX, BAD_MASK, TOO_MANY, LEFT_OVER, BAD_KIND, BAD_TICK, BAD_MESSAGE = 16, 17, 18, 19, 20, 21, 22, 23
@@ -326,13 +329,13 @@ def _get_tick(data, reader, reset, last_tick):
 @kernel(
     "int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], "
     "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
-    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, :, :, ::1], "
+    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, :, ::1], uint8[:, :, :, :, ::1], "
     "int64[:, :, ::1], int64[:, ::1], int64, "
     "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
     data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
-    kind_channels, carrier, n_groups, n_fields, period, order, first_parameter, profiles, max_silent_steps,
+    kind_channels, carrier, n_groups, n_fields, periods, orders, first_parameter, profiles, max_silent_steps,
     rows, reference, reader, moved, waits, out_left
 ):  # fmt: skip
     """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
@@ -340,14 +343,14 @@ def apply_frame(
     Parameters
     ----------
     data : uint8[n]                              in      the frame
-    head : int64[8]                              in/out  last tick (-1: none), rows, entered, left, updates, reset, and
-                                                         where messages begin, 0 for none
+    head : int64[8]                              in/out  last tick (-1: none), rows, entered, left, updates, reset,
+                                                         where messages begin, 0 for none, and the rate
     phase : int64                                in
     identity, state, q, d                        in/out  the table, `max_followed` rows
     rice : uint8[P]                              in/out  Rice parameters
     bits : int64[3]                              in      widths of a kind, a slot, a mask
     kind_channels : int64[n_kinds]               in      the channels a kind has
-    carrier, n_groups, n_fields, period, order   in      as for `replicate`
+    carrier, n_groups, n_fields, periods, orders  in     as for `replicate`
     first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
     profiles : int64[n_kinds, 3]                 in      see `schema.Tables`
     max_silent_steps : int64                     in      most ticks that may lie between two frames
@@ -360,7 +363,8 @@ def apply_frame(
     reader[END] = len(data) * 8
     flags = np.int64(get(data, reader, 8))
     reset, structure = flags & FLAG_RESET != 0, flags & FLAG_STRUCTURE != 0
-    known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL
+    known = FLAG_RESET | FLAG_PARAMETERS | FLAG_STRUCTURE | FLAG_MESSAGES | FLAG_PARTIAL | RATE_BITS << RATE_SHIFT
+    rate = flags >> RATE_SHIFT & RATE_BITS
     if flags & ~known != 0 or (reset and (not structure or flags & FLAG_PARTIAL != 0)):
         fail(reader, BAD_FLAGS)
     tick = _get_tick(data, reader, reset, head[0])
@@ -373,7 +377,8 @@ def apply_frame(
         return BAD_TICK
     else:
         for silent in range(head[0] + 1, tick):
-            _step_silent(silent, phase, n, state, q, d, carrier, n_groups, n_fields, period, order)
+            _step_silent(silent, phase, n, state, q, d, carrier, n_groups, n_fields, periods[head[RATE]],
+                         orders[head[RATE]])  # fmt: skip
     if flags & FLAG_PARAMETERS != 0:
         _get_parameters(data, reader, reset, rice)
     first = n
@@ -383,6 +388,10 @@ def apply_frame(
             _get_moves(data, reader, n, bits[2], state, kind_channels, carrier, n_groups, profiles)
         first = n
         n = _get_enters(data, reader, n, bits, n_slots, max_followed, identity, state, q, d, kind_channels)
+    if rate != head[RATE]:
+        state[:n, STALE] = 0xFF
+        head[RATE] = rate
+    period, order = periods[rate], orders[rate]
     waits[:n] = 0
     if flags & FLAG_PARTIAL != 0 and reader[ERROR] == 0:
         _get_partial(data, reader, tick, phase, n, state, carrier, n_groups, period, rows, waits)

@@ -27,6 +27,7 @@ from horizon_ecs.systems.delta import LONG, MISSED, QUIET, encode_one, history_r
 from horizon_ecs.systems.interest import STALE_SHIFT, kind_of, mask_of, slot_of, stale_of
 
 FLAG_RESET, FLAG_PARAMETERS, FLAG_STRUCTURE, FLAG_MESSAGES, FLAG_PARTIAL = 1, 2, 4, 8, 64
+RATE_SHIFT, RATE_BITS = 4, 3
 MODE_NOTHING, MODE_DENSE, MODE_BITMAP, MODE_LIST = 0, 1, 2, 3
 
 N_ABSOLUTE, N_RECORDS, N_SAID = 0, 1, 2  # columns of a block's counters

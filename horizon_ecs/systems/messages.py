@@ -69,7 +69,7 @@ def _turn(event, tick, phase, reset_tick, due, period):
 
 
 @helper
-def _reaches(event, before, after, tick, phase, is_reset, evaluated, reset_tick, deaf, due, period):
+def _reaches(event, before, after, tick, phase, all_now, evaluated, reset_tick, deaf, due, period):
     """What becomes of one event for one observer that follows, or followed, its slot: 0 nothing, 1 told, 2 missed."""
     bit = np.int64(1) << event[CHANNEL]
     lives = event[DIED] > tick
@@ -78,7 +78,7 @@ def _reaches(event, before, after, tick, phase, is_reset, evaluated, reset_tick,
     if not follows and not followed:
         return 0
     turn, decided = _turn(event, tick, phase, reset_tick, due, period)
-    if event[TICK] <= decided or not (turn or is_reset or not lives):
+    if event[TICK] <= decided or not (turn or all_now or not lives):
         return 0
     if event[TICK] > deaf:
         return 1
@@ -86,12 +86,12 @@ def _reaches(event, before, after, tick, phase, is_reset, evaluated, reset_tick,
 
 
 @helper
-def _pick_events(slot, before, after, first, following, events, sights, view, guarded, tick, phase, is_reset,
+def _pick_events(slot, before, after, first, following, events, sights, view, guarded, tick, phase, all_now,
                  evaluated, reset_tick, deaf, due, period, picks, n_picked):  # fmt: skip
     """Pick the events of one slot that an observer gets; return how many are picked, and how many were missed."""
     n_missed, e = 0, np.int64(first[slot]) - 1
     while e >= 0:
-        fate = _reaches(events[e], before, after, tick, phase, is_reset, evaluated, reset_tick, deaf, due, period)
+        fate = _reaches(events[e], before, after, tick, phase, all_now, evaluated, reset_tick, deaf, due, period)
         if fate != 0 and guarded and not _may_see(view, sights[e]):
             fate = 0
         picks[n_picked] = e
@@ -102,8 +102,8 @@ def _pick_events(slot, before, after, first, following, events, sights, view, gu
 
 
 @helper
-def _pick_texts(slot, kind_before, before, kind, after, tick, phase, is_reset, reset_tick, due, period, text_carrier,
-                text_track, n_texts, text_changed, told, at):  # fmt: skip
+def _pick_texts(slot, kind_before, before, kind, after, tick, phase, is_reset, all_now, reset_tick, due, period,
+                text_carrier, text_track, n_texts, text_changed, told, at):  # fmt: skip
     """Note the texts of one slot that an observer lacks; return where the next note goes."""
     for j in range(n_texts[kind]):
         c = np.int64(text_carrier[kind, j, after])
@@ -112,7 +112,7 @@ def _pick_texts(slot, kind_before, before, kind, after, tick, phase, is_reset, r
         track = text_track[kind, j]
         had = np.int64(text_carrier[kind_before, j, before]) if before != 0 and not is_reset else np.int64(NO_CHANNEL)
         lacks = had == NO_CHANNEL
-        if not lacks and (had != c or kind != kind_before or (due[kind] >> c) & 1):
+        if not lacks and (had != c or kind != kind_before or all_now or (due[kind] >> c) & 1):
             known = max(last_due(tick, phase, period[kind_before, had]), reset_tick)
             lacks = np.int64(text_changed[track, slot]) > known
         told[at] = np.uint64(slot) | (np.uint64(track) << TRACK_SHIFT)
@@ -152,11 +152,13 @@ def _note_zone(o, handle, before, after, log, at):
 
 
 @helper
-def tell(o, s, thread, tick, phase, is_reset, evaluated, due, period, saved, n_before, row, lost, n_leaves, kept, n,
-         generation, ways, view, talks, marked, first, following, events, sights, text_carrier, text_track, n_texts,
-         text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations, zones, zones_end,
+def tell(o, s, thread, tick, phase, is_reset, all_now, evaluated, due, period, saved, n_before, row, lost, n_leaves,
+         kept, n, generation, ways, view, talks, marked, first, following, events, sights, text_carrier, text_track,
+         n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations, zones, zones_end,
          tally):  # fmt: skip
     """Note what one observer is told whose list was `saved` and now is `row`; return how many messages.
+
+    `period` is what was until now; where it changes, everything that waits is decided (`all_now`).
 
     Oracle: tests/speech.py::Speaking.
     """
@@ -182,13 +184,13 @@ def tell(o, s, thread, tick, phase, is_reset, evaluated, due, period, saved, n_b
         is_marked = (marked[slot >> _BYTE_SHIFT] >> (slot & _IN_BYTE)) & 1 != 0
         if is_marked and first[slot] != 0:
             n_picked, missed = _pick_events(slot, was, now, first, following, events, sights, view, ways[IN_USE] != 0,
-                                            tick, phase, is_reset, evaluated, since, np.int64(deaf[o]), due, period,
+                                            tick, phase, all_now, evaluated, since, np.int64(deaf[o]), due, period,
                                             picks[thread], n_picked)  # fmt: skip
             n_missed += missed
         differs = was != now or kind_of(before) != kind_of(after)
         if talks[TEXTS] and not leaves and (is_marked or differs or is_reset):
             at = _pick_texts(slot, np.int64(kind_of(before)), was, np.int64(kind_of(after)), now, tick, phase, is_reset,
-                             since, due, period, text_carrier, text_track, n_texts, text_changed, told[thread],
+                             all_now, since, due, period, text_carrier, text_track, n_texts, text_changed, told[thread],
                              at)  # fmt: skip
         after_at += not leaves
     chosen = picks[thread]
@@ -308,20 +310,20 @@ def unlink(events, changed_slots, first, marked):
 
 
 @kernel(
-    "int64(int64, int64, int64, uint8[::1], int64[::1], int64[::1], uint32[::1], uint32[::1], int32[::1], uint64[::1], "
-    "int64[:, ::1], int64[:, ::1], uint8[::1], int32[::1], int32[::1], int64[:, ::1], uint64[:, ::1], uint64[:, ::1], "
-    "int64[::1])"
+    "int64(int64, int64, int64, uint8[::1], int64[::1], uint8[::1], int64[::1], uint32[::1], uint32[::1], int32[::1], "
+    "uint64[::1], int64[:, :, ::1], int64[:, :, ::1], uint8[::1], int32[::1], int32[::1], int64[:, ::1], "
+    "uint64[:, ::1], uint64[:, ::1], int64[::1])"
 )
 def count_missed(
-    tick, n_observers, held, status, phase, row_start, evaluated_tick, reset_tick, n_followed, rows, due_by_phase,
-    period, marked, first, following, events, sights, view, ways
+    tick, n_observers, held, status, phase, rate, row_start, evaluated_tick, reset_tick, n_followed, rows, due_by_phase,
+    periods, marked, first, following, events, sights, view, ways
 ):  # fmt: skip
     """How many messages observers that are held don't get at this tick, at which they are decided.
 
     Parameters
     ----------
     held : int64                                  in  the status that they have
-    due_by_phase : int64[n_phases, n_kinds]       in
+    due_by_phase : int64[n_rates, n_phases, n_kinds]  in
     marked, first, following, events, sights      in  see `link` and `tell`
     the rest                                      in  see `replicate`
 
@@ -331,7 +333,7 @@ def count_missed(
     for o in range(n_observers):
         if status[o] != held:
             continue
-        due, evaluated, since = due_by_phase[phase[o]], np.int64(evaluated_tick[o]), np.int64(reset_tick[o])
+        due, evaluated, since = due_by_phase[rate[o], phase[o]], np.int64(evaluated_tick[o]), np.int64(reset_tick[o])
         for i in range(n_followed[o]):
             entry = rows[row_start[o] + i]
             slot, mask = slot_of(entry), np.int64(mask_of(entry))
@@ -341,7 +343,7 @@ def count_missed(
             while e >= 0:
                 event = events[e]
                 if (mask >> event[CHANNEL]) & 1 != 0 and event[BORN] <= evaluated < event[DIED]:
-                    turn, decided = _turn(event, tick, phase[o], since, due, period)
+                    turn, decided = _turn(event, tick, phase[o], since, due, periods[rate[o]])
                     missed = turn and event[TICK] > decided
                     n_missed += missed and (not ways[IN_USE] or _may_see(view[o], sights[e]))
                 e = np.int64(following[e]) - 1

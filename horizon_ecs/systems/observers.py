@@ -36,24 +36,26 @@ def follow_entities(n, entity, generation, born, x, y, z, position):
 
 
 @kernel(
-    "int64(int64, uint8[::1], int64[::1], uint8[::1], uint32[::1], int64, int64, int64[:, ::1], int64[::1], "
+    "int64(int64, uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], uint32[::1], int64, int64, "
+    "int64[:, :, ::1], int64[::1], "
     "uint8[::1], uint32[::1], uint8[::1], int64[:, ::1])"
 )
 def select_served(
-    n, status, phase, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, looks, out_observer,
-    out_reset, out_due
+    n, status, phase, rate, told_rate, wants_reset, sent_tick, tick, max_silence, due_by_phase, all_channels, looks,
+    out_observer, out_reset, out_due
 ):  # fmt: skip
-    """List the live observers that have a channel due, want a reset frame, have heard nothing for long, or must look at
-    their lists.
+    """List the live observers that have a channel due, want a reset frame or have another rate, have heard nothing for
+    long, or must look at their lists.
 
     Parameters
     ----------
     n : int64                                   in   observers in use
     status, wants_reset : uint8[max_observers]  in
     phase : int64[max_observers]                in
+    rate, told_rate : uint8[max_observers]      in   the rate, and what the last frame said of it
     sent_tick : uint32[max_observers]           in
     tick, max_silence : int64                   in   ticks
-    due_by_phase : int64[n_phases, n_kinds]     in   bit mask of the channels due at `tick`
+    due_by_phase : int64[n_rates, n_phases, n_kinds]  in   bit mask of the channels due at `tick`
     all_channels : int64[n_kinds]               in   bit mask of the channels a kind has
     looks : uint8[max_observers]                in   1 where somebody of the list may have another profile
     out_observer : uint32[max_observers]        out
@@ -72,10 +74,16 @@ def select_served(
             continue
         some = 0
         for k in range(len(all_channels)):
-            due = all_channels[k] if wants_reset[o] else due_by_phase[phase[o], k]
+            due = all_channels[k] if wants_reset[o] else due_by_phase[rate[o], phase[o], k]
             out_due[m, k] = due
             some |= due
-        if some != 0 or wants_reset[o] or looks[o] or tick - np.int64(sent_tick[o]) >= max_silence:
+        if (
+            some != 0
+            or wants_reset[o]
+            or looks[o]
+            or rate[o] != told_rate[o]
+            or tick - np.int64(sent_tick[o]) >= max_silence
+        ):
             out_observer[m] = o
             out_reset[m] = wants_reset[o]
             m += 1

@@ -31,6 +31,7 @@ from horizon_ecs.systems.frames import (
     N_ABSOLUTE,
     N_RECORDS,
     N_SAID,
+    RATE_SHIFT,
     count_uses,
     finish,
     prefetch_record,
@@ -211,7 +212,7 @@ ARGUMENTS = {
     "row_room": "int64[::1]",
     "needs": "int64[::1]",
     "max_followed": "int64",
-    "period": "int64[:, ::1]",
+    "periods": "int64[:, :, ::1]",
     "reach": "float64[:, ::1]",
     "enter_sq": "float32[:, ::1]",
     "leave_sq": "float32[:, ::1]",
@@ -220,7 +221,7 @@ ARGUMENTS = {
     "n_groups": "int64[::1]",
     "n_fields": "int64[:, ::1]",
     "track": "int32[:, :, :, ::1]",
-    "order": "uint8[:, :, :, ::1]",
+    "orders": "uint8[:, :, :, :, ::1]",
     "rice": "uint8[:, :, :, ::1]",
     "rice_flat": "uint8[::1]",
     "rice_tick": "uint32[::1]",
@@ -330,6 +331,9 @@ ARGUMENTS = {
     "heap": "uint64[:, ::1]",
     "waits": "int64[:, ::1]",
     "wants_reset": "uint8[::1]",
+    "rate": "uint8[::1]",
+    "told_rate": "uint8[::1]",
+    "no_bulk": "uint8[:, ::1]",
 }
 """What `replicate` takes, in its order: name and type."""
 
@@ -337,8 +341,8 @@ ARGUMENTS = {
 @kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def replicate(
     part, thread, tick, cut, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
-    n_followed, rows, row_start, row_room, needs, max_followed, period, reach, enter_sq, leave_sq, carrier, plans,
-    n_groups, n_fields, track, order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud,
+    n_followed, rows, row_start, row_room, needs, max_followed, periods, reach, enter_sq, leave_sq, carrier, plans,
+    n_groups, n_fields, track, orders, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud,
     lead, bulk, records, born, generation, structure_tick, max_silence, gone, bits, reach_scale, crowded, work,
     max_interest, reach_period, simple, first_level, level_scale, inverse_size, shape, split, first_part,
     cell_start, item_slot, item_position, item_inverse, slot_inverse, near_slot, near_sq, inside, held, known,
@@ -347,7 +351,7 @@ def replicate(
     view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind,
     slot_kind, kind_channels, profiles, looks, x, y, z, talks, saved, marked, first_event, following, events, sights,
     text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations,
-    zones, zones_end, messages, purse, urgency, heap, waits, wants_reset
+    zones, zones_end, messages, purse, urgency, heap, waits, wants_reset, rate, told_rate, no_bulk
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -367,13 +371,13 @@ def replicate(
     max_followed : int64                           in      the longest that a list may be
     row_start, row_room : int64[max_observers]     in      where each one's row begins, and what it holds
     needs : int64[n]                               out     what the row must hold, where nothing could be done before
-    period : int64[n_kinds, C]                     in      ticks; 0 where the kind has no layer
+    periods : int64[4, n_kinds, C]                 in      ticks, by rate; 0 where the kind has no layer
     reach : float64[n_kinds, C]                    in      distance that a scan must cover
     enter_sq, leave_sq : float32[n_kinds, C]       in      squared radii, -1 where the kind has no layer
     carrier : uint8[n_kinds, G, 256]               in      channel that carries a group, by mask; 255 for none
     plans : uint32[n_kinds, 2**C, 2**C]            in      what is due, by due channels and mask (`frames`)
     n_groups : int64[n_kinds];  n_fields : int64[n_kinds, G]
-    track : int32[n_kinds, C, G, 4];  order, rice : uint8 of that shape
+    track : int32[n_kinds, C, G, 4];  rice : uint8 of that shape, and `orders` of one such by rate
     rice_flat : uint8[P];  rice_tick : uint32[P]   in      `rice`, those fields that exist, and when each changed last
     newest_rice_tick : int64                       in
     history : int32[n_tracks * depth, stride];  changed : uint32[n_tracks, stride]
@@ -423,6 +427,9 @@ def replicate(
     heap : uint64[n_threads, entries]              scratch
     waits : int64[n_threads, 4]                    in/out  counts, see `budget`
     wants_reset : uint8[max_observers]             out     1 where not even leaves and moves fit
+    rate : uint8[max_observers]                    in      how many times each one's periods are doubled
+    told_rate : uint8[max_observers]               in/out  as of its last frame
+    no_bulk : uint8[n_pages, C]                    in      zeros: for other rates no records are made in advance
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
     """
@@ -440,6 +447,9 @@ def replicate(
         row = rows[row_start[o] : row_start[o] + row_room[o]]
         due, is_reset = observer_due[s], reset[s] == 1
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
+        changes_rate, period_before = rate[o] != told_rate[o], periods[told_rate[o]]
+        all_now = is_reset or changes_rate
+        period, order, ready = periods[rate[o]], orders[rate[o]], bulk if rate[o] == 0 else no_bulk
         out_span[s, 2] = 0
         has_budget = purse[o, PER_TICK] > 0.0
         if has_budget:
@@ -504,7 +514,7 @@ def replicate(
             crowded[o] |= np.uint8(refused > 0 and n_inside <= max_interest)
         evaluated_tick[o], n_followed[o] = tick, n
         work[o] = n_found + n
-        if is_reset:
+        if all_now:
             _make_all_stale(row, n)
         listed, n_lost, stays_in, n_gone, too_little = -1, 0, kept, n_leaves, False
         if has_budget:
@@ -529,37 +539,39 @@ def replicate(
             n_followed[o] = n
         n_told = np.int64(0)
         if talks[COMPARES] and (talks[PENDING] or is_reset or n_gone + n_moves + n - stays_in > 0):
-            n_told = tell(o, s, thread, tick, phase[o], is_reset, evaluated, due, period, saved[thread], n_before, row,
-                          lost, n_gone, stays_in, n, generation, ways, view[o], talks, marked, first_event, following,
-                          events, sights, text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks,
-                          told, told_end, told_span, generations, zones, zones_end, messages)  # fmt: skip
+            n_told = tell(o, s, thread, tick, phase[o], is_reset, all_now, evaluated, due,
+                          period_before, saved[thread], n_before, row, lost, n_gone, stays_in, n, generation, ways,
+                          view[o], talks, marked, first_event, following, events, sights, text_carrier, text_track,
+                          n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations,
+                          zones, zones_end, messages)  # fmt: skip
         if too_little:
             if n_told > 0:
                 take_back(s, thread, told, told_end, told_span, messages)
             continue
         partial = listed >= 0
         for d in range(n_due):
-            prefetch_record(records, bulk, row[indices[d]], due_plans[d], carrier, history, track, order, n_fields,
+            prefetch_record(records, ready, row[indices[d]], due_plans[d], carrier, history, track, order, n_fields,
                             tick, period, depth)  # fmt: skip
         n_moved, n_said = sort_into_blocks(
-            row, n_due, indices, due_plans, carrier, loud, lead, bulk, records, history, changed, depth, track, order,
+            row, n_due, indices, due_plans, carrier, loud, lead, ready, records, history, changed, depth, track, order,
             rice, period, n_fields, born, tick, count, absolute[thread], record[thread], source[thread], places[thread]
         )  # fmt: skip
-        count_uses(row, n_due, indices, due_plans, uses[thread])
+        if rate[o] == 0:
+            count_uses(row, n_due, indices, due_plans, uses[thread])
         tally[thread, UPDATES] += n_moved
         tally[thread, ENTERS] += max(0, n - kept)
         tally[thread, LEAVES] += n_leaves
         tally[thread, REFUSED] += refused
         structure = is_reset or n_leaves + n_moves + n - kept > 0
         nothing = n_said + n_told + n_lost == 0 and not (partial and n_due > 0)
-        if not structure and nothing and reset[s] == 0 and tick - sent < max_silence:
+        if not structure and nothing and not changes_rate and reset[s] == 0 and tick - sent < max_silence:
             continue
         if at + ((max(n, n_before) + 64) * entry_bits >> 6) > region[part + 1]:
             tally[thread, OVERFLOWS] += 1
             continue
         parameters = is_reset or newest_rice_tick > sent
         flags = FLAG_RESET * is_reset + FLAG_PARAMETERS * parameters + FLAG_STRUCTURE * structure
-        flags += FLAG_PARTIAL * partial
+        flags += FLAG_PARTIAL * partial + (np.int64(rate[o]) << RATE_SHIFT)
         m = _open_frame(out, flags, is_reset, tick, sent)
         if parameters:
             m = put_parameters(out, m, is_reset, rice_flat, rice_tick, sent)
@@ -579,4 +591,4 @@ def replicate(
         at = (out_span[s, 2] + 7) >> 3
         if has_budget:
             pay(purse[o], np.float64(out_span[s, 2] - out_span[s, 1]))
-        sent_tick[o] = tick
+        sent_tick[o], told_rate[o] = tick, rate[o]

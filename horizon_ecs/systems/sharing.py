@@ -11,6 +11,7 @@ from horizon_ecs.systems.frames import (
     FLAG_RESET,
     FLAG_STRUCTURE,
     PLAN_GROUPS,
+    RATE_SHIFT,
     finish,
     put_blocks,
     put_parameters,
@@ -56,11 +57,11 @@ ARGUMENTS = {
     "changed": _SAME["changed"],
     "depth": _SAME["depth"],
     "track": _SAME["track"],
-    "order": _SAME["order"],
+    "orders": _SAME["orders"],
     "rice": _SAME["rice"],
     "rice_flat": _SAME["rice_flat"],
     "rice_tick": _SAME["rice_tick"],
-    "period": _SAME["period"],
+    "periods": _SAME["periods"],
     "n_fields": _SAME["n_fields"],
     "born": _SAME["born"],
     "generation": _SAME["generation"],
@@ -80,6 +81,8 @@ ARGUMENTS = {
     "octets": _SAME["octets"],
     "first_word": "int64",
     "out_span": "int64[:, ::1]",
+    "rate": _SAME["rate"],
+    "no_bulk": _SAME["no_bulk"],
 }
 """What `write_joins` takes, in its order: name and type."""
 
@@ -87,9 +90,9 @@ ARGUMENTS = {
 @kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def write_joins(
     tick, streams, phase, rows, row_start, n_followed, all_channels, carrier, plans, loud, lead, bulk, records, history,
-    changed, depth, track, order, rice, rice_flat, rice_tick, period, n_fields, born, generation, bits, profiles, row,
+    changed, depth, track, orders, rice, rice_flat, rice_tick, periods, n_fields, born, generation, bits, profiles, row,
     due_index, due_plan, counters, absolute, record, source, places, reference, tokens, words, octets, first_word,
-    out_span
+    out_span, rate, no_bulk
 ):  # fmt: skip
     """Write one reset frame for each of some streams that were told of this tick; none where something in it is stale.
 
@@ -109,16 +112,17 @@ def write_joins(
     for s in range(len(streams)):
         o = streams[s]
         n = np.int64(n_followed[o])
+        period, order, ready = periods[rate[o]], orders[rate[o]], bulk if rate[o] == 0 else no_bulk
         out_span[s, 2] = 0
         n_due = _copy_if_settled(
             rows[row_start[o] : row_start[o] + n], n, all_channels, plans, row, due_index, due_plan
         )
         if n_due < 0:
             continue
-        sort_into_blocks(row, n_due, due_index, due_plan, carrier, loud, lead, bulk, records, history, changed, depth,
+        sort_into_blocks(row, n_due, due_index, due_plan, carrier, loud, lead, ready, records, history, changed, depth,
                          track, order, rice, period, n_fields, born, tick, counters, absolute, record, source,
                          places)  # fmt: skip
-        tokens[0] = token(FLAG_RESET + FLAG_PARAMETERS + FLAG_STRUCTURE, 8)
+        tokens[0] = token(FLAG_RESET + FLAG_PARAMETERS + FLAG_STRUCTURE + (np.int64(rate[o]) << RATE_SHIFT), 8)
         tokens[1] = token(tick, 32)
         m = put_parameters(tokens, 2, True, rice_flat, rice_tick, 0)
         m = put_structure(tokens, m, True, row, 0, 0, n, due_index, 0, due_index, 0, generation, bits, profiles)

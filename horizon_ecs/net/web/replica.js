@@ -8,7 +8,7 @@
 import { BitReader, indexBits, unzigzag } from "./bits.js";
 import { MessageLayout, readMessages } from "./messages.js";
 import { WireError } from "./msgpack.js";
-import { MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+import { LINEAR, MAX_FIELDS, MAX_GROUPS, MAX_RATE, NO_CHANNEL } from "./schema.js";
 import { Table } from "./table.js";
 
 const RESET = 1;
@@ -16,6 +16,7 @@ const PARAMETERS = 2;
 const STRUCTURE = 4;
 const MESSAGES = 8;
 const PARTIAL = 64;
+const RATE_SHIFT = 4;
 
 const PARTIAL_LIST = 1;
 const PARTIAL_BITMAP = 2;
@@ -90,6 +91,7 @@ export class Replica extends Table {
     reader.load(frame, first);
     if (!(flags & RESET)) this.#silentTicks(tick);
     this.reset = (flags & RESET) !== 0;
+    const changesRate = this.takeRate((flags >> RATE_SHIFT) & MAX_RATE);
     this.#findDue(tick);
     // Until the frame is through, the tick says that there is none to build on.
     this.tick = -1;
@@ -99,6 +101,7 @@ export class Replica extends Table {
     this.nEntered = 0;
     if (flags & STRUCTURE) this.#readStructure();
     else this.#keepList();
+    if (changesRate) this.stale.fill(0xff, 0, this.n);
     const nDue = this.#findActive();
     this.#sortIntoBlocks((flags & PARTIAL) !== 0 ? this.#readPartial(nDue) : nDue);
     this.#readBlocks();
@@ -181,7 +184,7 @@ export class Replica extends Table {
   #header(frame) {
     if (frame.length < 1) throw new WireError("empty frame");
     const flags = frame[0];
-    const known = RESET | PARAMETERS | STRUCTURE | MESSAGES | PARTIAL;
+    const known = RESET | PARAMETERS | STRUCTURE | MESSAGES | PARTIAL | (MAX_RATE << RATE_SHIFT);
     if (flags & ~known || (flags & RESET && flags & PARTIAL)) throw new WireError(`unknown flags 0x${flags.toString(16)}`);
     if (frame.length < (flags & RESET ? 5 : 2)) throw new WireError(`frame of ${frame.length} bytes ends within its header`);
     if (flags & RESET) {
@@ -205,13 +208,13 @@ export class Replica extends Table {
       for (let j = 0; j < layout.nGroups[k]; j++) {
         const c = layout.carrier[(k * 256 + this.mask[i]) * MAX_GROUPS + j];
         if (c === NO_CHANNEL || (this.stale[i] >> j) & 1) continue;
-        const period = layout.period[k * layout.nChannels + c];
+        const period = this.period[k * layout.nChannels + c];
         const steps = Math.floor((tick - 1 + this.phase) / period) - Math.floor((this.tick + this.phase) / period);
         if (steps === 0) continue;
         const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
         const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
         for (let f = 0; f < layout.nFields[k * MAX_GROUPS + j]; f++) {
-          if (layout.order[parameter + f] === 2) this.q[at + f] += Math.imul(steps, this.d[at + f]);
+          if (this.order[parameter + f] === LINEAR) this.q[at + f] += Math.imul(steps, this.d[at + f]);
         }
       }
     }
@@ -224,7 +227,7 @@ export class Replica extends Table {
     for (let k = 0; k < layout.nKinds; k++) {
       let due = this.reset ? layout.channels[k] : 0;
       for (let c = 0; c < layout.nChannels && !this.reset; c++) {
-        const period = layout.period[k * layout.nChannels + c];
+        const period = this.period[k * layout.nChannels + c];
         if (period !== 0 && (tick + this.phase) % period === 0) due |= 1 << c;
       }
       this.#due[k] = due;
@@ -458,7 +461,7 @@ export class Replica extends Table {
         const q = (this.#reference[k * MAX_FIELDS + f] + unzigzag(reader.wide())) | 0;
         this.#reference[k * MAX_FIELDS + f] = q;
         this.q[at + f] = q;
-        this.d[at + f] = layout.order[parameter + f] === 2 ? unzigzag(reader.wide()) : 0;
+        this.d[at + f] = this.order[parameter + f] === LINEAR ? unzigzag(reader.wide()) : 0;
       }
       this.stale[i] &= ~(1 << j);
       this.unit[i * MAX_GROUPS + j] = ((k - layout.firstProfile[k]) << 3) | c;
@@ -517,8 +520,7 @@ export class Replica extends Table {
    * @param {number} nFields
    */
   #readRecord(at, parameter, nFields) {
-    const { q, d, parameters } = this;
-    const { order } = this.layout;
+    const { q, d, parameters, order } = this;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
       const before = q[at + f];
@@ -526,7 +528,7 @@ export class Replica extends Table {
       const r = unzigzag(code);
       // The arrays' own 32 bits wrap every sum.
       switch (order[parameter + f]) {
-        case 2: q[at + f] = before + (d[at + f] += r); break;
+        case LINEAR: q[at + f] = before + (d[at + f] += r); break;
         case 1: q[at + f] = before + r; break;
         case 3: q[at + f] = before ^ code; break;
         default: q[at + f] = r;
@@ -543,11 +545,10 @@ export class Replica extends Table {
    * @param {number} nFields
    */
   #predict(at, parameter, nFields) {
-    const { q, d } = this;
-    const { order } = this.layout;
+    const { q, d, order } = this;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
-      if (order[parameter + f] === 2) {
+      if (order[parameter + f] === LINEAR) {
         q[at + f] += d[at + f];
         moved |= d[at + f];
       } else if (order[parameter + f] === 0) {

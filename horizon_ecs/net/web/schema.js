@@ -23,12 +23,16 @@ const CODECS = ["quantised", "integer", "bits", "angle", "rotation", "packed"];
 
 /** No channel carries the group. */
 export const NO_CHANNEL = 255;
+/** A predictor's order: the last value and its last difference. */
+export const LINEAR = 2;
+/** Periods double so many times at most. */
+export const MAX_RATE = 3;
 
 /**
  * @typedef {{name: string, type: string, offset: number, width: number, low: number | bigint, high: number | bigint}} Part
  * @typedef {{name: string, type: string, codec: string, params: ([number, number] | null)[], parts?: Part[]}} Field
  * @typedef {{component: string, channels: number, fields: Field[]}} Group
- * @typedef {{period: number, radius: number, frequency: number}} Channel
+ * @typedef {{period: number, slowest?: number, radius: number, frequency: number}} Channel
  * @typedef {import("./messages.js").Text} Text
  * @typedef {import("./messages.js").Message} Message
  * @typedef {{name: string, profile?: string, position: string, channels: (Channel | null)[], groups: Group[], texts?: Text[]}} Kind
@@ -79,6 +83,8 @@ export class Layout {
     this.nGroups = Uint8Array.from(schema.kinds, (kind) => kind.groups.length);
     /** Ticks between two due ones by kind * C + channel; 0 where the kind lacks the channel. */
     this.period = new Uint32Array(n * this.nChannels);
+    /** How many times each of them can double. */
+    this.slowest = new Uint8Array(n * this.nChannels);
     /** The bits of the channels that the kind has. */
     this.channels = new Uint8Array(n);
     /** By kind * MAX_GROUPS + group: fields, and the first one's place within an entry. */
@@ -111,6 +117,7 @@ export class Layout {
     kind.channels.forEach((channel, c) => {
       if (channel === null) return;
       this.period[k * this.nChannels + c] = channel.period;
+      this.slowest[k * this.nChannels + c] = channel.slowest ?? 0;
       this.channels[k] |= 1 << c;
     });
     let base = 0;
@@ -123,6 +130,32 @@ export class Layout {
         if (common !== 0) this.carrier[(k * 256 + mask) * MAX_GROUPS + j] = 31 - Math.clz32(common & -common);
       }
     });
+  }
+
+  /**
+   * As `period`, at a rate: each doubles with it, up to its slowest.
+   * @param {number} rate
+   */
+  periodsAt(rate) {
+    return this.period.map((period, at) => period * 2 ** Math.min(rate, this.slowest[at]));
+  }
+
+  /**
+   * As `order`, at a rate: what is slowed down isn't predicted in a line.
+   * @param {number} rate
+   */
+  ordersAt(rate) {
+    const order = this.order.slice();
+    for (let k = 0; k < this.nKinds; k++) {
+      for (let c = 0; c < this.nChannels; c++) {
+        if (Math.min(rate, this.slowest[k * this.nChannels + c]) === 0) continue;
+        for (let j = 0; j < this.nGroups[k]; j++) {
+          const first = this.parameter[(k * this.nChannels + c) * MAX_GROUPS + j];
+          for (let f = first; f < first + this.nFields[k * MAX_GROUPS + j]; f++) if (order[f] === LINEAR) order[f] = 1;
+        }
+      }
+    }
+    return order;
   }
 
   /** @param {Kind[]} kinds */
@@ -201,7 +234,9 @@ function checkKind(kind, nChannels) {
   const { name, channels, groups } = kind;
   require(Array.isArray(channels) && channels.length === nChannels, `channels of ${name} must be a list of ${nChannels}`);
   for (const channel of channels) {
-    if (channel !== null) requireInteger(channel?.period, 1, 2 ** 31, `a period of ${name}`);
+    if (channel === null) continue;
+    requireInteger(channel?.period, 1, 2 ** 31, `a period of ${name}`);
+    requireInteger(channel.slowest ?? 0, 0, MAX_RATE, `the slowest rate of a channel of ${name}`);
   }
   require(Array.isArray(groups) && groups.length <= MAX_GROUPS, `groups of ${name} must be a list of at most ${MAX_GROUPS}`);
   for (const group of groups) checkGroup(group, name, channels);

@@ -2,13 +2,10 @@
  * The list of entities that a client follows, in flat typed arrays in the order of the server's list.
  */
 
-import { Layout, MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
+import { Layout, LINEAR, MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
 import { valueOf } from "./values.js";
 
 const INITIAL_CAPACITY = 1024;
-
-/** An order of the wire's predictors. */
-const LINEAR = 2;
 
 /** @typedef {import("./schema.js").Schema} Schema */
 
@@ -31,6 +28,10 @@ export class Table {
   constructor(schema) {
     this.schema = schema;
     this.layout = new Layout(schema);
+    /** How many times channels' periods are doubled, so far as they can be; and `layout.period` and `layout.order` at this rate. */
+    this.rate = 0;
+    this.period = this.layout.period;
+    this.order = this.layout.order;
     this.slot = new Uint32Array(0);
     this.generation = new Uint32Array(0);
     this.kind = new Uint8Array(0);
@@ -214,13 +215,25 @@ export class Table {
   }
 
   /**
+   * Let channels be due as at a rate. Returns whether they were at another before.
+   * @param {number} rate
+   */
+  takeRate(rate) {
+    if (rate === this.rate) return false;
+    this.rate = rate;
+    this.period = this.layout.periodsAt(rate);
+    this.order = this.layout.ordersAt(rate);
+    return true;
+  }
+
+  /**
    * Ticks between two due ones of the channel that carries an entry's group; 0 if none does.
    * @param {number} i index in the list
    * @param {number} group
    */
   periodOf(i, group) {
     const c = this.carrier(i, group);
-    return c === NO_CHANNEL ? 0 : this.layout.period[this.kind[i] * this.layout.nChannels + c];
+    return c === NO_CHANNEL ? 0 : this.period[this.kind[i] * this.layout.nChannels + c];
   }
 
   /**
@@ -297,11 +310,11 @@ export class Table {
    * @param {Float64Array} before
    */
   readGroup(i, places, out, before) {
-    const { order, scale, stride } = this.layout;
+    const { scale, stride } = this.layout;
     const parameter = this.#parameterOf(i, places[0].group);
     for (let p = 0; p < places.length; p++) {
       const place = places[p];
-      const linear = parameter >= 0 && order[parameter + place.index] === LINEAR;
+      const linear = parameter >= 0 && this.order[parameter + place.index] === LINEAR;
       const at = i * stride + place.offset;
       const unit = scale[parameter + place.index];
       if (linear && place.codec === "quantised") {

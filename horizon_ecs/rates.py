@@ -1,0 +1,60 @@
+"""Rates: how much more seldom than their layers say an observer's channels are due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from horizon_ecs.errors import ArgumentError
+from horizon_ecs.schema import N_RATES
+
+if TYPE_CHECKING:
+    from horizon_ecs.replication import Replicator
+
+SLOWDOWNS = [1 << rate for rate in range(N_RATES)]
+
+
+class Rates:
+    """A replicator's rates."""
+
+    def set_slowdown(self, observers: ArrayLike, factor: int) -> None:
+        """From the next step on, let some observers' channels be due more seldom, or as their layers say again.
+
+        A channel slows down as far as the history of its values reaches: all of them by 2 at least where a period is
+        less than four ticks, and slow channels perhaps not at all (`slowdown_of`). What an observer follows is sent
+        whole once after each change, so change it seldom. Observers who share a stream share its rate.
+
+        Parameters
+        ----------
+        observers : int or sequence of int
+        factor : int
+            1, 2, 4 or 8.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such observer, or no such factor. Then none is changed.
+        """
+        if isinstance(factor, bool) or factor not in SLOWDOWNS:
+            raise ArgumentError(f"set_slowdown takes a factor of 1, 2, 4 or 8, not {factor!r}")
+        replicator = cast("Replicator", self)
+        replicator._table.rate[replicator._leaders("set_slowdown", observers)] = int(factor).bit_length() - 1
+
+    def slowdown(self, observers: ArrayLike) -> NDArray[np.int64]:
+        """int64[n]: the factors of some observers. Raises ArgumentError where there is no such observer."""
+        replicator = cast("Replicator", self)
+        return 1 << replicator._table.rate[replicator._leaders("slowdown", observers)].astype(np.int64)
+
+    def slowdown_of(self, kind: Any, channel: int) -> int:
+        """How much a channel of a kind, in its first profile, can be slowed down: 1, 2, 4 or 8.
+
+        Raises ArgumentError where the kind has no such layer.
+        """
+        name = getattr(kind, "name", kind)
+        for described in cast("Replicator", self).schema["kinds"]:
+            layers = dict(enumerate(described["channels"]))
+            if described["name"] == name and layers.get(channel) is not None:
+                return 1 << int(layers[channel].get("slowest", 0))
+        raise ArgumentError(f"kind {name!r} has no layer of channel {channel!r}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from horizon_ecs.access import Read as Read
     from horizon_ecs.access import Res as Res
     from horizon_ecs.access import Write as Write
+    from horizon_ecs.adaptive import Adaptation as Adaptation
     from horizon_ecs.callbacks import Callbacks as Callbacks
     from horizon_ecs.capacity import Population as Population
     from horizon_ecs.capacity import plan as plan
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "access": "Entity Read Res Write",
+    "adaptive": "Adaptation",
     "callbacks": "Callbacks",
     "capacity": "Population plan",
     "commands": "Commands",

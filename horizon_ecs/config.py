@@ -44,6 +44,9 @@ class ServerConfig:
         An observer follows from `radius` on and until `radius * (1 + hysteresis)`.
     max_catch_up : int
         A server that is late runs at most so many ticks without a pause; what it is late beyond that is dropped.
+    adaptive_rates : bool
+        Whether channels are due more seldom while the server is late, and for a client whose acknowledgements lag, and
+        then by and by as often as their layers say again (`adaptive`).
     page : bool
         Whether to serve the page that shows the world, on the same port.
 
@@ -64,11 +67,15 @@ class ServerConfig:
     stall_timeout_s: float = 5.0
     hysteresis: float = 0.1
     max_catch_up: int = 8
+    adaptive_rates: bool = True
     page: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
             raise ArgumentError(f"host must be text, not {self.host!r}")
+        for name in ("adaptive_rates", "page"):
+            if not isinstance(getattr(self, name), bool):
+                raise ArgumentError(f"{name} must be True or False, not {getattr(self, name)!r}")
         _whole("port", self.port, 0, MAX_PORT)
         _whole("max_connections", self.max_connections, 1, 2**20)
         _whole("max_message_bytes", self.max_message_bytes, 64, 2**20)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.observers import FREE
 from horizon_ecs.schema import N_RATES
 
 if TYPE_CHECKING:
@@ -40,12 +41,36 @@ class Rates:
         if isinstance(factor, bool) or factor not in SLOWDOWNS:
             raise ArgumentError(f"set_slowdown takes a factor of 1, 2, 4 or 8, not {factor!r}")
         replicator = cast("Replicator", self)
-        replicator._table.rate[replicator._leaders("set_slowdown", observers)] = int(factor).bit_length() - 1
+        table = replicator._table
+        table.own_rate[replicator._leaders("set_slowdown", observers)] = int(factor).bit_length() - 1
+        np.maximum(table.own_rate, table.adapted_rate, out=table.rate)
+
+    def adapt_rates(self, rates: NDArray[np.uint8]) -> None:
+        """Slow all observers down by what a server's load, or their links, ask for: where that is more than
+        `set_slowdown` does (`adaptive`).
+
+        Parameters
+        ----------
+        rates : uint8[max_observers]
+            Periods double so many times, 0 to 3.
+        """
+        table = cast("Replicator", self)._table
+        table.adapted_rate[:] = rates
+        np.maximum(table.own_rate, table.adapted_rate, out=table.rate)
 
     def slowdown(self, observers: ArrayLike) -> NDArray[np.int64]:
-        """int64[n]: the factors of some observers. Raises ArgumentError where there is no such observer."""
+        """int64[n]: by how much some observers are slowed down, by `set_slowdown` or by adaptation.
+
+        Raises ArgumentError where there is no such observer.
+        """
         replicator = cast("Replicator", self)
         return 1 << replicator._table.rate[replicator._leaders("slowdown", observers)].astype(np.int64)
+
+    @property
+    def n_slowed(self) -> int:
+        """How many observers are slowed down."""
+        table = cast("Replicator", self)._table
+        return int(((table.status != FREE) & (table.rate > 0)).sum())
 
     def slowdown_of(self, kind: Any, channel: int) -> int:
         """How much a channel of a kind, in its first profile, can be slowed down: 1, 2, 4 or 8.

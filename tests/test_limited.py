@@ -9,6 +9,7 @@ import pytest
 
 import horizon_ecs as hz
 from horizon_ecs import f4
+from horizon_ecs.frames import Frames
 from horizon_ecs.systems.budget import OWED
 
 
@@ -62,7 +63,7 @@ class Harbour:
             self.world.despawn([self.handles.pop(self.rng.randint(len(self.handles)))])
         self.handles += self.spawn(SHIP, 1) + self.spawn(SIGN, 1)
 
-    def step(self) -> hz.Frames:
+    def step(self) -> Frames:
         """One tick; both sides' lists agree, and so do the zones added up."""
         self.world.tick()
         frames = self.replicator.step()

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "horizon_ecs"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "limits", "clock")]
+SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "lag", "limits", "clock")]
 # Input, output, clocks and chance: a protocol core gets them as arguments.
 OUTSIDE = {"asyncio", "socket", "time", "random", "secrets", "select", "selectors", "threading", "ssl"}
 MAY_USE_ASYNCIO = {"bots.py", "host.py"}
@@ -52,6 +52,7 @@ def test_protocol_cores_do_no_io(path):
                 "horizon_ecs.errors",
                 "horizon_ecs.config",
                 "horizon_ecs.net.wire",
+                "horizon_ecs.net.lag",
                 "horizon_ecs.net.limits",
                 "horizon_ecs.net.session",
             )

@@ -50,6 +50,9 @@ class Backstage(Protocol):
     def hold(self, seat: Seat) -> None:
         """Tell a client nothing until it is resumed."""
 
+    def set_link(self, seat: Seat, rate: int) -> None:
+        """Tell a client more seldom, or more often again: periods double `rate` times."""
+
     def resume(self, seat: Seat) -> None:
         """It has caught up."""
 
@@ -294,6 +297,9 @@ class Connections:
         elif pace is Pace.RESUME:
             self.counters["resets"] += 1
             self.stage.resume(seat)
+        elif pace is Pace.RATE:
+            self.counters["rate_changes"] += 1
+            self.stage.set_link(seat, seat.session.link.rate)
         elif pace is Pace.GIVE_UP:
             self.refuse(seat, Close.STALLED, f"nothing acknowledged for {self.config.stall_timeout_s:g} s")
 

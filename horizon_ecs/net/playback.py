@@ -201,6 +201,9 @@ class Playback(Listening):
         """For the connections: a client lags behind, so its playhead waits for it."""
         self._set_held(seat, True)
 
+    def set_link(self, seat: Seat, rate: int) -> None:
+        """For the connections: a recording is sent as it was made, however slow the client."""
+
     def resume(self, seat: Seat) -> None:
         """For the connections: a client has caught up, and nothing was left out."""
         self._set_held(seat, False)

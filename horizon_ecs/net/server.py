@@ -180,6 +180,8 @@ class Server(Listening):
             "inputs_dropped": counted["inputs_dropped"],
             "holds": connected["holds"],
             "resets": connected["resets"],
+            "rate_changes": connected["rate_changes"],
+            "slowed": self.replicator.n_slowed,
             "refusals": {key[8:]: n for key, n in sorted(connected.items()) if key.startswith("refused:")},
         }
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from horizon_ecs.errors import WireError
 from horizon_ecs.net import wire
+from horizon_ecs.net.lag import Link
 from horizon_ecs.net.limits import TokenBucket
 from horizon_ecs.net.wire import Close
 
@@ -43,6 +44,7 @@ class Pace(Enum):
     """What flow control asks for."""
 
     AS_IS = "as is"
+    RATE = "rate"
     HOLD = "hold"
     RESUME = "resume"
     GIVE_UP = "give up"
@@ -119,6 +121,7 @@ class Session:
         self._window_ticks = window_ticks
         self._stall_timeout_s = stall_timeout_s
         self._progress_at = 0.0
+        self.link = Link()
 
     def joined(self, window_ticks: int | None = None) -> None:
         """The welcome goes out; it may name another window."""
@@ -235,7 +238,7 @@ class Session:
         return self.sent_tick - self._owed[0] if self._owed else 0
 
     def pace(self, now: float) -> Pace:
-        """What is to change for this client now; HOLD and RESUME are said once."""
+        """What is to change for this client now, said once; RATE: what `link` says."""
         if self._owed and now - self._progress_at > self._stall_timeout_s:
             return Pace.GIVE_UP
         if self.held and not self._owed:
@@ -244,4 +247,5 @@ class Session:
         if not self.held and self.behind > self._window_ticks:
             self.held = True
             return Pace.HOLD
-        return Pace.AS_IS
+        changes = not self.held and self.link.note(self.behind / self._window_ticks, now)
+        return Pace.RATE if changes else Pace.AS_IS

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from horizon_ecs.adaptive import Adaptation
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
@@ -77,6 +79,7 @@ class Stage:
             world, messages=messages, position=position, hysteresis=config.hysteresis,
             max_observers=config.max_connections, max_followed=config.max_followed
         )  # fmt: skip
+        self._adaptation = Adaptation(self.replicator) if config.adaptive_rates else None
         self.players: dict[int, Player] = {}
         world.when_moved(self._follow)
         self.counters: Counter[str] = Counter()
@@ -113,6 +116,10 @@ class Stage:
         """Make a client whole by one reset frame."""
         self._inbox.append(lambda: self.replicator.resume(seat.observer) if seat.observer >= 0 else None)
 
+    def set_link(self, seat: Seat, rate: int) -> None:
+        """Let a client's channels be due more seldom, or more often again, for its link's sake."""
+        self._inbox.append(lambda: self._set_link(seat.observer, rate))
+
     def input(self, event: type, player: Player, records: Any) -> None:
         """Queue records of an event for the next tick; they come from the entity that the player has by then."""
         self._inbox.append(lambda: self._input(event, player.entity, records))
@@ -124,6 +131,7 @@ class Stage:
     # -- on the tick's thread ----------------------------------------------------------------------------------
 
     def _tick(self, due_s: float) -> None:
+        started = time.perf_counter()
         while not self._free_buffers.acquire(timeout=_RETRY_S):
             if self.ticker.stopping:
                 return
@@ -137,6 +145,8 @@ class Stage:
             tally["updates"] += stats.updates
             tally["bytes"] += stats.bytes
         self._audience.deliver(frames)
+        if self._adaptation is not None:
+            self._adaptation.note_tick(time.perf_counter() - started)
         if due_s - self._stats_at_s >= STATS_INTERVAL_S:
             self._stats_at_s = due_s
             self._audience.broadcast(wire.message(wire.pack(self._stats())))
@@ -188,9 +198,14 @@ class Stage:
     def _leave(self, seat: Seat) -> None:
         if seat.observer < 0:
             return
+        self._set_link(seat.observer, 0)
         self.replicator.remove_observer(seat.observer)
         self._say_goodbye(self.players.pop(seat.observer))
         seat.observer = -1
+
+    def _set_link(self, observer: int, rate: int) -> None:
+        if self._adaptation is not None and observer >= 0:
+            self._adaptation.set_link(observer, rate)
 
     def _say_goodbye(self, player: Player) -> None:
         if self._on_leave is None:

@@ -40,7 +40,7 @@ def encoded(component: Component, field: str, of_type: str, value: Any) -> bytes
     """A text's bytes. Raises ArgumentError for another type, for surrogates, and for what is too long."""
     what = f"{component.__name__}.{field}"
     if type(value).__name__ != of_type and not isinstance(value, str if of_type == "str" else bytes):
-        raise ArgumentError(f"{what} is replicated and takes {of_type}, not {value!r}")
+        raise ArgumentError(f"{what} takes {of_type}, not {value!r}")
     try:
         data = value.encode() if isinstance(value, str) else bytes(value)
     except UnicodeEncodeError as error:

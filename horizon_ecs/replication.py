@@ -14,28 +14,29 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from horizon_ecs import kernel
+from horizon_ecs import kernel, serving
 from horizon_ecs.budgets import Budgets
 from horizon_ecs.columns import reserve
 from horizon_ecs.components import Component, component_type, fields_of
 from horizon_ecs.config import NetworkConfig, SpatialConfig
 from horizon_ecs.crew import Crew
-from horizon_ecs.errors import ArgumentError, DefinitionError, HorizonError
+from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames, ReplicationStats
 from horizon_ecs.inspected import Inspected
 from horizon_ecs.messages import compile_messages
-from horizon_ecs.observers import HELD, LIVE, Observers
+from horizon_ecs.observers import Observers
+from horizon_ecs.observing import Observing
 from horizon_ecs.outbox import Outbox
 from horizon_ecs.quantiser import Quantiser
 from horizon_ecs.rates import Rates
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
-from horizon_ecs.sharing import Spans, Streams
+from horizon_ecs.sharing import Streams
 from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
-from horizon_ecs.systems import budget, observers, quantise, replicate, sharing
+from horizon_ecs.systems import quantise
 from horizon_ecs.telling import Telling
 from horizon_ecs.visibility import Sight, masks_in
 from horizon_ecs.workspace import Scratch
@@ -80,7 +81,7 @@ def position_component(kinds: Sequence[Any], position: Any) -> Component:
     return component
 
 
-class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
+class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
     """Replicates a world's entities to observers by interest.
 
     Parameters
@@ -275,122 +276,6 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
         fixed = 512 + self.tables.n_parameters * 32 + n_blocks * 64
         return int(structure + widest + lists + fixed // 64)
 
-    # -- observers ---------------------------------------------------------------------------------------------
-
-    @property
-    def n_observers(self) -> int:
-        """How many observers there are."""
-        return int(np.count_nonzero(self._table.status[: self._table.n_used]))
-
-    @property
-    def status(self) -> NDArray[np.uint8]:
-        """uint8[max_observers]: FREE, LIVE, or HELD: nothing is framed for it while its interest is kept."""
-        return self._table.status
-
-    @property
-    def max_silence_ticks(self) -> int:
-        """After so many ticks without a frame an observer gets an empty one."""
-        return self._max_silence
-
-    @property
-    def reset_tick(self) -> NDArray[np.uint32]:
-        """uint32[max_observers]: tick of the last reset frame, 0 before the first."""
-        return self._table.reset_tick
-
-    @property
-    def sent_tick(self) -> NDArray[np.uint32]:
-        """uint32[max_observers]: tick of the last frame."""
-        return self._table.sent_tick
-
-    @property
-    def entity(self) -> NDArray[np.uint64]:
-        """uint64[max_observers]: handle of the entity that the observer stands at, 0 for none."""
-        return self._table.entity
-
-    @property
-    def position(self) -> NDArray[np.float32]:
-        """float32[max_observers, 3]: where each observer stands; set it for those without an entity."""
-        return self._table.position
-
-    def phase(self, observer: int) -> int:
-        """The observer's phase: channel c is due at tick t where (t + phase) mod period is 0."""
-        self._table.check(observer)
-        return int(self._table.phase[observer])
-
-    def followed(self, observer: int) -> NDArray[np.uint64]:
-        """The observer's list as stored, uint64[n] (see `systems.interest`): for tools and tests."""
-        self._table.check(observer)
-        return self._table.rows.row(int(self._streams.leader[observer]))
-
-    def add_observer(self, entity: int = 0, position: ArrayLike | None = None, *, share: int | None = None) -> int:
-        """Add an observer; the next step makes it a reset frame.
-
-        Parameters
-        ----------
-        entity : uint64 handle
-            It stands where this entity is; 0 for an observer that stands free.
-        position : float[2] or float[3], optional
-            Where it stands, if free; the origin by default.
-        share : int, optional
-            Another observer, such as the one that a spectator looks over the shoulder of: this one sees just what that
-            one sees and is sent the same bytes, made once. It joins by a reset frame of its own, within a second; its
-            phase is the other's. When the other is removed, the first of those that share goes on from where it stood.
-
-        Raises
-        ------
-        CapacityError, StaleHandleError, ArgumentError
-        """
-        if share is not None:
-            self._table.check(share)
-            if entity or position is not None:
-                raise ArgumentError(
-                    "add_observer: share= says where the observer stands; leave entity and position out"
-                )
-        if entity:
-            self.world.slots_of(np.array([entity], np.uint64))
-        observer = self._table.add(entity, position)
-        if share is not None:
-            self._streams.share(observer, share, self._next_tick())
-        self._sight.welcome(observer)
-        self._outbox.deaf[observer], self._outbox.reset_tick[observer] = self._last_tick or 0, 0
-        self._welcome_to_budget(observer)
-        return observer
-
-    def remove_observer(self, observer: int) -> None:
-        """Forget an observer. Raises ArgumentError if there is no such."""
-        self._table.check(observer)
-        self._outbox.forget(observer, self._table.rows.row(observer))
-        self._streams.leave(observer, self._stand_in)
-        self._table.remove(observer)
-        self._book.forget(observer, self._sight)
-
-    def _stand_in(self, old: int, new: int) -> None:
-        """Let an observer stand where another stood, and see as it did."""
-        table, sight = self._table, self._sight
-        for rows in (table.entity, table.position, table.purse, table.own_rate, table.rate, sight.view, sight.focus):
-            rows[new] = rows[old]
-        self._own_budget[new] = self._own_budget[old]
-        self._outbox.deaf[new] = self._last_tick or 0
-
-    def hold(self, observer: int) -> None:
-        """Frame nothing for an observer until `resume`; its interest is kept."""
-        self._table.check(observer)
-        self._table.status[observer] = HELD
-        if self._streams:
-            self._streams.wait(observer, self._next_tick())
-
-    def resume(self, observer: int) -> None:
-        """Let the next step make one reset frame, which tells the observer all it missed, but for events."""
-        self._table.check(observer)
-        members = self._streams.members(int(self._streams.leader[observer]))
-        if not (self._table.status[members] == LIVE).any():
-            self._outbox.deaf[members[0]] = self._last_tick or 0
-        self._table.status[observer] = LIVE
-        if len(members) > 1:
-            self._streams.wait(observer, self._next_tick())
-        else:
-            self._table.wants_reset[observer] = 1
-
     # -- the step ----------------------------------------------------------------------------------------------
 
     def step(self) -> Frames:
@@ -409,7 +294,7 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
         self.stats = ReplicationStats(tick=tick)
         if self._outbox.used:
             self._take_emitted()
-            self._outbox.begin(tick, self._longest_periods())
+            self._outbox.begin(tick, serving.longest_periods(self))
         pages = self._replicated_pages()
         self._sight.settle(self.world)
         self._sight.take_column(pages, self._page_kind, tick)
@@ -433,9 +318,9 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
         )
         if self._outbox.used:
             slot_kind = self._no_kinds if self._extents is None else self._extents.kind
-            self._outbox.settle(tick, int(self._longest_periods().max()), self._page_kind, slot_kind, self._sight)
+            self._outbox.settle(tick, int(serving.longest_periods(self).max()), self._page_kind, slot_kind, self._sight)
         frames: list[Frames] = []
-        self._timed("frames", lambda n_parts: frames.append(self._serve(tick, n_parts)))
+        self._timed("frames", lambda n_parts: frames.append(serving.serve(self, tick, n_parts)))
         self._last_tick = tick
         self._note(frames[0])
         for tell in tuple(self._when_stepped):
@@ -491,217 +376,3 @@ class Replicator(Spatial, Inspected, Subscriptions, Telling, Budgets, Rates):
                 rows[:, :used] = out[:used]
             elif number in self._records.stamped:
                 quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[number, :n])
-
-    def _serve(self, tick: int, n_parts: int) -> Frames:
-        table, world = self._table, self.world
-        observers.follow_entities(
-            table.n_used, table.entity, world.generation, world.born, self._x, self._y, self._z, table.position
-        )
-        self._streams.reset_overdue(tick, self._max_silence)
-        status = self._streams.awake()
-        self._look_for_switched(status)
-        n = observers.select_served(
-            table.n_used, status, table.phase, table.rate, table.told_rate, table.wants_reset, table.sent_tick, tick,
-            self._max_silence,
-            self._due_by_phase(tick), self.tables.kind_channels, table.looks, table.served, table.served_reset,
-            table.due
-        )  # fmt: skip
-        observers.order_by_tile(
-            table.served[:n], table.position, float(self._grid.inverse_size.max()), table.in_tile, table.order
-        )
-        self._mark_gone(tick, status)
-        cut = self._cut(n, n_parts)
-        asked = self._streams.ask(table.served[:n], table.served_reset[:n])
-        words = self._room(tick, n + n_parts + len(asked))
-        self._scratch.tally[:] = 0
-        self._scratch.waits[:] = 0
-        table.needs[:n] = 0
-        if self._outbox.used:
-            self._outbox.make_room(
-                n + len(asked), min(self.max_followed, len(self.world)) + int(table.n_followed.max(initial=0))
-            )
-        arguments = self._lasting() | self._outbox.arguments() | {
-            "tick": tick, "served": table.served[:n], "words": words, "octets": words.view(np.uint8),
-            "newest_rice_tick": int(self._records.rice_tick.max(initial=0)), "structure_tick": world.structure_tick,
-        }  # fmt: skip
-        changing = np.flatnonzero(table.rate != table.told_rate)
-        # Each part has room for as many of the longest frames as it has observers, and one more.
-        room = len(words) // 2 // (n + n_parts + len(asked))
-        self._replicate(arguments, table.order[:n], cut, (cut + np.arange(n_parts + 1)) * room)
-        waiting = np.flatnonzero(table.needs[:n]).astype(np.uint32)
-        if len(waiting):
-            table.rows.make_room(table.served[waiting], table.needs[waiting])
-            cut = np.arange(n_parts + 1) * len(waiting) // n_parts
-            self._replicate(arguments, waiting, cut, len(words) // 2 + (cut + np.arange(n_parts + 1)) * room)
-        joins = self._write_joins(arguments, asked, (n + n_parts) * room)
-        span, octets = np.concatenate([table.span[:n], joins]), words.view(np.uint8)
-        if self._outbox.used:
-            octets = self._finish_messages(tick, span, asked, octets)
-        table.rows.tidy()
-        self._records.count(tick)
-        reset = table.served[:n][(table.served_reset[:n] == 1) & (span[:n, 2] > 0)]
-        table.reset_tick[reset] = self._outbox.reset_tick[reset] = tick
-        table.wants_reset[reset] = 0
-        self._outbox.reset_tick[changing[table.told_rate[changing] == table.rate[changing]]] = tick
-        frames = Spans.of(table.served[:n], span[:n])
-        spans, shared = self._streams.spread(tick, frames, Spans.of(asked, span[n:]))
-        self._count(n, spans, shared)
-        return Frames(tick, *spans, octets.data)
-
-    def _finish_messages(
-        self, tick: int, span: NDArray[np.int64], joined: NDArray[np.uint32], octets: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
-        """Put the messages behind the frames, charge who has a budget, and count; the buffer the frames are in then."""
-        table, box, stats = self._table, self._outbox, self.stats
-        n = len(span) - len(joined)
-        box.tell_joined(joined, n, table)
-        state = span[:n, 2] - span[:n, 1]
-        octets = box.attach(tick, span, octets, self._crew)
-        self._charge(table.served[:n], span[:n, 2] - span[:n, 1] - state)
-        box.collect_zones()
-        box.remember()
-        told, dropped, missed = box.tally.sum(axis=0).tolist()
-        status = self._streams.awake()
-        if box.n_pending and (status[: table.n_used] == HELD).any():
-            missed += box.count_missed(
-                tick, table, status, self._due_by_phase(tick), self.tables.periods, self._sight
-            )  # fmt: skip
-        stats.messages, stats.messages_missed = told, missed
-        stats.messages_dropped, box.n_dropped = dropped + box.n_dropped, 0
-        return octets
-
-    def _replicate(
-        self, arguments: dict[str, Any], sequence: NDArray[np.uint32], cut: NDArray[np.int64], region: NDArray[np.int64]
-    ) -> None:
-        """Have the frames of some of the served made, each part of them in a region of the buffer."""
-        passing = arguments | {"cut": cut, "sequence": sequence, "region": region}
-        rest = [passing[name] for name in replicate.ARGUMENTS if name not in ("part", "thread")]
-        self._crew.run(lambda part, thread: replicate.replicate(part, thread, *rest), len(cut) - 1)
-
-    def _write_joins(
-        self, arguments: dict[str, Any], streams: NDArray[np.uint32], first_word: int
-    ) -> NDArray[np.int64]:  # fmt: skip
-        """Reset frames of streams for who joins them, behind all others in the buffer: int64[n, 3], as `table.span`."""
-        scratch = ("due_index", "due_plan", "counters", "absolute", "record", "source", "places", "reference", "tokens")
-        span = np.zeros((len(streams), 3), np.int64)
-        if len(streams):
-            one = {name: arguments[name][0] for name in scratch}
-            own = {"streams": streams, "first_word": first_word, "out_span": span, "row": self._scratch.joined_row,
-                   "all_channels": self.tables.kind_channels}  # fmt: skip
-            sharing.write_joins(*(({**arguments, **one, **own})[name] for name in sharing.ARGUMENTS))
-        return span
-
-    def _mark_gone(self, tick: int, status: NDArray[np.uint8]) -> None:
-        """Which slots may have lost their entity since any list was last looked at."""
-        table, world = self._table, self.world
-        # A page that lost its last entity isn't used any more, and must be looked at nevertheless.
-        self._pages_seen = max(self._pages_seen, world.n_pages_used)
-        oldest = observers.oldest_evaluation(table.n_used, status, table.n_followed, table.evaluated_tick, tick)
-        if world.structure_tick > oldest:
-            observers.mark_gone(world.born[: self._pages_seen * quantise.PAGE], oldest, self._gone)
-        self._sight.mark_turned(oldest, self._pages_seen * quantise.PAGE)
-
-    def _n_rates(self) -> int:
-        """How many rates some observer has, or was told, counted from the quickest on."""
-        table = self._table
-        return 1 + int(max(table.rate.max(initial=0), table.told_rate.max(initial=0)))
-
-    def _longest_periods(self) -> NDArray[np.int64]:
-        """int64[C]: each channel's longest period in any kind, in ticks, at the slowest rate that is in use."""
-        longest: NDArray[np.int64] = self.tables.periods[self._n_rates() - 1].max(axis=0)
-        return longest
-
-    def _due_by_phase(self, tick: int) -> NDArray[np.int64]:
-        """int64[n_rates, n_phases, n_kinds]: the mask of channels due now, by rate and phase."""
-        period = self.tables.periods[: self._n_rates(), None]
-        phases = np.arange(self._table.n_phases)[:, None, None]
-        due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
-        masks: NDArray[np.int64] = (due << np.arange(period.shape[-1])).sum(axis=-1)
-        return masks
-
-    def _room(self, tick: int, n: int) -> NDArray[np.uint64]:
-        """The buffer whose turn it is, surely large enough: it is reserved, and only what is written costs memory."""
-        most = min(self.max_followed, len(self.world)) + int(self._table.n_followed.max(initial=0)) + 64
-        needed = 2 * n * (most * self._entry_bits // 64 + 8)  # the second half is for who had to wait for room
-        if len(self._words[tick & 1]) < needed:
-            self._words[tick & 1] = reserve((needed + needed // 2,), np.uint64)
-        return self._words[tick & 1]
-
-    def _lasting(self) -> dict[str, Any]:
-        """What `replicate.replicate` takes and stays the same array or number from tick to tick, by name."""
-        world, tables, table, s, g = self.world, self.tables, self._table, self._scratch, self._grid
-        sight, known_lists = self._sight, self._book.lists
-        of_tables = (
-            "periods",
-            "carrier",
-            "n_groups",
-            "n_fields",
-            "track",
-            "orders",
-            "bits",
-            "kind_channels",
-            "profiles",
-        )
-        of_observers = (
-            "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
-            "purse", "wants_reset", "looks", "rate", "told_rate"
-        )  # fmt: skip
-        of_scratch = (
-            "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place",
-            "heap", "leaves", "moves", "due_index", "due_plan", "counters", "absolute", "record", "source", "places",
-            "reference", "tokens", "tally", "waits"
-        )  # fmt: skip
-        of_records = (
-            "records",
-            "rice",
-            "rice_flat",
-            "rice_tick",
-            "lead",
-            "loud",
-            "plans",
-            "bulk",
-            "no_bulk",
-            "uses",
-            "said",
-        )
-        of_grid = ("inverse_size", "shape", "cell_start", "first_part")
-        return {
-            **{name: getattr(tables, name) for name in of_tables},
-            **{name: getattr(table, name) for name in of_observers},
-            "rows": table.rows.pool, "row_start": table.rows.start, "row_room": table.rows.room,
-            **{name: getattr(s, name) for name in of_scratch},
-            **{name: getattr(g, name) for name in of_grid},
-            **{name: getattr(self._records, name) for name in of_records},
-            "observer_due": table.due, "reset": table.served_reset, "out_span": table.span,
-            "first_level": g.first, "level_scale": g.scale, "split": g.depth, "item_inverse": g.inverse,
-            "slot_kind": self._no_kinds if self._extents is None else self._extents.kind,
-            # Without scales that are ones, by slot as by item.
-            "slot_inverse": g.inverse if self._extents is None else self._extents.inverse,
-            "simple": g.simple and self._extents is None, "max_interest": self.max_interest,
-            "reach_period": self._reach_period, "item_slot": g.slot, "item_position": g.position,
-            "max_followed": self.max_followed,
-            "reach": self._reach, "enter_sq": self._enter_sq, "leave_sq": self._leave_sq,
-            "history": self._history, "changed": self._changed, "depth": self._depth,
-            "born": world.born, "generation": world.generation, "max_silence": self._max_silence, "gone": self._gone,
-            "entry_bits": self._entry_bits, "ways": sight.ways, "sight": sight.sight, "view": sight.view,
-            "changed_sight": sight.changed, "turned": sight.turned, "owner_only": sight.owner_only,
-            "focus": sight.focus, "entity": table.entity, "list_start": known_lists.start, "list_n": known_lists.n,
-            "pool": known_lists.pool, "pool_mask": known_lists.mask, "page_kind": self._page_kind,
-            "urgency": self._urgency, "x": self._x, "y": self._y, "z": self._z,
-        }  # fmt: skip
-
-    def _count(self, n: int, spans: Spans, shared: int) -> None:
-        total = self._scratch.tally.sum(axis=0)
-        if total[replicate.OVERFLOWS]:
-            raise HorizonError(
-                f"{total[replicate.OVERFLOWS]} frames had no room in the buffer: this is an error in Horizon ECS"
-            )
-        stats = self.stats
-        stats.n_frames, stats.bytes, stats.shared = len(spans.stop), int((spans.stop - spans.payload).sum()), shared
-        stats.followed_pairs = int(self._table.n_followed[: self._table.n_used].sum())
-        stats.updates, stats.enters = int(total[replicate.UPDATES]), int(total[replicate.ENTERS])
-        stats.leaves, stats.absolutes = int(total[replicate.LEAVES]), int(total[replicate.ABSOLUTES])
-        stats.refused = int(total[replicate.REFUSED])
-        waits = self._scratch.waits
-        stats.deferred, stats.not_entered, refused_bits, _ = waits.sum(axis=0).tolist()
-        stats.bytes_refused, stats.longest_wait_ticks = -(-refused_bits // 8), int(waits[:, budget.LONGEST].max())

@@ -47,6 +47,9 @@ class ServerConfig:
     adaptive_rates : bool
         Whether channels are due more seldom while the server is late, and for a client whose acknowledgements lag, and
         then by and by as often as their layers say again (`adaptive`).
+    show_regions : bool
+        Whether each second's statistics tell all clients in which regions of the search how many entities are, up to
+        512 of them: to look at, since it tells where crowds are that a client doesn't see, and takes time.
     page : bool
         Whether to serve the page that shows the world, on the same port.
 
@@ -68,12 +71,13 @@ class ServerConfig:
     hysteresis: float = 0.1
     max_catch_up: int = 8
     adaptive_rates: bool = True
+    show_regions: bool = False
     page: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
             raise ArgumentError(f"host must be text, not {self.host!r}")
-        for name in ("adaptive_rates", "page"):
+        for name in ("adaptive_rates", "show_regions", "page"):
             if not isinstance(getattr(self, name), bool):
                 raise ArgumentError(f"{name} must be True or False, not {getattr(self, name)!r}")
         _whole("port", self.port, 0, MAX_PORT)

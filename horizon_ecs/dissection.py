@@ -309,7 +309,7 @@ class Dissector:
         for f in range(int(self._tables.n_fields[kind, j])):
             start = bits.at
             bits.skip_wide()
-            if self._tables.orders[self._rate, kind, c, j, f] == 2:
+            if self._tables.order[kind, c, j, f] == 2:
                 bits.skip_wide()
             found[Part("absolute", kind, c, j, f)] += bits.at - start
 

@@ -207,9 +207,9 @@ class Case:
         return periods
 
     def orders(self, c: int, j: int) -> NDArray[np.uint8]:
-        """uint8[n]: the predictors of a group's fields at the observer's rate."""
-        table, tables = self.replicator._table, self.replicator.tables
-        orders: NDArray[np.uint8] = tables.orders[table.rate[self.observer], self.number, c, j]
+        """uint8[n]: the predictors of a group's fields."""
+        tables = self.replicator.tables
+        orders: NDArray[np.uint8] = tables.order[self.number, c, j]
         return orders[: tables.n_fields[self.number, j]]
 
     @property

@@ -23,9 +23,9 @@ class Rates:
     def set_slowdown(self, observers: ArrayLike, factor: int) -> None:
         """From the next step on, let some observers' channels be due more seldom, or as their layers say again.
 
-        A channel slows down as far as the history of its values reaches: all of them by 2 at least where a period is
-        less than four ticks, and slow channels perhaps not at all (`slowdown_of`). What an observer follows is sent
-        whole once after each change, so change it seldom. Observers who share a stream share its rate.
+        A channel slows down as far as the history of its values reaches, so quick ones more than slow ones
+        (`slowdown_of`). What an observer follows is sent whole once after each change, so change it seldom. Observers
+        who share a stream share its rate.
 
         Parameters
         ----------

@@ -125,7 +125,7 @@ def _observer_rows(replicator: Replicator, observers: Mapping[int, int] | Sequen
     rows["key"] = np.fromiter(numbers, np.int64, len(numbers))
     rows["phase"] = [replicator.phase(o) for o in numbers.values()]
     rows["entity"], rows["position"] = replicator.entity[index], replicator.position[index]
-    rows["rate"] = replicator._table.rate[index]
+    rows["rate"] = replicator._table.told_rate[index]  # another may be asked for since
     rows["reach"] = replicator.reach_scale[index]
     rows["status"] = replicator.status[index]
     rows["reset"], rows["sent"] = replicator.reset_tick[index] == tick, replicator.sent_tick[index] == tick

@@ -102,7 +102,7 @@ class Replica(HasReceived):
         error = decode.apply_frame(
             data, self._head, self._phase, self._identity, self._state, self._q, self._d, self._rice, t.bits,
             int(self._schema["n_slots"]), len(self._identity), int(self._schema["n_channels"]), t.kind_channels,
-            t.carrier, t.n_groups, t.n_fields, t.periods, t.orders, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
+            t.carrier, t.n_groups, t.n_fields, t.periods, t.order, t.first_parameter, t.profiles, _MAX_SILENT_STEPS,
             self._rows, self._reference, self._reader, self._moved, self._waits, self._left
         )  # fmt: skip
         if error:
@@ -275,9 +275,7 @@ class Replica(HasReceived):
             came_as = first + (unit[:, j] >> decode.PROFILE_SHIFT)
             rows = np.flatnonzero((came_as == k) & (unit[:, j] != NO_CHANNEL))
             if before:
-                rows = rows[
-                    self._tables.orders[self._rate, k, unit[rows, j] & decode.CHANNEL_MASK, j, place.field] == LINEAR
-                ]
+                rows = rows[self._tables.order[k, unit[rows, j] & decode.CHANNEL_MASK, j, place.field] == LINEAR]
             channel = unit[rows, j] & decode.CHANNEL_MASK
             q = self._q[rows, j] - self._d[rows, j] if before else self._q[rows, j]
             out[rows] = value_of(q, place, self._tables.scale[k, channel, j, place.field])

@@ -29,7 +29,7 @@ MAX_GROUPS = 8  # so are an entry's stale bits
 MAX_KINDS = 255  # an entry holds its kind in one byte
 NO_CHANNEL = 255
 N_RATES = 4  # an observer's channels can be due 1, 2, 4 or 8 times more seldom
-MIN_DEPTH = 8  # ticks of history, so that the quickest channels can be slowed down whatever predicts their fields
+MIN_DEPTH = 16  # ticks of history, so that the quickest channels can be slowed down whatever predicts their fields
 CODECS = ("quantised", "integer", "bits", "angle", "rotation", "packed")
 
 
@@ -93,9 +93,9 @@ def describe(
     }
     describe_messages(schema, messages)
     tables = compile_tables(schema)
-    for kind, periods in zip(schema["kinds"], tables.period.tolist(), strict=False):
-        for channel, period in zip(kind["channels"], periods, strict=True):
-            slowest = sum(period << rate < tables.depth for rate in range(1, N_RATES))
+    for kind, reaches in zip(schema["kinds"], np.maximum(tables.reach, tables.period).tolist(), strict=False):
+        for channel, reach in zip(kind["channels"], reaches, strict=True):
+            slowest = sum(reach << rate < tables.depth for rate in range(1, N_RATES))
             if channel is not None and slowest:
                 channel["slowest"] = slowest
     return schema
@@ -181,23 +181,19 @@ class Tables:
     @functools.cached_property
     def depth(self) -> int:
         """Rows of history that every predictor together needs, a power of two."""
-        periods = np.array([0, 1, 2, 1])[self.order]  # back to the oldest value that a predictor looks at
-        reach = int((periods.max(axis=(2, 3), initial=0) * self.period).max(initial=1))
-        return max(MIN_DEPTH, 1 << reach.bit_length())
+        return max(MIN_DEPTH, 1 << int(self.reach.max(initial=1)).bit_length())
+
+    @functools.cached_property
+    def reach(self) -> NDArray[np.int64]:
+        """int64[K, C]: ticks back to the oldest value that a channel's predictors look at."""
+        periods = np.array([0, 1, 2, 1])[self.order]
+        reach: NDArray[np.int64] = periods.max(axis=(2, 3), initial=0) * self.period
+        return reach
 
     @functools.cached_property
     def periods(self) -> NDArray[np.int64]:
         """int64[4, K, C]: `period` by rate; a channel's doubles with each, up to its slowest."""
-        return self.period << self._doublings()
-
-    @functools.cached_property
-    def orders(self) -> NDArray[np.uint8]:
-        """uint8[4, K, C, G, 4]: `order` by rate; what is slowed down isn't predicted in a line."""
-        line = (self._doublings() > 0)[..., None, None] & (self.order == 2)
-        return np.where(line, np.uint8(1), self.order)
-
-    def _doublings(self) -> NDArray[np.int64]:
-        return np.minimum(np.arange(N_RATES)[:, None, None], self.slowest)
+        return self.period << np.minimum(np.arange(N_RATES)[:, None, None], self.slowest)
 
     def carried(self) -> NDArray[np.bool_]:
         """bool[K, C, G, 4]: the fields that exist, on the channels that list them."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Arguments of `replicate.replicate` by where they are.
-_OF_TABLES = ("periods", "carrier", "n_groups", "n_fields", "track", "orders", "bits", "kind_channels", "profiles")
+_OF_TABLES = ("periods", "carrier", "n_groups", "n_fields", "track", "order", "bits", "kind_channels", "profiles")
 _OF_OBSERVERS = (
     "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
     "purse", "wants_reset", "looks", "rate", "told_rate"

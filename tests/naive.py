@@ -715,8 +715,7 @@ class Observer:
             if c is None or c not in self.due(one.kind, tick, reset):
                 continue
             period = self.period(one.kind, c)
-            slow = period > self.schema["kinds"][one.kind]["channels"][c]["period"]
-            orders = [1 if slow and f["params"][c][0] == 2 else f["params"][c][0] for f in group["fields"]]
+            orders = [f["params"][c][0] for f in group["fields"]]
             absolute = followed.stale >> j & 1
             baseline = max(tick - (tick + self.phase) % period, one.born) if reset and orders[0] else tick
             now = self.value(one.handle, one.kind, c, j, baseline)

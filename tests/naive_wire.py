@@ -191,9 +191,7 @@ class Client:
     def orders(self, entry: Entry, j: int) -> list[int]:
         """Each field's predictor on the group's carrier."""
         c = self.carrier(entry, j)
-        orders = [field["params"][c][0] for field in self.kinds[entry.kind]["groups"][j]["fields"]]
-        slow = c is not None and self.period(entry.kind, c) > self.kinds[entry.kind]["channels"][c]["period"]
-        return [1 if slow and order == 2 else order for order in orders]
+        return [field["params"][c][0] for field in self.kinds[entry.kind]["groups"][j]["fields"]]
 
     def groups(self, entry: Entry) -> range:
         return range(len(self.kinds[entry.kind]["groups"]))

@@ -164,7 +164,17 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 
 
 PACKAGE = json.loads((WEB / "package.json").read_text())
-PAGE = {"page.js", "motion.js", "camera.js", "overlay.js", "panel.js", "points.js", "steering.js", "timeline.js"}
+PAGE = {
+    "page.js",
+    "motion.js",
+    "camera.js",
+    "overlay.js",
+    "panel.js",
+    "points.js",
+    "shares.js",
+    "steering.js",
+    "timeline.js",
+}
 
 
 def test_the_package_is_whole() -> None:

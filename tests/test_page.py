@@ -139,6 +139,16 @@ def _coloured(page: Any) -> int:
     return int(page.evaluate(COUNT_COLOURED, base64.b64encode(png).decode()))
 
 
+# Pixels of the overlay on which anything is drawn, however faint.
+COUNT_DRAWN = """() => {
+  const canvas = document.getElementById("overlay");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let n = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 0) n++;
+  return n;
+}"""
+
+
 def _own_place(page: Any) -> dict[str, float]:
     place: dict[str, float] = page.evaluate(
         "(() => { const i = horizon.replica.indexOf(horizon.own); return horizon.motion.position(i, performance.now()); })()"
@@ -228,6 +238,34 @@ def test_the_panel_tells_numbers(page: Any, demo: Demo) -> None:
     assert 0.3 < float(shown["bytes_per_update"]) < 12
     assert page.locator("#legend li").count() >= 2
     assert page.locator("#status").text_content().strip() == "Live"
+
+
+def test_the_panel_tells_where_the_bytes_go(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    page.wait_for_function("document.querySelectorAll('#spent div').length >= 4")
+    names = page.locator("#spent dt").all_text_contents()
+    assert names[0].startswith("Channel")
+    assert "Come and go" in names
+    shares = page.evaluate("[...document.querySelectorAll('#shares i')].map((part) => parseFloat(part.style.width))")
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    assert page.evaluate("horizon.replica.spent.total === 8 * horizon.replica.counters.bytes")
+
+
+def test_cells_are_drawn_on_demand(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    page.wait_for_selector("#cells:not([hidden])")
+    regions = page.evaluate("horizon.server.regions")
+    assert 1 < len(regions) <= 512
+    assert sum(count for *_, count, _ in regions) <= N_ENTITIES * 1.05
+    page.click("#fit")
+    page.evaluate("horizon.rings = []")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    clear = page.evaluate(COUNT_DRAWN)
+    page.click("#cells")
+    assert page.get_attribute("#cells", "aria-pressed") == "true"
+    page.wait_for_function(f"({COUNT_DRAWN})() > {2 * clear}")
+    page.click("#cells")
+    assert page.get_attribute("#cells", "aria-pressed") == "false"
 
 
 def test_pan_zoom_and_follow(page: Any, demo: Demo) -> None:

@@ -62,8 +62,8 @@ def test_a_slower_observer_is_sent_fewer_frames(factor: int, expected: int) -> N
     frames_of(harbour, observer, 8)
     harbour.replicator.set_slowdown(observer, factor)
     frames_of(harbour, observer, 8)
-    assert harbour.replicator.slowdown_of(SHIP, 0) == 4  # periods of 1 tick, histories of 8
-    assert harbour.replicator.slowdown_of("Sign", 1) == 1
+    assert harbour.replicator.slowdown_of(SHIP, 0) == 4  # lines over 2 ticks, a history of 16
+    assert harbour.replicator.slowdown_of("Sign", 1) == 2
     assert frames_of(harbour, observer, 40) == expected
     harbour.replicator.set_slowdown(observer, 1)
     frames_of(harbour, observer, 8)
@@ -151,4 +151,4 @@ def test_why_something_is_sent_seldom_is_explained() -> None:
     ship = int(harbour.handles[0])
     harbour.replicator.set_slowdown(observer, 4)
     harbour.step()
-    assert [channel.period for channel in harbour.replicator.explain(observer, ship).channels] == [4, 4]
+    assert [channel.period for channel in harbour.replicator.explain(observer, ship).channels] == [4, 8]

@@ -233,6 +233,22 @@ def test_the_client_can_measure_and_read_what_the_server_says_of_itself():
     run(work())
 
 
+def test_regions_are_told_where_they_are_to_be_shown():
+    async def told(**settings):
+        async with serving(make_world(), ServerConfig(**settings)) as server, hz.connect(server.ws_url) as client:
+            while not client.stats:
+                await client.next_frame()
+            return client.stats
+
+    async def work():
+        assert "regions" not in await told()
+        regions = (await told(show_regions=True))["regions"]
+        assert sum(count for *_, count, _ in regions) == 50
+        assert all(x0 < x1 and y0 < y1 for x0, y0, x1, y1, *_ in regions)
+
+    run(work())
+
+
 # -- what clients may do wrong -----------------------------------------------------------------------------------------
 
 

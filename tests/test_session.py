@@ -25,6 +25,7 @@ def greeting(rate=100.0) -> Session:
         record_bytes={1: 8, 3: 1},
         max_messages_per_s=rate,
         window_ticks=WINDOW,
+        ack_every=WINDOW // 4,
         stall_timeout_s=STALL_S,
     )
 

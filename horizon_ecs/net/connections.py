@@ -121,6 +121,7 @@ class Connections:
             "record_bytes": {number: event.__hz_dtype__.itemsize for number, event in events.items()},
             "max_messages_per_s": config.max_messages_per_s,
             "window_ticks": window_ticks,
+            "ack_every": ack_every,
             "stall_timeout_s": config.stall_timeout_s,
         }
 

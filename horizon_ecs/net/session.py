@@ -96,6 +96,8 @@ class Session:
     max_messages_per_s : float
     window_ticks : int
         How far acknowledgements may lag behind what was sent.
+    ack_every : int
+        Ticks after which a client is to acknowledge at the latest.
     stall_timeout_s : float
         How long a client that owes acknowledgements may make no progress.
     """
@@ -107,6 +109,7 @@ class Session:
         record_bytes: Mapping[int, int],
         max_messages_per_s: float,
         window_ticks: int,
+        ack_every: int,
         stall_timeout_s: float,
     ) -> None:
         self.state = State.GREETING
@@ -121,7 +124,7 @@ class Session:
         self._window_ticks = window_ticks
         self._stall_timeout_s = stall_timeout_s
         self._progress_at = 0.0
-        self.link = Link()
+        self.link = Link(ack_every / window_ticks)
 
     def joined(self, window_ticks: int | None = None) -> None:
         """The welcome goes out; it may name another window."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("horizon_ecs.server")
 
 STATS_INTERVAL_S = 1.0
+MAX_REGIONS = 512  # told in a message
 BUFFERS = 2  # what a replicator takes turns in
 _RETRY_S = 0.1  # while the event loop is behind: look whether it is to stop
 
@@ -79,6 +80,7 @@ class Stage:
             world, messages=messages, position=position, hysteresis=config.hysteresis,
             max_observers=config.max_connections, max_followed=config.max_followed
         )  # fmt: skip
+        self._shows_regions = config.show_regions
         self._adaptation = Adaptation(self.replicator) if config.adaptive_rates else None
         self.players: dict[int, Player] = {}
         world.when_moved(self._follow)
@@ -152,6 +154,12 @@ class Stage:
             self._audience.broadcast(wire.message(wire.pack(self._stats())))
             self._second.clear()
 
+    def _regions(self) -> list[list[float]]:
+        """Corners, entities and depth of the regions with most entities (docs/wire.md)."""
+        found = [region for region in self.replicator.regions() if all(np.isfinite(region.low))]
+        fullest = sorted(found, key=lambda region: -region.count)[:MAX_REGIONS]
+        return [[*region.low[:2], *region.high[:2], region.count, region.depth] for region in fullest]
+
     def _stats(self) -> dict[str, Any]:
         """The message of the last second (docs/wire.md)."""
         recent = deque(list(self.ticker.tick_ms)[-max(1, round(self.world.tick_rate)) :])
@@ -164,6 +172,8 @@ class Stage:
             "followed_pairs": self.replicator.stats.followed_pairs,
             "frame_bytes": self._second["bytes"],
             "updates": self._second["updates"],
+            "slowed": self.replicator.n_slowed,
+            **({"regions": self._regions()} if self._shows_regions else {}),
         }
 
     def _join(self, seat: Seat) -> None:

@@ -329,13 +329,13 @@ def _get_tick(data, reader, reset, last_tick):
 @kernel(
     "int64(Array(uint8, 1, 'C', readonly=True), int64[::1], int64, uint64[::1], uint8[:, ::1], int32[:, :, ::1], "
     "int32[:, :, ::1], uint8[::1], int64[::1], int64, int64, int64, "
-    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, :, ::1], uint8[:, :, :, :, ::1], "
+    "int64[::1], uint8[:, :, ::1], int64[::1], int64[:, ::1], int64[:, :, ::1], uint8[:, :, :, ::1], "
     "int64[:, :, ::1], int64[:, ::1], int64, "
     "int32[::1], int32[:, ::1], int64[::1], uint8[::1], uint8[::1], uint64[::1])"
 )
 def apply_frame(
     data, head, phase, identity, state, q, d, rice, bits, n_slots, max_followed, n_channels,
-    kind_channels, carrier, n_groups, n_fields, periods, orders, first_parameter, profiles, max_silent_steps,
+    kind_channels, carrier, n_groups, n_fields, periods, order, first_parameter, profiles, max_silent_steps,
     rows, reference, reader, moved, waits, out_left
 ):  # fmt: skip
     """Apply one state frame to the table; return 0, or an error's number where the frame is malformed.
@@ -350,7 +350,7 @@ def apply_frame(
     rice : uint8[P]                              in/out  Rice parameters
     bits : int64[3]                              in      widths of a kind, a slot, a mask
     kind_channels : int64[n_kinds]               in      the channels a kind has
-    carrier, n_groups, n_fields, periods, orders  in     as for `replicate`
+    carrier, n_groups, n_fields, periods, order  in      as for `replicate`
     first_parameter : int64[n_kinds, C, G]       in      number of the parameter of each group's first field
     profiles : int64[n_kinds, 3]                 in      see `schema.Tables`
     max_silent_steps : int64                     in      most ticks that may lie between two frames
@@ -377,8 +377,7 @@ def apply_frame(
         return BAD_TICK
     else:
         for silent in range(head[0] + 1, tick):
-            _step_silent(silent, phase, n, state, q, d, carrier, n_groups, n_fields, periods[head[RATE]],
-                         orders[head[RATE]])  # fmt: skip
+            _step_silent(silent, phase, n, state, q, d, carrier, n_groups, n_fields, periods[head[RATE]], order)
     if flags & FLAG_PARAMETERS != 0:
         _get_parameters(data, reader, reset, rice)
     first = n
@@ -391,7 +390,7 @@ def apply_frame(
     if rate != head[RATE]:
         state[:n, STALE] = 0xFF
         head[RATE] = rate
-    period, order = periods[rate], orders[rate]
+    period = periods[rate]
     waits[:n] = 0
     if flags & FLAG_PARTIAL != 0 and reader[ERROR] == 0:
         _get_partial(data, reader, tick, phase, n, state, carrier, n_groups, period, rows, waits)

@@ -221,7 +221,7 @@ ARGUMENTS = {
     "n_groups": "int64[::1]",
     "n_fields": "int64[:, ::1]",
     "track": "int32[:, :, :, ::1]",
-    "orders": "uint8[:, :, :, :, ::1]",
+    "order": "uint8[:, :, :, ::1]",
     "rice": "uint8[:, :, :, ::1]",
     "rice_flat": "uint8[::1]",
     "rice_tick": "uint32[::1]",
@@ -342,7 +342,7 @@ ARGUMENTS = {
 def replicate(
     part, thread, tick, cut, sequence, served, reset, observer_due, phase, position, evaluated_tick, sent_tick,
     n_followed, rows, row_start, row_room, needs, max_followed, periods, reach, enter_sq, leave_sq, carrier, plans,
-    n_groups, n_fields, track, orders, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud,
+    n_groups, n_fields, track, order, rice, rice_flat, rice_tick, newest_rice_tick, history, changed, depth, loud,
     lead, bulk, records, born, generation, structure_tick, max_silence, gone, bits, reach_scale, crowded, work,
     max_interest, reach_period, simple, first_level, level_scale, inverse_size, shape, split, first_part,
     cell_start, item_slot, item_position, item_inverse, slot_inverse, near_slot, near_sq, inside, held, known,
@@ -377,7 +377,7 @@ def replicate(
     carrier : uint8[n_kinds, G, 256]               in      channel that carries a group, by mask; 255 for none
     plans : uint32[n_kinds, 2**C, 2**C]            in      what is due, by due channels and mask (`frames`)
     n_groups : int64[n_kinds];  n_fields : int64[n_kinds, G]
-    track : int32[n_kinds, C, G, 4];  rice : uint8 of that shape, and `orders` of one such by rate
+    track : int32[n_kinds, C, G, 4];  order, rice : uint8 of that shape
     rice_flat : uint8[P];  rice_tick : uint32[P]   in      `rice`, those fields that exist, and when each changed last
     newest_rice_tick : int64                       in
     history : int32[n_tracks * depth, stride];  changed : uint32[n_tracks, stride]
@@ -449,7 +449,7 @@ def replicate(
         sent, n_before = np.int64(sent_tick[o]), np.int64(n_followed[o])
         changes_rate, period_before = rate[o] != told_rate[o], periods[told_rate[o]]
         all_now = is_reset or changes_rate
-        period, order, ready = periods[rate[o]], orders[rate[o]], bulk if rate[o] == 0 else no_bulk
+        period, ready = periods[rate[o]], bulk if rate[o] == 0 else no_bulk
         out_span[s, 2] = 0
         has_budget = purse[o, PER_TICK] > 0.0
         if has_budget:

@@ -57,7 +57,7 @@ ARGUMENTS = {
     "changed": _SAME["changed"],
     "depth": _SAME["depth"],
     "track": _SAME["track"],
-    "orders": _SAME["orders"],
+    "order": _SAME["order"],
     "rice": _SAME["rice"],
     "rice_flat": _SAME["rice_flat"],
     "rice_tick": _SAME["rice_tick"],
@@ -90,7 +90,7 @@ ARGUMENTS = {
 @kernel("void(" + ", ".join(ARGUMENTS.values()) + ")")
 def write_joins(
     tick, streams, phase, rows, row_start, n_followed, all_channels, carrier, plans, loud, lead, bulk, records, history,
-    changed, depth, track, orders, rice, rice_flat, rice_tick, periods, n_fields, born, generation, bits, profiles, row,
+    changed, depth, track, order, rice, rice_flat, rice_tick, periods, n_fields, born, generation, bits, profiles, row,
     due_index, due_plan, counters, absolute, record, source, places, reference, tokens, words, octets, first_word,
     out_span, rate, no_bulk
 ):  # fmt: skip
@@ -112,7 +112,7 @@ def write_joins(
     for s in range(len(streams)):
         o = streams[s]
         n = np.int64(n_followed[o])
-        period, order, ready = periods[rate[o]], orders[rate[o]], bulk if rate[o] == 0 else no_bulk
+        period, ready = periods[rate[o]], bulk if rate[o] == 0 else no_bulk
         out_span[s, 2] = 0
         n_due = _copy_if_settled(
             rows[row_start[o] : row_start[o] + n], n, all_channels, plans, row, due_index, due_plan

@@ -53,6 +53,7 @@ for (const { name, schema, phase, frames, tables, values, told } of streams) {
       replica.apply(frame);
       assert.deepEqual(tableOf(replica), tables[i], `frame ${i}`);
       assert.deepEqual(spoken(replica), told[i], `frame ${i}`);
+      assert.equal(replica.spent.total, 8 * replica.counters.bytes, `frame ${i}`);
     });
     for (let i = 0; i < replica.n; i++) {
       for (const [component, fields] of Object.entries(values[String(replica.handle(i))])) {

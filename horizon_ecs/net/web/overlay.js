@@ -80,6 +80,37 @@ export class Overlay {
   }
 
   /**
+   * The regions of the server's search: the fuller, the brighter; split ones with their parts.
+   * @param {Camera} camera
+   * @param {number[][]} regions x0, y0, x1, y1, entities, depth
+   */
+  cells(camera, regions) {
+    const context = this.#context;
+    const most = Math.max(1, ...regions.map((region) => region[4]));
+    context.textAlign = "left";
+    for (const [x0, y0, x1, y1, count, depth] of regions) {
+      const { x, y } = camera.toScreen(x0, y1);
+      const [width, height] = [(x1 - x0) * camera.scale, (y1 - y0) * camera.scale];
+      if (x > camera.width || y > camera.height || x + width < 0 || y + height < 0) continue;
+      context.fillStyle = `rgb(129 161 255 / ${(0.02 + (0.16 * count) / most).toFixed(3)})`;
+      context.fillRect(x, y, width, height);
+      context.strokeStyle = "rgb(129 161 255 / 0.28)";
+      context.lineWidth = 1;
+      context.beginPath();
+      context.rect(x, y, width, height);
+      const parts = 2 ** depth;
+      for (let part = 1; part < parts && width / parts > 6; part++) {
+        this.#line(x + (part * width) / parts, y, 0, height);
+        this.#line(x, y + (part * height) / parts, width, 0);
+      }
+      context.stroke();
+      if (width < 44) continue;
+      context.fillStyle = "rgb(176 196 255 / 0.75)";
+      context.fillText(String(count), x + 6, y + 11);
+    }
+  }
+
+  /**
    * @param {number} x
    * @param {number} y
    * @param {number} dx

@@ -51,6 +51,7 @@ class Page {
   #vertices = new Float32Array(0);
   #ratio = 1;
   #before = performance.now();
+  #showsCells = false;
   /** Where the observer was last drawn; rings stay there when it is gone. @type {{x: number, y: number} | null} */
   #observer = null;
 
@@ -95,6 +96,10 @@ class Page {
     this.steering.listen(window);
     listenToStick($("stick"), (vector) => this.steering.point(vector));
     $("home").onclick = () => (this.camera.follow = this.own);
+    $("cells").onclick = () => {
+      this.#showsCells = !this.#showsCells;
+      $("cells").setAttribute("aria-pressed", String(this.#showsCells));
+    };
     $("fit").onclick = () => this.#fitWorld();
     $("fold").onclick = () => {
       const folded = $("panel").classList.toggle("folded");
@@ -244,6 +249,7 @@ class Page {
   #drawOverlay(followed) {
     const { camera } = this;
     this.#overlay.begin(this.#ratio);
+    if (this.#showsCells) this.#overlay.cells(camera, this.server.regions ?? []);
     this.#overlay.grid(camera, this.bounds);
     if (this.#observer !== null) {
       this.#overlay.rings(camera, this.#observer, this.rings);
@@ -261,6 +267,7 @@ class Page {
     this.#tellStatus(now);
     this.timeline.show(this.replica?.tick ?? 0);
     this.#tellCard();
+    $("cells").hidden = this.server.regions === undefined;
     $("home").setAttribute("aria-pressed", String(this.camera.follow === this.own));
   }
 
@@ -293,6 +300,8 @@ class Page {
     ])));
     const followed = kind.channels.flatMap((channel, c) => (channel !== null && (replica.mask[i] >> c) & 1 ? [c] : []));
     rows.push(["Channels", followed.join(", ")]);
+    const period = replica.periodOf(i, 0);
+    if (period > 0) rows.push(["Sent", `${value((this.link.client.welcome?.tick_rate ?? NaN) / period)} Hz`]);
     $("card-values").replaceChildren(...rows.map(([name, text]) => {
       const row = document.createElement("div");
       row.appendChild(document.createElement("dt")).textContent = name;

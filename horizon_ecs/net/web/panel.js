@@ -3,6 +3,7 @@
  */
 
 import { cssColour } from "./points.js";
+import { Shares } from "./shares.js";
 
 /** A rate is taken over so long, and told so often. */
 const WINDOW_MS = 2_000;
@@ -49,6 +50,7 @@ export class Panel {
   /** @type {Map<string, HTMLElement>} */
   #numbers = new Map();
   #spark;
+  #shares;
   /** @type {HTMLElement[]} */
   #counts = [];
 
@@ -57,6 +59,8 @@ export class Panel {
     for (const element of document.querySelectorAll("[data-number]")) {
       this.#numbers.set(/** @type {HTMLElement} */ (element).dataset.number ?? "", /** @type {HTMLElement} */ (element));
     }
+    const [bar, list] = ["shares", "spent"].map((id) => /** @type {HTMLElement} */ (document.getElementById(id)));
+    this.#shares = new Shares(bar, list);
     this.#spark = /** @type {HTMLCanvasElement} */ (document.getElementById("spark"));
   }
 
@@ -92,7 +96,10 @@ export class Panel {
   update(now, replica, stats, more) {
     if (now - this.#told < INTERVAL_MS) return false;
     this.#told = now;
-    if (replica !== null) this.rates.add(now, replica.counters);
+    if (replica !== null) {
+      this.rates.add(now, replica.counters);
+      this.#shares.update(now, replica);
+    }
     this.#remember(this.rates.bytes_per_s);
     const { rates } = this;
     this.#say("tick_ms", fixed(stats.tick_ms, 2));
@@ -100,6 +107,7 @@ export class Panel {
     this.#say("in_view", whole(replica?.n));
     this.#say("entities", whole(stats.entities));
     this.#say("observers", whole(stats.observers));
+    this.#say("slowed", whole(stats.slowed));
     this.#say("updates", whole(rates.updates_per_s));
     this.#say("bytes", bytes(rates.bytes_per_s));
     this.#say("bytes_per_update", fixed(rates.bytes_per_update, 2));

@@ -9,6 +9,7 @@ import { BitReader, indexBits, unzigzag } from "./bits.js";
 import { MessageLayout, readMessages } from "./messages.js";
 import { WireError } from "./msgpack.js";
 import { LINEAR, MAX_FIELDS, MAX_GROUPS, MAX_RATE, NO_CHANNEL } from "./schema.js";
+import { Spent } from "./spent.js";
 import { Table } from "./table.js";
 
 const RESET = 1;
@@ -74,6 +75,8 @@ export class Replica extends Table {
     /** Bit c: some kind had channel c due in the last frame. */
     this.due = 0;
     /** Since the beginning. `updates` counts the entities that a frame moved, by bits or by a prediction that came true. */
+    /** Where the bits of all frames went. */
+    this.spent = new Spent(layout.nChannels);
     this.counters = { frames: 0, bytes: 0, updates: 0, enters: 0, leaves: 0, resets: 0 };
   }
 
@@ -95,16 +98,28 @@ export class Replica extends Table {
     this.#findDue(tick);
     // Until the frame is through, the tick says that there is none to build on.
     this.tick = -1;
+    const { spent } = this;
+    spent.header += reader.position;
+    let at = reader.position;
     if (flags & PARAMETERS) this.#readParameters();
+    spent.parameters += reader.position - at;
+    at = reader.position;
     this.#frameNumber = (this.#frameNumber + 1) >>> 0;
     this.nLeft = 0;
     this.nEntered = 0;
     if (flags & STRUCTURE) this.#readStructure();
     else this.#keepList();
+    spent.structure += reader.position - at;
+    at = reader.position;
     if (changesRate) this.stale.fill(0xff, 0, this.n);
     const nDue = this.#findActive();
-    this.#sortIntoBlocks((flags & PARTIAL) !== 0 ? this.#readPartial(nDue) : nDue);
+    const nActive = (flags & PARTIAL) !== 0 ? this.#readPartial(nDue) : nDue;
+    spent.waiting += reader.position - at;
+    this.#sortIntoBlocks(nActive);
     this.#readBlocks();
+    const padding = -reader.position & 7;
+    spent.padding += padding;
+    spent.messages += 8 * frame.length - reader.position - padding;
     reader.finish((flags & MESSAGES) !== 0);
     this.#readMessages(frame, flags);
     this.tick = tick;
@@ -214,7 +229,7 @@ export class Replica extends Table {
         const parameter = layout.parameter[(k * layout.nChannels + c) * MAX_GROUPS + j];
         const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
         for (let f = 0; f < layout.nFields[k * MAX_GROUPS + j]; f++) {
-          if (this.order[parameter + f] === LINEAR) this.q[at + f] += Math.imul(steps, this.d[at + f]);
+          if (layout.order[parameter + f] === LINEAR) this.q[at + f] += Math.imul(steps, this.d[at + f]);
         }
       }
     }
@@ -430,13 +445,19 @@ export class Replica extends Table {
 
   #readBlocks() {
     const end = this.#blockEnd;
+    const reader = this.#reader;
+    const { blocks } = this.spent;
     const n = this.layout.nChannels * MAX_GROUPS;
     let from = 0;
     for (let b = 0; b < n; b++) {
       const c = b >> 3;
       const j = b & 7;
+      const before = reader.position;
       if (end[2 * b] > from) this.#readAbsolutes(c, j, from, end[2 * b]);
+      blocks[2 * b] += reader.position - before;
+      const between = reader.position;
       if (end[2 * b + 1] > end[2 * b]) this.#readShared(c, j, end[2 * b], end[2 * b + 1]);
+      blocks[2 * b + 1] += reader.position - between;
       from = end[2 * b + 1];
     }
   }
@@ -461,7 +482,7 @@ export class Replica extends Table {
         const q = (this.#reference[k * MAX_FIELDS + f] + unzigzag(reader.wide())) | 0;
         this.#reference[k * MAX_FIELDS + f] = q;
         this.q[at + f] = q;
-        this.d[at + f] = this.order[parameter + f] === LINEAR ? unzigzag(reader.wide()) : 0;
+        this.d[at + f] = layout.order[parameter + f] === LINEAR ? unzigzag(reader.wide()) : 0;
       }
       this.stale[i] &= ~(1 << j);
       this.unit[i * MAX_GROUPS + j] = ((k - layout.firstProfile[k]) << 3) | c;
@@ -520,7 +541,8 @@ export class Replica extends Table {
    * @param {number} nFields
    */
   #readRecord(at, parameter, nFields) {
-    const { q, d, parameters, order } = this;
+    const { q, d, parameters } = this;
+    const { order } = this.layout;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
       const before = q[at + f];
@@ -545,7 +567,8 @@ export class Replica extends Table {
    * @param {number} nFields
    */
   #predict(at, parameter, nFields) {
-    const { q, d, order } = this;
+    const { q, d } = this;
+    const { order } = this.layout;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
       if (order[parameter + f] === LINEAR) {

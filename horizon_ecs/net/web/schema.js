@@ -140,24 +140,6 @@ export class Layout {
     return this.period.map((period, at) => period * 2 ** Math.min(rate, this.slowest[at]));
   }
 
-  /**
-   * As `order`, at a rate: what is slowed down isn't predicted in a line.
-   * @param {number} rate
-   */
-  ordersAt(rate) {
-    const order = this.order.slice();
-    for (let k = 0; k < this.nKinds; k++) {
-      for (let c = 0; c < this.nChannels; c++) {
-        if (Math.min(rate, this.slowest[k * this.nChannels + c]) === 0) continue;
-        for (let j = 0; j < this.nGroups[k]; j++) {
-          const first = this.parameter[(k * this.nChannels + c) * MAX_GROUPS + j];
-          for (let f = first; f < first + this.nFields[k * MAX_GROUPS + j]; f++) if (order[f] === LINEAR) order[f] = 1;
-        }
-      }
-    }
-    return order;
-  }
-
   /** @param {Kind[]} kinds */
   #findProfiles(kinds) {
     let first = 0;

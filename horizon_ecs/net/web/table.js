@@ -28,10 +28,9 @@ export class Table {
   constructor(schema) {
     this.schema = schema;
     this.layout = new Layout(schema);
-    /** How many times channels' periods are doubled, so far as they can be; and `layout.period` and `layout.order` at this rate. */
+    /** How many times channels' periods are doubled, so far as they can be; and `layout.period` at this rate. */
     this.rate = 0;
     this.period = this.layout.period;
-    this.order = this.layout.order;
     this.slot = new Uint32Array(0);
     this.generation = new Uint32Array(0);
     this.kind = new Uint8Array(0);
@@ -222,7 +221,6 @@ export class Table {
     if (rate === this.rate) return false;
     this.rate = rate;
     this.period = this.layout.periodsAt(rate);
-    this.order = this.layout.ordersAt(rate);
     return true;
   }
 
@@ -310,11 +308,11 @@ export class Table {
    * @param {Float64Array} before
    */
   readGroup(i, places, out, before) {
-    const { scale, stride } = this.layout;
+    const { order, scale, stride } = this.layout;
     const parameter = this.#parameterOf(i, places[0].group);
     for (let p = 0; p < places.length; p++) {
       const place = places[p];
-      const linear = parameter >= 0 && this.order[parameter + place.index] === LINEAR;
+      const linear = parameter >= 0 && order[parameter + place.index] === LINEAR;
       const at = i * stride + place.offset;
       const unit = scale[parameter + place.index];
       if (linear && place.codec === "quantised") {

@@ -236,7 +236,7 @@ def test_the_panel_tells_numbers(page: Any, demo: Demo) -> None:
         N_ENTITIES, rel=0.05
     )  # ships wear out and are replaced
     assert 0.3 < float(shown["bytes_per_update"]) < 12
-    assert page.locator("#legend li").count() >= 2
+    assert page.locator("#legend tr").count() >= 2
     assert page.locator("#status").text_content().strip() == "Live"
 
 
@@ -249,6 +249,47 @@ def test_the_panel_tells_where_the_bytes_go(page: Any, demo: Demo) -> None:
     shares = page.evaluate("[...document.querySelectorAll('#shares i')].map((part) => parseFloat(part.style.width))")
     assert sum(shares) == pytest.approx(100, abs=0.5)
     assert page.evaluate("horizon.replica.spent.total === 8 * horizon.replica.counters.bytes")
+
+
+def test_the_bytes_are_told_by_field_on_demand(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    assert page.evaluate("horizon.replica.spent.fields === null")
+    page.click("#by-field")
+    page.wait_for_function("[...document.querySelectorAll('#spent dt')].some((dt) => dt.textContent === 'Position.x')")
+    names = page.locator("#spent dt").all_text_contents()
+    assert "Position.y" in names
+    assert not any(name.startswith("Channel") for name in names)
+    page.click("#by-field")
+    page.wait_for_function("document.querySelector('#spent dt')?.textContent.startsWith('Channel')")
+    assert page.evaluate("horizon.replica.spent.fields === null")
+
+
+def test_layers_tell_their_rates_and_those_received(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    page.wait_for_function("horizon.panel.received.hz.some((hz) => hz > 0)")
+    page.wait_for_function("document.querySelectorAll('#legend tr').length === 4")
+    rows = "[...document.querySelectorAll('#legend tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    page.wait_for_function(f"{rows}.every(([rate, , received]) => / Hz$/.test(rate) && /^[\\d.–]+$/.test(received))")
+    assert [radius for _, radius, *_ in page.evaluate(rows)] == ["150", "400", "900", "1,600"]
+    # A busy machine slows observers down: what is told is the rate as it is.
+    page.wait_for_function("""() => {
+        const { replica, rings } = horizon;
+        const told = [...document.querySelectorAll("#legend tr td:first-child")].map((cell) => parseFloat(cell.textContent));
+        return rings.length === 4 && rings.every(({ kind, channel, frequency }) => {
+            const at = kind * replica.layout.nChannels + channel;
+            return told[channel] === frequency * replica.layout.period[at] / replica.period[at];
+        });
+    }""")
+
+
+def test_radii_can_be_hidden(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    page.wait_for_function(f"({COUNT_DRAWN})() > 0")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    shown = page.evaluate(COUNT_DRAWN)
+    page.click("#rings")
+    page.wait_for_function(f"({COUNT_DRAWN})() < {shown} / 2")
+    assert page.get_attribute("#rings", "aria-pressed") == "false"
 
 
 def test_cells_are_drawn_on_demand(page: Any, demo: Demo) -> None:

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { encodeEvent, Replica, WireError } from "../../horizon_ecs/net/web/horizon.js";
+import { fieldSharesOf, sharesOf } from "../../horizon_ecs/net/web/shares.js";
 
 const folder = new URL("../golden/", import.meta.url);
 const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".json")).sort() : [];
@@ -10,6 +11,9 @@ const streams = names.map((name) => {
   const golden = JSON.parse(readFileSync(new URL(name, folder), "utf8"), (key, value) => (key === "radius" && value === "inf" ? Infinity : value));
   return { name, ...golden, frames: golden.frames.map((frame) => new Uint8Array(Buffer.from(frame, "hex"))) };
 });
+
+/** @param {number[]} numbers */
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /** What JSON has as text. */
 const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity };
@@ -47,6 +51,31 @@ function hexOf(fields, values) {
 test("there are golden streams", { skip: names.length === 0 && "none in tests/golden" }, () => assert.ok(streams.length > 0));
 
 for (const { name, schema, phase, frames, tables, values, told } of streams) {
+  test(`${name}: what each channel and field takes adds up to the bytes`, () => {
+    const replica = new Replica(schema, { phase });
+    const half = frames.length >> 1;
+    frames.forEach((frame, i) => {
+      replica.spent.watchFields(i >= half);
+      const [told, blocks] = [sum(replica.spent.toldByChannel), sum(replica.spent.channels)];
+      const fields = sum(replica.spent.byField.map(({ bits }) => bits));
+      replica.apply(frame);
+      const { spent } = replica;
+      const [ofBlocks, ofFields] = [sum(spent.channels) - blocks, sum(spent.byField.map(({ bits }) => bits)) - fields];
+      for (const shares of [sharesOf(replica), fieldSharesOf(replica)]) {
+        assert.equal(sum(shares.map(({ bits }) => bits)), 8 * replica.counters.bytes, `frame ${i}`);
+      }
+      assert.ok(ofFields <= ofBlocks, `frame ${i}`);
+      if (replica.reset && i >= half) assert.equal(ofFields, ofBlocks, "absolute records are nothing but numbers");
+      if (sum(spent.toldByChannel) === told) assert.equal(ofBlocks, 0, `frame ${i}`);
+    });
+    const last = replica.spent.byField;
+    assert.ok(last.some(({ bits }) => bits > 0));
+    for (const { kind, channel, bits } of last) {
+      const { channels } = schema.kinds.find((k) => k.name === kind && k.channels[channel] !== null) ?? { channels: [] };
+      assert.ok(bits === 0 || channels[channel], `${kind} has no channel ${channel}`);
+    }
+  });
+
   test(`${name}: after every frame the table is the server's`, () => {
     const replica = new Replica(schema, { phase });
     frames.forEach((frame, i) => {

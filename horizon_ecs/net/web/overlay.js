@@ -10,7 +10,7 @@ const FONT = '500 11px ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica 
 const MIN_GRID_PX = 70;
 
 /** @typedef {import("./camera.js").Camera} Camera */
-/** @typedef {{channel: number, radius: number, frequency: number}} Ring */
+/** @typedef {{kind: number, channel: number, radius: number, frequency: number}} Ring */
 
 /**
  * The circles around an observer within which it hears of entities, the widest first.
@@ -23,13 +23,24 @@ export function ringsOf(schema) {
   /** @type {Map<number, Ring>} */
   const rings = new Map();
   const layersOf = (/** @type {import("./schema.js").Kind} */ kind) => kind.channels.filter((channel) => channel !== null).length;
-  for (const kind of [...schema.kinds].sort((a, b) => layersOf(b) - layersOf(a))) {
+  for (const [k, kind] of [...schema.kinds.entries()].sort(([, a], [, b]) => layersOf(b) - layersOf(a))) {
     kind.channels.forEach((channel, c) => {
       if (channel === null || rings.has(channel.radius)) return;
-      rings.set(channel.radius, { channel: c, radius: channel.radius, frequency: channel.frequency });
+      rings.set(channel.radius, { kind: k, channel: c, radius: channel.radius, frequency: channel.frequency });
     });
   }
   return [...rings.values()].sort((a, b) => b.radius - a.radius);
+}
+
+/**
+ * How many times more seldom than its layer says a ring's channel is due now.
+ * @param {import("./replica.js").Replica | null} replica
+ * @param {Ring} ring
+ */
+export function slowdownOf(replica, { kind, channel }) {
+  if (replica === null) return 1;
+  const at = kind * replica.layout.nChannels + channel;
+  return replica.period[at] / replica.layout.period[at];
 }
 
 export class Overlay {
@@ -105,9 +116,22 @@ export class Overlay {
       }
       context.stroke();
       if (width < 44) continue;
-      context.fillStyle = "rgb(176 196 255 / 0.75)";
-      context.fillText(String(count), x + 6, y + 11);
+      this.#label(String(count), x + 3, y + 3);
     }
+  }
+
+  /**
+   * A region's number, readable over what is drawn there.
+   * @param {string} text
+   * @param {number} x
+   * @param {number} y
+   */
+  #label(text, x, y) {
+    const context = this.#context;
+    context.fillStyle = "rgb(10 14 22 / 0.7)";
+    context.fillRect(x, y, context.measureText(text).width + 8, 16);
+    context.fillStyle = "rgb(176 196 255 / 0.9)";
+    context.fillText(text, x + 4, y + 8.5);
   }
 
   /**
@@ -125,12 +149,14 @@ export class Overlay {
    * @param {Camera} camera
    * @param {{x: number, y: number}} centre world
    * @param {Ring[]} rings
+   * @param {import("./replica.js").Replica | null} replica whose rates are told
    */
-  rings(camera, centre, rings) {
+  rings(camera, centre, rings, replica) {
     const context = this.#context;
     const { x, y } = camera.toScreen(centre.x, centre.y);
     context.textAlign = "center";
-    for (const { channel, radius, frequency } of rings) {
+    for (const ring of rings) {
+      const { channel, radius, frequency } = ring;
       const r = radius * camera.scale;
       if (!Number.isFinite(r) || r < 8) continue;
       context.beginPath();
@@ -141,7 +167,7 @@ export class Overlay {
       context.lineWidth = 1.25;
       context.stroke();
       if (r < 48) continue;
-      const text = `${round(frequency)} Hz`;
+      const text = `${round(frequency / slowdownOf(replica, ring))} Hz`;
       const width = context.measureText(text).width + 12;
       context.fillStyle = "rgb(10 14 22 / 0.85)";
       context.fillRect(x - width / 2, y - r - 8, width, 16);

@@ -52,6 +52,7 @@ class Page {
   #ratio = 1;
   #before = performance.now();
   #showsCells = false;
+  #showsRings = true;
   /** Where the observer was last drawn; rings stay there when it is gone. @type {{x: number, y: number} | null} */
   #observer = null;
 
@@ -96,10 +97,9 @@ class Page {
     this.steering.listen(window);
     listenToStick($("stick"), (vector) => this.steering.point(vector));
     $("home").onclick = () => (this.camera.follow = this.own);
-    $("cells").onclick = () => {
-      this.#showsCells = !this.#showsCells;
-      $("cells").setAttribute("aria-pressed", String(this.#showsCells));
-    };
+    onSwitch($("cells"), (on) => (this.#showsCells = on));
+    onSwitch($("rings"), (on) => (this.#showsRings = on));
+    onSwitch($("by-field"), (on) => (this.panel.shares.byField = on));
     $("fit").onclick = () => this.#fitWorld();
     $("fold").onclick = () => {
       const folded = $("panel").classList.toggle("folded");
@@ -252,7 +252,7 @@ class Page {
     if (this.#showsCells) this.#overlay.cells(camera, this.server.regions ?? []);
     this.#overlay.grid(camera, this.bounds);
     if (this.#observer !== null) {
-      this.#overlay.rings(camera, this.#observer, this.rings);
+      if (this.#showsRings) this.#overlay.rings(camera, this.#observer, this.rings, this.replica);
       this.#overlay.self(camera, this.#observer, this.steering.direction);
     }
     if (followed !== null && camera.follow !== this.own) this.#overlay.mark(camera, followed);
@@ -309,6 +309,19 @@ class Page {
       return row;
     }));
   }
+}
+
+/**
+ * A button that stays pressed until it is pressed again.
+ * @param {HTMLElement} button
+ * @param {(on: boolean) => void} take
+ */
+function onSwitch(button, take) {
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    take(on);
+  });
 }
 
 /** @param {import("./schema.js").Field} field */

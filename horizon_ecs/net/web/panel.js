@@ -2,6 +2,7 @@
  * The numbers: rates over the last seconds, what the server says of itself, and a line of the bytes.
  */
 
+import { slowdownOf } from "./overlay.js";
 import { cssColour } from "./points.js";
 import { Shares } from "./shares.js";
 
@@ -42,17 +43,62 @@ export class Rates {
   }
 }
 
+/** How often the values of each channel really come: how many were told of those that it carries, a second. */
+export class Received {
+  /** @type {{time: number, told: number[], carried: number[]}[]} */
+  #samples = [];
+  /** By channel; NaN where it carries nothing. @type {number[]} */
+  hz = [];
+
+  /**
+   * @param {number} time milliseconds
+   * @param {Replica} replica
+   */
+  add(time, replica) {
+    const samples = this.#samples;
+    const told = replica.spent.toldByChannel;
+    const last = samples.at(-1)?.told;
+    if (last !== undefined && told.some((count, c) => !(count >= last[c]))) samples.length = 0;
+    samples.push({ time, told, carried: carriedBy(replica) });
+    while (samples.length > 2 && time - samples[0].time > WINDOW_MS) samples.shift();
+    const first = samples[0];
+    const seconds = (time - first.time) / 1000;
+    if (seconds <= 0) return;
+    this.hz = told.map((count, c) => {
+      const carried = samples.reduce((sum, sample) => sum + sample.carried[c], 0) / samples.length;
+      return carried > 0 ? (count - first.told[c]) / carried / seconds : NaN;
+    });
+  }
+}
+
+/**
+ * How many groups of entities each channel carries.
+ * @param {Replica} replica
+ */
+function carriedBy(replica) {
+  const { nChannels, nGroups } = replica.layout;
+  const carried = new Array(nChannels).fill(0);
+  for (let i = 0; i < replica.n; i++) {
+    for (let j = 0; j < nGroups[replica.kind[i]]; j++) {
+      const c = replica.carrier(i, j);
+      if (c < nChannels) carried[c]++;
+    }
+  }
+  return carried;
+}
+
 export class Panel {
   rates = new Rates();
+  received = new Received();
+  shares;
   #history = new Float64Array(HISTORY);
   #nHistory = 0;
   #told = -Infinity;
   /** @type {Map<string, HTMLElement>} */
   #numbers = new Map();
   #spark;
-  #shares;
-  /** @type {HTMLElement[]} */
-  #counts = [];
+  /** A row of the legend. @type {{ring: import("./overlay.js").Ring, rate: Text, received: HTMLElement, count: HTMLElement}[]} */
+  #rows = [];
 
   /** @param {Document} document */
   constructor(document) {
@@ -60,27 +106,27 @@ export class Panel {
       this.#numbers.set(/** @type {HTMLElement} */ (element).dataset.number ?? "", /** @type {HTMLElement} */ (element));
     }
     const [bar, list] = ["shares", "spent"].map((id) => /** @type {HTMLElement} */ (document.getElementById(id)));
-    this.#shares = new Shares(bar, list);
+    this.shares = new Shares(bar, list);
     this.#spark = /** @type {HTMLCanvasElement} */ (document.getElementById("spark"));
   }
 
   /**
-   * One row a channel: colour, frequency, radius, and how many positions it carries.
-   * @param {HTMLElement} list
+   * One row a channel: how often it is due now, to where, how often its values really come, and how many positions it carries.
+   * @param {HTMLElement} body of a table
    * @param {import("./overlay.js").Ring[]} rings
    */
-  legend(list, rings) {
-    this.#counts = [];
-    list.replaceChildren(...[...new Set(rings.map((r) => r.channel))].sort().map((channel) => {
-      const radii = [...new Set(rings.filter((r) => r.channel === channel).map((r) => r.radius))];
-      const { frequency } = /** @type {import("./overlay.js").Ring} */ (rings.find((r) => r.channel === channel));
-      const row = list.ownerDocument.createElement("li");
-      const dot = row.appendChild(list.ownerDocument.createElement("i"));
-      dot.style.background = cssColour(channel);
-      row.append(`${round(frequency)} Hz`);
-      const radius = row.appendChild(list.ownerDocument.createElement("span"));
-      radius.textContent = radii.map((r) => (Number.isFinite(r) ? `to ${round(r)}` : "everywhere")).join(", ");
-      this.#counts[channel] = row.appendChild(list.ownerDocument.createElement("b"));
+  legend(body, rings) {
+    const document = body.ownerDocument;
+    const channels = [...new Set(rings.map((r) => r.channel))].sort();
+    this.#rows = [];
+    body.replaceChildren(...channels.map((channel) => {
+      const own = rings.filter((r) => r.channel === channel);
+      const row = document.createElement("tr");
+      const [first, radius, received, count] = Array.from({ length: 4 }, () => row.appendChild(document.createElement("td")));
+      first.appendChild(document.createElement("i")).style.background = cssColour(channel);
+      const rate = first.appendChild(document.createTextNode("–"));
+      radius.textContent = own.map((r) => (Number.isFinite(r.radius) ? groups.format(r.radius) : "any")).join(", ");
+      this.#rows.push({ ring: own[0], rate, received, count });
       return row;
     }));
   }
@@ -98,7 +144,8 @@ export class Panel {
     this.#told = now;
     if (replica !== null) {
       this.rates.add(now, replica.counters);
-      this.#shares.update(now, replica);
+      this.received.add(now, replica);
+      this.shares.update(now, replica);
     }
     this.#remember(this.rates.bytes_per_s);
     const { rates } = this;
@@ -114,7 +161,7 @@ export class Panel {
     this.#say("ping", fixed(more.ping_ms, more.ping_ms < 10 ? 1 : 0));
     this.#say("tick", replica !== null && replica.tick >= 0 ? whole(replica.tick) : "–");
     this.#say("fps", whole(more.fps));
-    this.#tellChannels(more.channels, more.n);
+    this.#tellChannels(replica, more.channels, more.n);
     this.#draw();
     return true;
   }
@@ -129,13 +176,19 @@ export class Panel {
   }
 
   /**
+   * @param {Replica | null} replica
    * @param {Uint8Array} channels by entity
    * @param {number} n
    */
-  #tellChannels(channels, n) {
+  #tellChannels(replica, channels, n) {
     const counts = new Uint32Array(256);
     for (let i = 0; i < n; i++) counts[channels[i]]++;
-    this.#counts.forEach((element, channel) => (element.textContent = whole(counts[channel])));
+    for (const { ring, rate, received, count } of this.#rows) {
+      const hz = this.received.hz[ring.channel];
+      rate.data = `${round(ring.frequency / slowdownOf(replica, ring))} Hz`;
+      received.textContent = fixed(hz, hz < 10 ? 1 : 0);
+      count.textContent = whole(counts[ring.channel]);
+    }
   }
 
   /** @param {number} value */

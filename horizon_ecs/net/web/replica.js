@@ -74,9 +74,9 @@ export class Replica extends Table {
     this.reset = false;
     /** Bit c: some kind had channel c due in the last frame. */
     this.due = 0;
-    /** Since the beginning. `updates` counts the entities that a frame moved, by bits or by a prediction that came true. */
     /** Where the bits of all frames went. */
-    this.spent = new Spent(layout.nChannels);
+    this.spent = new Spent(layout);
+    /** Since the beginning. `updates` counts the entities that a frame moved, by bits or by a prediction that came true. */
     this.counters = { frames: 0, bytes: 0, updates: 0, enters: 0, leaves: 0, resets: 0 };
   }
 
@@ -446,7 +446,7 @@ export class Replica extends Table {
   #readBlocks() {
     const end = this.#blockEnd;
     const reader = this.#reader;
-    const { blocks } = this.spent;
+    const { blocks, told } = this.spent;
     const n = this.layout.nChannels * MAX_GROUPS;
     let from = 0;
     for (let b = 0; b < n; b++) {
@@ -458,6 +458,8 @@ export class Replica extends Table {
       const between = reader.position;
       if (end[2 * b + 1] > end[2 * b]) this.#readShared(c, j, end[2 * b], end[2 * b + 1]);
       blocks[2 * b + 1] += reader.position - between;
+      told[2 * b] += end[2 * b] - from;
+      told[2 * b + 1] += end[2 * b + 1] - end[2 * b];
       from = end[2 * b + 1];
     }
   }
@@ -471,6 +473,7 @@ export class Replica extends Table {
   #readAbsolutes(c, j, from, to) {
     const { layout } = this;
     const reader = this.#reader;
+    const { fields } = this.spent;
     this.#reference.fill(0);
     for (let o = from; o < to; o++) {
       const i = this.#order[o];
@@ -479,10 +482,12 @@ export class Replica extends Table {
       const at = i * layout.stride + layout.fieldBase[k * MAX_GROUPS + j];
       const nFields = layout.nFields[k * MAX_GROUPS + j];
       for (let f = 0; f < nFields; f++) {
+        const start = reader.position;
         const q = (this.#reference[k * MAX_FIELDS + f] + unzigzag(reader.wide())) | 0;
         this.#reference[k * MAX_FIELDS + f] = q;
         this.q[at + f] = q;
         this.d[at + f] = layout.order[parameter + f] === LINEAR ? unzigzag(reader.wide()) : 0;
+        if (fields !== null) fields[parameter + f] += reader.position - start;
       }
       this.stale[i] &= ~(1 << j);
       this.unit[i * MAX_GROUPS + j] = ((k - layout.firstProfile[k]) << 3) | c;
@@ -543,10 +548,14 @@ export class Replica extends Table {
   #readRecord(at, parameter, nFields) {
     const { q, d, parameters } = this;
     const { order } = this.layout;
+    const { fields } = this.spent;
+    const reader = this.#reader;
     let moved = 0;
     for (let f = 0; f < nFields; f++) {
       const before = q[at + f];
-      const code = this.#reader.rice(parameters[parameter + f]);
+      const start = reader.position;
+      const code = reader.rice(parameters[parameter + f]);
+      if (fields !== null) fields[parameter + f] += reader.position - start;
       const r = unzigzag(code);
       // The arrays' own 32 bits wrap every sum.
       switch (order[parameter + f]) {

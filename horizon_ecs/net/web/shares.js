@@ -1,5 +1,5 @@
 /**
- * The panel's account of the bytes: how many a second each channel takes, who comes and goes, and the rest.
+ * The panel's account of the bytes: how many a second each channel or field takes, who comes and goes, and the rest.
  */
 
 import { cssColour } from "./points.js";
@@ -11,14 +11,40 @@ const WINDOW_MS = 2_000;
 /** @typedef {{name: string, colour: string, bits: number}} Share */
 
 /**
- * What the bits of a replica's frames were for.
+ * What the bits of a replica's frames were for; they add up to the frames.
  * @param {Replica} replica
  * @returns {Share[]}
  */
 export function sharesOf(replica) {
   const { spent } = replica;
+  return [...spent.channels.map((bits, c) => ({ name: `Channel ${c}`, colour: cssColour(c), bits })), ...others(spent)];
+}
+
+/**
+ * The same with the channels' bits by field, of all kinds and channels together, while those are watched.
+ * @param {Replica} replica
+ * @returns {Share[]}
+ */
+export function fieldSharesOf(replica) {
+  const { spent } = replica;
+  /** @type {Map<string, number>} */
+  const fields = new Map();
+  for (const { component, field, bits } of spent.byField) {
+    const name = `${component}.${field}`;
+    fields.set(name, (fields.get(name) ?? 0) + bits);
+  }
+  const shares = [...fields].map(([name, bits], f) => ({ name, colour: `hsl(${(210 + 67 * f) % 360} 45% 68%)`, bits }));
+  const numbers = shares.reduce((sum, { bits }) => sum + bits, 0);
+  const blocks = spent.channels.reduce((sum, bits) => sum + bits, 0);
+  return [...shares, { name: "Selection", colour: "#b08968", bits: blocks - numbers }, ...others(spent)];
+}
+
+/**
+ * @param {import("./spent.js").Spent} spent
+ * @returns {Share[]}
+ */
+function others(spent) {
   return [
-    ...spent.channels.map((bits, c) => ({ name: `Channel ${c}`, colour: cssColour(c), bits })),
     { name: "Come and go", colour: "#94a3b8", bits: spent.structure },
     { name: "Messages", colour: "#e2e8f0", bits: spent.messages },
     { name: "All else", colour: "#475569", bits: spent.header + spent.parameters + spent.waiting + spent.padding },
@@ -26,6 +52,8 @@ export function sharesOf(replica) {
 }
 
 export class Shares {
+  /** Whether what is shown is by field instead of by channel. */
+  byField = false;
   #bar;
   #list;
   /** @type {{time: number, shares: Share[]}[]} */
@@ -45,10 +73,11 @@ export class Shares {
    * @param {Replica} replica
    */
   update(now, replica) {
-    const shares = sharesOf(replica);
+    replica.spent.watchFields(this.byField);
+    const shares = this.byField ? fieldSharesOf(replica) : sharesOf(replica);
     const samples = this.#samples;
     const before = samples.at(-1)?.shares;
-    if (before !== undefined && shares.some(({ bits }, s) => before[s] === undefined || bits < before[s].bits)) samples.length = 0;
+    if (before !== undefined && shares.some(({ name, bits }, s) => name !== before[s]?.name || bits < before[s].bits)) samples.length = 0;
     samples.push({ time: now, shares });
     while (samples.length > 2 && now - samples[0].time > WINDOW_MS) samples.shift();
     const first = samples[0];
@@ -73,6 +102,7 @@ export class Shares {
       const term = row.appendChild(document.createElement("dt"));
       term.appendChild(document.createElement("i")).style.background = colour;
       term.append(name);
+      term.title = name;
       const value = row.appendChild(document.createElement("dd"));
       value.append(bytes < 1_000 ? `${Math.round(bytes)} B/s` : `${(bytes / 1e3).toFixed(1)} kB/s`);
       value.appendChild(document.createElement("span")).textContent = `${((100 * bytes) / total).toFixed(0)} %`;

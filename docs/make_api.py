@@ -72,7 +72,8 @@ TOPICS = [
     ),
     Topic(
         "replication", "Replication", "Who is told what, the server, and its clients.",
-        "replication adaptive visibility replica dissection capacity gorc config net.server net.players net.client",
+        "replication adaptive visibility replica dissection capacity gorc gorc_objects config net.server "
+        "net.players net.client",
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
         "meter.BytesBy capacity.CapacityPlan capacity.CapacityCheck capacity.Costs capacity.Scene load.Load "
         "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",

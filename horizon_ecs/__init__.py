@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from horizon_ecs.fields import vec2 as vec2
     from horizon_ecs.fields import vec3 as vec3
     from horizon_ecs.fields import vec4 as vec4
-    from horizon_ecs.gorc import GorcObject as GorcObject
     from horizon_ecs.gorc import GorcSystem as GorcSystem
+    from horizon_ecs.gorc_objects import GorcObject as GorcObject
     from horizon_ecs.groups import Group as Group
     from horizon_ecs.hierarchy import Hierarchy as Hierarchy
     from horizon_ecs.interpolation import Interpolator as Interpolator
@@ -136,7 +136,8 @@ _PLACES = {
     "events": "Emit Events",
     "feeding": "decode_load feed",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 quat u1 u2 u4 u8 vec2 vec3 vec4",
-    "gorc": "GorcObject GorcSystem",
+    "gorc": "GorcSystem",
+    "gorc_objects": "GorcObject",
     "groups": "Group",
     "hierarchy": "Hierarchy",
     "interpolation": "Interpolator",

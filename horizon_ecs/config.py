@@ -146,10 +146,10 @@ class NetworkConfig:
     Attributes
     ----------
     enable_compression : bool
-        For messages beside the state, of which there are none: nothing but state is sent yet. State frames are packed
-        to the bit, and deflating them makes them longer.
+        Kept for the sake of the name: what is packed how, layers say (`Layer.compression`). State frames are packed to
+        the bit, and deflating them makes them longer; texts are deflated where their layer says so.
     compression_threshold : int
-        Bytes; shorter messages would stay as they are.
+        Bytes; kept likewise. Texts of less than 64 bytes stay as they are.
     batch_size : int
         Updates that one packet should hold at least where it may wait for more.
     max_batch_delay : float or timedelta

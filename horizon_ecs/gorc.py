@@ -7,87 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.columns import PAGE
-from horizon_ecs.components import Component, component_type, is_component
+from horizon_ecs.components import Component, component_type
 from horizon_ecs.config import NetworkConfig, SpatialConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
+from horizon_ecs.gorc_events import GorcEvents
+from horizon_ecs.gorc_objects import GorcObject, kind_of, only, point
+from horizon_ecs.gorc_players import GorcPlayers
 from horizon_ecs.handles import Handles
 from horizon_ecs.kinds import Kind
 from horizon_ecs.neighbours import Near
 from horizon_ecs.replication import Replicator
 from horizon_ecs.world import World
-
-_GONE, _WAITING = -1, -2  # instead of an observer's number
-
-
-class GorcObject:
-    """An object to be registered: components as instances, of a kind that its class names.
-
-    `class Asteroid(hz.GorcObject, kind=Rock)`; then `Asteroid(Ore(iron=5))`. What isn't given takes its default; a
-    class may take other arguments in an `__init__` of its own and hand components on.
-
-    Parameters
-    ----------
-    *values : instances of the kind's components, or its tags
-
-    Raises
-    ------
-    DefinitionError
-        The class names no kind.
-    ArgumentError
-        A value isn't of the kind's components, or there are two of one.
-    """
-
-    kind: ClassVar[Kind]
-    values: tuple[Any, ...] = ()
-
-    def __init_subclass__(cls, kind: Kind | None = None) -> None:
-        if kind is not None:
-            if not isinstance(kind, Kind):
-                raise DefinitionError(f"class {cls.__name__}: kind= takes a Kind, not {kind!r}")
-            cls.kind = kind
-
-    def __init__(self, *values: Any) -> None:
-        kind = _kind_of(type(self))
-        known = kind.components + kind.optional
-        given = [v if isinstance(v, type) else type(v) for v in values]
-        for value, c in zip(values, given, strict=True):
-            if not is_component(c) or c not in known or given.count(c) > 1:
-                raise ArgumentError(
-                    f"{type(self).__name__} takes components of kind {kind.name!r}, each once "
-                    f"({[c.__name__ for c in known]}), not {value!r}"
-                )
-        self.values = values
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.values))})"
-
-
-def _kind_of(given: Any) -> Kind:
-    """The kind of a class of objects, or the kind itself."""
-    kind = getattr(given, "kind", None) if isinstance(given, type) and issubclass(given, GorcObject) else given
-    if not isinstance(kind, Kind):
-        raise DefinitionError(f"{given!r} has no kind: declare class Asteroid(hz.GorcObject, kind=Rock)")
-    return kind
-
-
-def _only(kind: Kind, channel: int) -> Kind:
-    """A kind of the same components with one of its layers."""
-    layers = [layer for layer in kind.layers if layer.channel == channel]
-    if not layers:
-        raise ArgumentError(
-            f"kind {kind.name!r} has no layer of channel {channel!r}; it has {[layer.channel for layer in kind.layers]}"
-        )
-    defaults = [c if value is True else value for c, value in kind.defaults.items()]
-    return Kind(
-        f"{kind.name}@{channel}", *kind.components, optional=kind.optional, layers=layers, defaults=defaults
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,8 +36,8 @@ class GorcStats:
     tick : int
     total_objects, total_players, total_subscriptions : int
         Objects by kind in `objects`; a subscription is an object that a player follows.
-    frames_sent, updates_sent, bytes_transmitted, enters, leaves, refused : int
-        Over all ticks. Bytes are those of state frames.
+    frames_sent, updates_sent, events_sent, bytes_transmitted, enters, leaves, refused : int
+        Over all ticks. Events count once for each player who was told; bytes are those of state frames.
     tick_ms : dict
         What the stages of the last tick took.
     """
@@ -111,6 +48,7 @@ class GorcStats:
     total_subscriptions: int
     frames_sent: int
     updates_sent: int
+    events_sent: int
     bytes_transmitted: int
     enters: int
     leaves: int
@@ -128,7 +66,7 @@ class GorcStats:
         return f"Tick {self.tick}: {held}; {sent}; {sum(self.tick_ms.values()):.3f} ms"
 
 
-class GorcSystem:
+class GorcSystem(GorcPlayers, GorcEvents):
     """Objects that players see by distance, with the calls of Horizon's `gorc_system`.
 
     Clients know what kinds there are, so those are fixed with the first `tick` (or the first look at `replicator`):
@@ -145,7 +83,8 @@ class GorcSystem:
         Says where an object is; by default the one called `Position`.
     spatial, network : SpatialConfig, NetworkConfig, optional
     **settings
-        As for the Replicator: hysteresis, max_observers, max_followed, n_threads.
+        As for the Replicator: `messages`, which `emit_gorc_instance` needs, `zones`, which `gorc_zone_enter` does,
+        hysteresis, max_observers, max_followed, n_threads and so on.
 
     Raises
     ------
@@ -173,7 +112,8 @@ class GorcSystem:
         self._single: dict[tuple[Kind, int], Kind] = {}
         self._observer = np.zeros(0, np.int64)  # by player: its number, or why it has none
         self._waiting: dict[int, tuple[int, ArrayLike | None]] = {}
-        self._sent = dict.fromkeys(("n_frames", "updates", "bytes", "enters", "leaves", "refused"), 0)
+        self._sent = dict.fromkeys(("n_frames", "updates", "bytes", "enters", "leaves", "refused", "messages"), 0)
+        self._begin_events()
         for given in kinds:
             kind, channel = given if isinstance(given, tuple) else (given, None)
             self.world.register(self._resolve(kind, channel))
@@ -246,7 +186,7 @@ class GorcSystem:
         slots = self.world.slots_of(handles)
         if len(slots):
             kind = self.world.kinds[self.world.page_kind[slots[0] // PAGE]]
-            self.world.set(handles, self._position_of(kind), _point(position))
+            self.world.set(handles, self._position_of(kind), point(position))
 
     def get_objects_in_range(self, position: ArrayLike, radius: float) -> NDArray[np.uint64]:
         """uint64[n]: the objects no further than a radius from a point, by slot. Raises ArgumentError."""
@@ -266,106 +206,6 @@ class GorcSystem:
         mine = np.array([bool(kind.layers) for kind in self.world.kinds])[numbers]
         start = np.concatenate([np.zeros(1, np.int64), np.cumsum(mine)])[found.start]
         return Near(start, found.handles[mine])
-
-    # -- players -------------------------------------------------------------------------------------------------------
-
-    def add_player(self, position: ArrayLike | None = None, *, entity: int = 0) -> int:
-        """Let somebody look on; returns the player's number, which is never given out again.
-
-        Parameters
-        ----------
-        position : float[2] or float[3], optional
-            Where the player stands.
-        entity : uint64 handle
-            The object that the player stands at, instead.
-
-        Raises
-        ------
-        ArgumentError, StaleHandleError, CapacityError
-        """
-        player = len(self._observer)
-        observer = _WAITING
-        if self._replicator is not None:
-            observer = self._replicator.add_observer(entity, position)
-        else:
-            if entity:
-                self.world.slots_of([entity])
-            self._waiting[player] = entity, None if position is None else _point(position)
-        self._observer = np.append(self._observer, observer)
-        return player
-
-    def add_players(self, positions: ArrayLike) -> NDArray[np.int64]:
-        """int64[n]: the numbers of many players, who stand free at float[n, 2] or float[n, 3]."""
-        return np.array([self.add_player(position) for position in np.asarray(positions)], np.int64)
-
-    def remove_player(self, player: int) -> None:
-        """Forget a player. Raises ArgumentError if there is no such."""
-        self._check(np.array([player]))
-        if self._observer[player] >= 0:
-            self.replicator.remove_observer(int(self._observer[player]))
-        self._waiting.pop(player, None)
-        self._observer[player] = _GONE
-
-    def update_player_position(self, players: ArrayLike, position: ArrayLike) -> None:
-        """Let players stand elsewhere; one who stands at an object moves it.
-
-        Parameters
-        ----------
-        players : one number, or int[n]
-        position : float[2] or float[3], for all alike; or float[n, 2], float[n, 3]
-
-        Raises
-        ------
-        ArgumentError
-        """
-        chosen, given = np.atleast_1d(np.asarray(players)), _point(position)
-        self._check(chosen)
-        if given.ndim == 2 and len(given) != len(chosen):
-            raise ArgumentError(f"position has {len(given)} rows for {len(chosen)} players")
-        places = np.broadcast_to(given, (len(chosen), given.shape[-1]))
-        standing = self._stand(chosen, places)
-        if (standing != 0).any():
-            self.update_object_position(standing[standing != 0], places[standing != 0])
-
-    def _stand(self, players: NDArray[Any], places: NDArray[np.float32]) -> NDArray[np.uint64]:
-        """Let players stand at these places; returns the objects that they stand at instead, 0 for none."""
-        if self._replicator is None:
-            waiting = [self._waiting[int(player)][0] for player in players]
-            self._waiting.update({int(p): (e, place) for p, e, place in zip(players, waiting, places, strict=True)})
-            return np.array(waiting, np.uint64)
-        table, observers = self._replicator, self._observer[players]
-        standing: NDArray[np.uint64] = table.entity[observers]
-        table.position[observers[standing == 0], : places.shape[1]] = places[standing == 0]
-        return standing
-
-    def observer_of(self, player: int) -> int:
-        """The number that frames and the replicator's calls know a player by. Raises ArgumentError."""
-        return int(self._observers(np.array([player]))[0])
-
-    def get_subscriptions(self, player: int) -> NDArray[np.uint64]:
-        """uint64[n]: the objects that a player followed at the last tick, those that have ended since left out."""
-        observer = self.observer_of(player)
-        slots = (self.replicator.followed(observer) & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-        # A slot may have been given out anew since.
-        known = self.world.born[slots] <= self.replicator._table.evaluated_tick[observer]
-        return self.world.handles_of(slots[known])
-
-    def _observers(self, players: NDArray[Any]) -> NDArray[np.int64]:
-        self._check(players)
-        assert self.replicator  # those who wait get their numbers
-        found: NDArray[np.int64] = self._observer[players]
-        return found
-
-    def _check(self, players: NDArray[Any]) -> None:
-        """Raise ArgumentError unless all of these are players."""
-        whole = players.dtype.kind in "iu" and players.ndim == 1
-        if not whole or not ((players >= 0) & (players < len(self._observer))).all():
-            raise ArgumentError(f"there is no such player: {players!r}")
-        if (self._observer[players] == _GONE).any():
-            raise ArgumentError(f"player {players[self._observer[players] == _GONE][0]} was removed")
-
-    def _n_players(self) -> int:
-        return int((self._observer != _GONE).sum())
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -411,7 +251,9 @@ class GorcSystem:
         """
         replicator = self.replicator
         self.world.tick()
+        self._call_handlers()
         frames = replicator.step()
+        self._note_players()
         for name in self._sent:
             self._sent[name] += getattr(replicator.stats, name)
         return frames
@@ -424,7 +266,8 @@ class GorcSystem:
         return GorcStats(
             tick=self.world.tick_count, total_objects=sum(objects.values()), total_players=self._n_players(),
             total_subscriptions=stats.followed_pairs if stats else 0, frames_sent=sent.pop("n_frames"),
-            updates_sent=sent.pop("updates"), bytes_transmitted=sent.pop("bytes"), objects=objects,
+            updates_sent=sent.pop("updates"), events_sent=sent.pop("messages"), bytes_transmitted=sent.pop("bytes"),
+            objects=objects,
             tick_ms=dict(stats.ms) if stats else {}, **sent
         )  # fmt: skip
 
@@ -437,13 +280,13 @@ class GorcSystem:
 
     def _resolve(self, given: Any, channel: int | None) -> Kind:
         """The kind to register under."""
-        kind = _kind_of(given)
+        kind = kind_of(given)
         if not kind.layers:
             raise DefinitionError(f"kind {kind.name!r} has no layers: nobody would ever see it")
         if channel is None:
             return kind
         if (kind, channel) not in self._single:
-            self._single[kind, channel] = _only(kind, channel)
+            self._single[kind, channel] = only(kind, channel)
         return self._single[kind, channel]
 
     def _position_of(self, *kinds: Kind) -> Component:
@@ -456,13 +299,3 @@ class GorcSystem:
                 "named in GorcSystem(position=...)"
             )
         return found.pop()
-
-
-def _point(position: ArrayLike) -> NDArray[np.float32]:
-    """A position or several. Raises ArgumentError."""
-    given = np.asarray(position)
-    if given.dtype.kind not in "iuf" or given.ndim not in (1, 2) or given.shape[-1] not in (2, 3):
-        raise ArgumentError(f"position must be two or three numbers, or a row of them each, not {position!r}")
-    if not np.isfinite(given).all():
-        raise ArgumentError(f"position must be finite, not {position!r}")
-    return given.astype(np.float32)

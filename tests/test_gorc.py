@@ -38,6 +38,11 @@ Person = hz.Kind("Person", Position, layers=[hz.Layer(0, 100, 60, [Position], 1 
 Secret = hz.Kind("Secret", Position)
 
 
+@hz.event
+class Boom:
+    power: f4
+
+
 class Asteroid(hz.GorcObject, kind=Rock):
     def __init__(self, iron: int | None = None, rare: bool = False):
         super().__init__(*[Ore(iron)] * (iron is not None), *[Rare] * rare)
@@ -173,6 +178,150 @@ def test_many_players_at_once(gorc):
     assert gorc.replicator.position[gorc.observer_of(49)].tolist() == [3, 3, 3]
     assert gorc.replicator.position[gorc.observer_of(24)].tolist() == [1, 2, 3]
     assert gorc.get_stats().total_players == 50
+
+
+# -- events, zones -----------------------------------------------------------------------------------------------------
+
+
+def talking(**more):
+    return hz.GorcSystem(kinds=[Asteroid, (Asteroid, 2), Person], capacity=4_096, messages={Boom: 0}, **more)
+
+
+def told(gorc, player, ticks=1):
+    """What a player hears of in some ticks, and its client."""
+    replica = hz.Replica(gorc.replicator.schema, phase=gorc.replicator.phase(gorc.observer_of(player)))
+    heard = []
+    for _ in range(ticks):
+        frames = gorc.tick()
+        for who, first, last in zip(frames.observers, frames.payload, frames.stop, strict=True):
+            if who == gorc.observer_of(player):
+                replica.apply(frames.buffer[first:last])
+                heard += [
+                    (name, h, p) for name, m in replica.messages.items() for h, p in zip(m.handle, m.power, strict=True)
+                ]
+    return heard
+
+
+def test_players_and_handlers_are_told_of_events():
+    gorc = talking()
+    near, far = gorc.register_objects(Asteroid, [[10, 0, 0], [120, 0, 0]]).tolist()
+    only = gorc.register_object_on_channel(Asteroid(), 2, (0, 0, 0))
+    person = gorc.register_object(Player(), (0, 0, 0))
+    player, seen = gorc.add_player((0, 0, 0)), []
+
+    @gorc.on_gorc_instance(Asteroid, 0, Boom)
+    def crack(objects, records):
+        seen.append((objects.tolist(), records["power"].tolist()))
+        gorc.world.set(objects, Ore, 0)
+
+    gorc.on_gorc_instance(Rock, 2, Boom, lambda objects, records: seen.append((2, objects.tolist())))
+    gorc.emit_gorc_instance([near, far, person], 0, Boom, {"power": [1.0, 2.0, 3.0]})
+    gorc.emit_gorc_instance(near, 0, Boom(power=4.0))
+    gorc.emit_gorc_instance([far, only], 2, Boom(power=5.0))
+    heard = told(gorc, player, 12)
+    assert heard == [
+        ("boom", near, 1.0),
+        ("boom", person, 3.0),
+        ("boom", near, 4.0),
+        ("boom", far, 5.0),
+        ("boom", only, 5.0),
+    ]
+    assert seen == [([near, far, near], [1, 2, 4]), (2, [far, only])]
+    assert (gorc.world.get(near, Ore).iron, gorc.world.get(only, Ore).iron) == (0, 9)
+    assert gorc.get_stats().events_sent == 5
+
+
+def test_handlers_are_told_what_systems_emit_and_only_of_who_lives():
+    @hz.system
+    def burst(entity: hz.Entity, ore: hz.Read[Ore], boom: hz.Emit[Boom]):
+        if ore.iron > 100:
+            boom.emit(Boom(power=ore.iron))
+
+    gorc = talking()
+    gorc.world.add_system(burst)
+    rich = gorc.register_object(Asteroid(101), (0, 0, 0))
+    gone = gorc.register_object(Asteroid(102), (0, 0, 0))
+    gorc.tick()
+    seen = []
+    gorc.on_gorc_instance(
+        Asteroid, 0, Boom, lambda objects, records: seen.append((objects.tolist(), records["power"].tolist()))
+    )
+    gorc.emit_gorc_instance([rich, gone], 0, Boom(power=1.0))
+    gorc.unregister_object(gone)
+    gorc.tick()
+    assert seen == [([rich, rich], [1.0, 101.0])]
+
+
+def test_events_of_those_who_are_moved_together_find_their_handlers():
+    gorc, seen = talking(), []
+    gorc.on_gorc_instance(Asteroid, 0, Boom, lambda objects, records: seen.extend(objects.tolist()))
+    rocks = gorc.register_objects(Asteroid, np.zeros((3_000, 3)))
+    gorc.tick()
+    gorc.unregister_object(rocks[:-1])
+    gorc.tick()
+    gorc.emit_gorc_instance(rocks[-1:], 0, Boom(power=1.0))
+    moved = gorc.world.compact()
+    gorc.tick()
+    assert seen == moved.translate(rocks[-1:]).tolist() != rocks[-1:].tolist()
+
+
+def test_zones_say_players_also_where_numbers_of_observers_were_given_again():
+    gorc = talking(zones=True, max_observers=2)
+    rocks = gorc.register_objects(Asteroid, [[10, 0, 0], [120, 0, 0]])
+    first, second = gorc.add_player(), gorc.add_player((500, 0, 0))
+
+    def zones(channel):
+        return [[a.tolist() for a in pair] for pair in (gorc.gorc_zone_enter(channel), gorc.gorc_zone_exit(channel))]
+
+    gorc.tick()
+    assert zones(0) == [[[first], [rocks[0]]], [[], []]]
+    gorc.remove_player(first)
+    third = gorc.add_player((120, 0, 0))
+    for _ in range(2):
+        gorc.tick()
+        if gorc.gorc_zone_enter(0)[0].size:
+            break
+    assert gorc.gorc_zone_enter(0)[0].tolist() == [third]
+    assert gorc.gorc_zone_enter(0)[1].tolist() == [rocks[1]]
+    gorc.unregister_object(rocks[1:])
+    gorc.tick()
+    assert zones(0) == [[[], []], [[third], [rocks[1]]]]
+    assert second not in gorc.gorc_zone_exit(2)[0]
+
+
+def test_the_exits_of_a_player_who_was_removed_have_its_number():
+    gorc = talking(zones=True, max_observers=1)
+    rock = gorc.register_object(Asteroid(), (10, 0, 0))
+    first = gorc.add_player()
+    gorc.tick()
+    gorc.remove_player(first)
+    second = gorc.add_player((9_000, 0, 0))
+    gorc.tick()
+    assert [a.tolist() for a in gorc.gorc_zone_exit(0)] == [[first], [rock]]
+    gorc.update_player_position(second, (0, 0, 0))
+    gorc.tick()
+    gorc.tick()
+    assert gorc.get_subscriptions(second).tolist() == [rock]
+
+
+def test_events_and_zones_that_are_refused(gorc):
+    rock = gorc.register_object(Asteroid(), (0, 0, 0))
+    with pytest.raises(hz.ArgumentError, match="Boom isn't told to followers: list it"):
+        gorc.emit_gorc_instance(rock, 0, Boom(power=1.0))
+    with pytest.raises(hz.ArgumentError, match="zones=True"):
+        gorc.gorc_zone_enter(0)
+    with pytest.raises(hz.ArgumentError, match="a channel's number, not True"):
+        gorc.on_gorc_instance(Asteroid, True, Boom, print)
+    with pytest.raises(hz.ArgumentError, match="decorated with @event, not 3"):
+        gorc.on_gorc_instance(Asteroid, 0, 3, print)
+    with pytest.raises(hz.DefinitionError, match="has no kind"):
+        gorc.on_gorc_instance("Asteroid", 0, Boom, print)
+    with pytest.raises(hz.ArgumentError, match="Boom isn't told"):
+        gorc.on_gorc_instance(Asteroid, 0, Boom, print)
+    speaking = talking()
+    rock = speaking.register_object(Asteroid(), (0, 0, 0))
+    with pytest.raises(hz.ArgumentError, match="has no such layer"):
+        speaking.emit_gorc_instance(rock, 1, Boom(power=1.0))
 
 
 # -- settings, statistics ----------------------------------------------------------------------------------------------

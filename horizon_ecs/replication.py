@@ -31,6 +31,7 @@ from horizon_ecs.observing import Observing
 from horizon_ecs.outbox import Outbox
 from horizon_ecs.quantiser import Quantiser
 from horizon_ecs.rates import Rates
+from horizon_ecs.readings import Readings, find_reading
 from horizon_ecs.records import Records
 from horizon_ecs.schema import compile_tables, describe, unbound
 from horizon_ecs.sharing import Streams
@@ -38,7 +39,7 @@ from horizon_ecs.spatial import Spatial
 from horizon_ecs.subscriptions import Book, Subscriptions
 from horizon_ecs.systems import quantise
 from horizon_ecs.telling import Telling
-from horizon_ecs.visibility import Sight, masks_in
+from horizon_ecs.visibility import Sight
 from horizon_ecs.workspace import Scratch
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
     visible_to : str, optional
         A field that says who sees an entity, such as "Team.mask" (u4 or u8), read in every step instead of what
         `set_visible_to` would say; entities of kinds without it are seen by all.
+    rooms, profiles, radius_scales : str, optional
+        Fields that are read in every step likewise, of kinds that have them, instead of what calls would say: the room
+        an entity is in (u4, such as "Place.room"; observers who stand at it are in it too); the number of its profile
+        (u1; 0 is "default", then in the order of `Kind.profiles`, and numbers beyond count as 0); its radius scale (f4;
+        kept within 1/256 and 256, so let its default be 1).
     max_interest : int, optional
         About so many entities an observer should find at most, by default `max_followed`: where more are near, all
         radii shrink for it (see `reach_scale`), so that the nearest stay. Infinite ones don't.
@@ -131,6 +137,9 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         n_threads: int | None = None,
         everywhere: bool = False,
         visible_to: str | None = None,
+        rooms: str | None = None,
+        profiles: str | None = None,
+        radius_scales: str | None = None,
         max_interest: int | None = None,
         spatial: SpatialConfig | None = None,
         dimensions: int | None = None,
@@ -180,10 +189,10 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
             world, compile_messages(self.schema), kinds, n_threads=self._crew.n_threads, max_observers=max_observers,
             max_followed=max_followed, zones=zones
         )  # fmt: skip
+        of_schema = [kind for kind in kinds for _ in kind.every_profile]
+        self._readings = Readings(self, of_schema, rooms=rooms, profiles=profiles, radius_scales=radius_scales)
         if visible_to is not None:
-            self._sight.column, self._sight.in_column = masks_in(
-                world, [kind for kind in kinds for _ in kind.every_profile], visible_to
-            )
+            _, self._sight.column, self._sight.in_column = find_reading(world, of_schema, "visible_to", visible_to)
             self._sight.use()
         world.when_moved(self._follow)
         kernel.warm_up(*_MODULES)
@@ -298,6 +307,7 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         pages = self._replicated_pages()
         self._sight.settle(self.world)
         self._sight.take_column(pages, self._page_kind, tick)
+        self._readings.take(pages, tick)
         self._book.take_sources(self.world, self._table.n_used)
         self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
         # Each part of the grid has counts of its own to add up: no more of them than threads.

@@ -21,6 +21,7 @@ from horizon_ecs.systems import extents, grid
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
     from horizon_ecs.observers import Observers
+    from horizon_ecs.readings import Readings
     from horizon_ecs.visibility import Sight
     from horizon_ecs.world import World
 
@@ -45,6 +46,7 @@ class Spatial:
     _kind_number: NDArray[np.int16]
     _grid: Levels
     _sight: Sight
+    _readings: Readings
     _extents: Extents | None = None
     _dimensions: int | None = None
     _is_flat: bool
@@ -96,6 +98,7 @@ class Spatial:
         StaleHandleError, ArgumentError
         """
         slots = self._replicated(handles)
+        self._readings.refuse("radius_scales", "set_radius_scale", slots)
         self._have_extents().set_scale(slots, checked_scales(scales, len(slots)))
 
     def radius_scale(self, handles: ArrayLike) -> NDArray[np.float32]:
@@ -144,6 +147,7 @@ class Spatial:
         StaleHandleError, ArgumentError
         """
         slots = self._replicated(handles)
+        self._readings.refuse("profiles", "set_profile", slots)
         kinds, numbers = self.world.page_kind[slots // PAGE], np.zeros(len(slots), np.uint8)
         for number in np.unique(kinds).tolist():
             names = [name for name, _ in self.world.kinds[number].every_profile]

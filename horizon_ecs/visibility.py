@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from horizon_ecs.columns import PAGE, reserve
-from horizon_ecs.components import component_type, fields_of
-from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.errors import ArgumentError
 from horizon_ecs.handles import Handles, slots_in
 from horizon_ecs.observers import FREE
 from horizon_ecs.systems import observers as observer_kernels
@@ -107,21 +106,6 @@ class Sight:
             self.known[new] = world.generation[new]
 
 
-def masks_in(world: World, kinds: list[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The column of that name, "Team.mask", and which kinds have it. Raises DefinitionError."""
-    component_name, _, field = str(name).partition(".")
-    found = {c for kind in kinds for c in kind.components if c.__name__ == component_name}
-    if len(found) != 1 or field not in {f.name for f in fields_of(next(iter(found)))}:
-        raise DefinitionError(
-            f"visible_to names a field of a component that kinds with layers have, such as 'Team.mask', not {name!r}"
-        )
-    component = component_type(found.pop())
-    column = world.column(component, field)
-    if column.dtype not in (np.uint32, np.uint64):
-        raise DefinitionError(f"visible_to={name!r} must be a field of type u4 or u8, not {column.dtype.name}")
-    return column, np.array([component in kind.components for kind in kinds])
-
-
 class Visibility:
     """A replicator's masks, rooms, owners, and what its observers look at."""
 
@@ -185,13 +169,15 @@ class Visibility:
         """
         slots = self._told(handles)
         values = _whole("rooms", rooms, len(slots), EVERYWHERE)
+        cast("Replicator", self)._readings.refuse("rooms", "set_room", slots)
         self._sight.use()
         self._sight.with_rooms = 1
         self._sight.ways[kernels.N_EVERYWHERE] |= int((values == EVERYWHERE).any())
         self._change(slots, 1, values | self._sight.sight[slots, 1] & ~_LOW)
 
     def set_observer_room(self, observers: ArrayLike, rooms: ArrayLike) -> None:
-        """Put observers into rooms; at first 0. One that stands at an entity doesn't follow it into its room by itself.
+        """Put observers into rooms; at first 0. One that stands at an entity doesn't follow it into its room by itself,
+        unless rooms are read from a component (`Replicator(rooms=...)`).
 
         Parameters
         ----------

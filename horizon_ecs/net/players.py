@@ -26,6 +26,11 @@ class Player:
         Handle of its own entity, 0 if it has none.
     position : two or three floats, optional
         Where it looks from, if it has no entity: set it in `on_join`.
+    share : int, optional
+        Another player's observer, whose view it shares, as a spectator: set it in `on_join`. Both are sent the same
+        bytes, made once (`Replicator.add_observer`); an entity of its own is what it steers, not where it looks from.
+    observer : int
+        Its number for the replicator, -1 before it has joined.
     """
 
     name: str
@@ -33,6 +38,8 @@ class Player:
     address: str
     entity: int = 0
     position: Sequence[float] | None = None
+    share: int | None = None
+    observer: int = -1
 
 
 @dataclass(eq=False)

@@ -27,6 +27,8 @@ from horizon_ecs.ticker import percentile
 if TYPE_CHECKING:
     from horizon_ecs.world import World
 
+ObserveHook = Callable[["Server", Player], None]
+
 _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
 
@@ -45,9 +47,14 @@ class Server(Listening):
         What followers of an entity are told of: as for `Replicator`, whose `emit` is for hooks and `after_tick`.
     position : component class, optional
         The one that says where an entity is; by default that called `Position`.
+    replication : mapping, optional
+        What else the Replicator is made with, such as {"rooms": "Place.room", "zones": True}.
     on_join : callable(world, player) -> handle or None
         Between two ticks, when a client joins: returns the entity that it looks from and steers. Without one it looks
-        from `player.position`. A CapacityError refuses it with code 1013.
+        from `player.position`, or shares the view of `player.share`. A CapacityError refuses it with code 1013.
+    on_observe : callable(server, player)
+        Between two ticks, when a client that joins has its observer, before its first frame: says by
+        `server.replicator` what `player.observer` sees (`set_sees`, `set_observer_room`, `set_budget`, …).
     on_leave : callable(world, player)
         Between two ticks, when it has left. Not for those who are there when the server stops.
     after_tick : callable(server)
@@ -71,7 +78,9 @@ class Server(Listening):
         events: Sequence[type] = (),
         messages: Mapping[type, int] | None = None,
         position: type | None = None,
+        replication: Mapping[str, Any] | None = None,
         on_join: JoinHook | None = None,
+        on_observe: ObserveHook | None = None,
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
@@ -80,8 +89,9 @@ class Server(Listening):
         self.about = checked_about(about or {})
         numbered = number_events(events)
         self._stage = Stage(
-            world, self.config, self, messages=messages, position=position, on_join=on_join, on_leave=on_leave,
-            after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
+            world, self.config, self, messages=messages, position=position, replication=replication or {},
+            on_join=on_join, on_observe=(lambda player: on_observe(self, player)) if on_observe else None,
+            on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
@@ -104,7 +114,7 @@ class Server(Listening):
 
     @property
     def replicator(self) -> Replicator:
-        """What makes the frames; the tick's thread's, like the world."""
+        """X"""
         return self._stage.replicator
 
     @property
@@ -240,21 +250,21 @@ def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
 
 def serve(
     world: World, *, events: Sequence[type] = (), messages: Mapping[type, int] | None = None,
-    position: type | None = None, on_join: JoinHook | None = None, on_leave: LeaveHook | None = None,
+    position: type | None = None, replication: Mapping[str, Any] | None = None, on_join: JoinHook | None = None,
+    on_observe: ObserveHook | None = None, on_leave: LeaveHook | None = None,
     about: Mapping[str, Any] | None = None, **settings: Any
 ) -> None:  # fmt: skip
     """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
 
     Parameters
     ----------
-    world, events, messages, position, on_join, on_leave, about
+    world, events, messages, position, replication, on_join, on_observe, on_leave, about
         As for `Server`.
     **settings
         As for `ServerConfig`.
     """
     server = Server(
-        world, ServerConfig.of(**settings), events=events, messages=messages, position=position, on_join=on_join,
-        on_leave=on_leave,
-        about=about
+        world, ServerConfig.of(**settings), events=events, messages=messages, position=position,
+        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from horizon_ecs.adaptive import Adaptation
+from horizon_ecs.components import nearest
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
@@ -70,7 +72,9 @@ class Stage:
         *,
         messages: Mapping[type, int] | None,
         position: type | None,
+        replication: Mapping[str, Any],
         on_join: JoinHook | None,
+        on_observe: Callable[[Player], None] | None,
         on_leave: LeaveHook | None,
         after_tick: Callable[[], None] | None,
         on_end: Callable[[], None],
@@ -78,7 +82,7 @@ class Stage:
         self.world = world
         self.replicator = Replicator(
             world, messages=messages, position=position, hysteresis=config.hysteresis,
-            max_observers=config.max_connections, max_followed=config.max_followed
+            max_observers=config.max_connections, max_followed=config.max_followed, **checked_options(replication)
         )  # fmt: skip
         self._shows_regions = config.show_regions
         self._adaptation = Adaptation(self.replicator) if config.adaptive_rates else None
@@ -88,7 +92,7 @@ class Stage:
         self._second: Counter[str] = Counter()
         self._stats_at_s = 0.0
         self._audience = audience
-        self._on_join, self._on_leave = on_join, on_leave
+        self._on_join, self._on_observe, self._on_leave = on_join, on_observe, on_leave
         self._inbox: deque[Callable[[], None]] = deque()
         self._free_buffers = threading.Semaphore(BUFFERS)
         self.ticker = Ticker(
@@ -185,7 +189,7 @@ class Stage:
         except CapacityError as error:
             self._audience.refuse(seat, Close.FULL, f"the server is at capacity: {error}")
         except Exception:
-            log.exception("on_join failed for %r", player.name)
+            log.exception("joining failed for %r", player.name)
             self._audience.refuse(seat, Close.INTERNAL, "joining failed")
         else:
             self.players[seat.observer] = player
@@ -195,10 +199,20 @@ class Stage:
         """Give a player its entity and an observer, or neither."""
         player.entity = _one_handle(self._on_join(self.world, player) if self._on_join else None)
         try:
-            return self.replicator.add_observer(player.entity, player.position)
+            player.observer = self._observe(player)
+            if self._on_observe is not None:
+                self._on_observe(player)
         except Exception:
+            if player.observer >= 0:
+                self.replicator.remove_observer(player.observer)
             self._say_goodbye(player)
             raise
+        return player.observer
+
+    def _observe(self, player: Player) -> int:
+        if player.share is not None:
+            return self.replicator.add_observer(share=player.share)
+        return self.replicator.add_observer(player.entity, player.position)
 
     def _follow(self, moved: SlotMap) -> None:
         """Players keep their entities where those were given other handles."""
@@ -228,6 +242,16 @@ class Stage:
     def _input(self, event: type, sender: int, records: Any) -> None:
         self.counters["inputs"] += len(records)
         self.counters["inputs_dropped"] += len(records) - self.world.push_events(event, sender, records)
+
+
+def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the Replicator that a server leaves to its user. Raises ArgumentError."""
+    own = ("world", "position", "messages", "hysteresis", "max_observers", "max_followed")
+    known = [name for name in inspect.signature(Replicator).parameters if name not in own]
+    for name in given:
+        if name not in known:
+            raise ArgumentError(f"replication has no setting {name!r}{nearest(str(name), known)} (there are {known})")
+    return dict(given)
 
 
 def _one_handle(given: Any) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 RESET, PARAMETERS, STRUCTURE, MESSAGES = 1, 2, 4, 8
@@ -151,6 +152,10 @@ class Entry:
     def handle(self) -> int:
         return self.generation << 32 | self.slot
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
+        q, d = [[*values] for values in self.q], [[*values] for values in self.d]
+        return replace(self, q=q, d=d, came=dict(self.came))
+
 
 class Client:
     """What a client keeps."""
@@ -173,6 +178,14 @@ class Client:
         self.messages: list[tuple[str, int, bytes]] = []
         self.n_updates = 0
         self.n_modes = [0, 0, 0, 0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Client:
+        """What no frame changes is shared: tests copy clients for every frame that they try."""
+        for constant in (self.schema, self.kinds, self.number):
+            memo[id(constant)] = constant
+        twin = copy.copy(self)
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        return twin
 
     def carrier(self, entry: Entry, j: int, mask: int | None = None) -> int | None:
         """The lowest channel in mask & group.channels."""

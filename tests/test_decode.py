@@ -20,7 +20,7 @@ from tests.streams import table_of
 from tests.test_golden import load
 
 COMPILED = kernel.jit_enabled()
-N_MUTANTS = 80 if COMPILED else 2
+FEW_OR_MANY = [20, pytest.param(80, marks=pytest.mark.slow)] if COMPILED else [2]
 EVERY = 1 if COMPILED else 8  # of the frames
 
 
@@ -70,12 +70,13 @@ def test_what_goes_on_is_refused(name):
         assert not verdict(replica, client, frame + b"\1\2\3")
 
 
+@pytest.mark.parametrize("n_mutants", FEW_OR_MANY)
 @pytest.mark.parametrize("name", STREAMS)
-def test_mutants_are_refused_or_decoded_within_bounds(name):
+def test_mutants_are_refused_or_decoded_within_bounds(name, n_mutants):
     chance = random.Random(name)
     verdicts = []
     for replica, client, frame in moments(name):
-        for _ in range(N_MUTANTS):
+        for _ in range(n_mutants):
             mutant = bytearray(frame)
             for _ in range(chance.choice([1, 1, 2, 5])):
                 mutant[chance.randrange(len(mutant))] ^= 1 << chance.randrange(8)

@@ -18,6 +18,7 @@ from horizon_ecs.systems import letters
 from horizon_ecs.systems import messages as kernels
 from tests import naive, naive_wire
 from tests.hidden import EVERY_SECRET, Secrets
+from tests.properties import few_or_many
 from tests.speech import SPEECH, Boom, Motto, Said, Speaking
 from tests.streams import Position, play
 
@@ -34,8 +35,9 @@ def crowd(stage: Speaking, n: int = 8) -> Speaking:
     return stage
 
 
-@examples
-@given(
+@few_or_many(
+    few=4,
+    many=10,
     seed=st.integers(0, 2**32 - 1),
     hysteresis=st.sampled_from([0.0, 0.1, 1.0]),
     max_followed=st.sampled_from([3, 16, 64]),

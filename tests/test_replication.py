@@ -6,7 +6,6 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
@@ -14,14 +13,12 @@ from horizon_ecs import kernel
 from horizon_ecs.replica import Replica
 from horizon_ecs.replication import Replicator
 from tests import kernels, naive_wire
+from tests.properties import few_or_many
 from tests.streams import EVERYTHING, Hull, Place, Position, Stage, kinds_of, play, stateful, table_of
 
 # Interpreted kernels take a thousand times as long: then a glimpse must do.
 COMPILED = kernel.jit_enabled()
-N_EXAMPLES, N_TICKS = (15, 60) if COMPILED else (1, 25)
-examples = settings(
-    max_examples=N_EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+N_TICKS = 60 if COMPILED else 25
 compiled_only = pytest.mark.skipif(not COMPILED, reason="too long without compiling")
 
 
@@ -31,8 +28,9 @@ def crowd(stage: Stage, n: int = 10, spread: float = 60.0) -> Stage:
     return stage
 
 
-@examples
-@given(
+@few_or_many(
+    few=5,
+    many=15,
     seed=st.integers(0, 2**32 - 1),
     position=st.sampled_from([Position, Place]),
     hysteresis=st.sampled_from([0.0, 0.1, 1.0]),
@@ -71,8 +69,9 @@ HEIGHTS = st.sampled_from([(Place, None), (Position, 2), (Position, 3), (Positio
 REGIONS = st.sampled_from([None, None, hz.SpatialConfig(4.0, 32.0, 2, 1), hz.SpatialConfig(20.0, 500.0, 8, 3)])
 
 
-@examples
-@given(
+@few_or_many(
+    few=5,
+    many=15,
     seed=st.integers(0, 2**32 - 1),
     height=HEIGHTS,
     spatial=REGIONS,
@@ -93,8 +92,9 @@ def test_scales_and_cells_of_every_shape(seed, height, spatial, hysteresis, room
     play(stage, N_TICKS, Stage.rescale, *EVERYTHING)
 
 
-@examples
-@given(
+@few_or_many(
+    few=5,
+    many=15,
     seed=st.integers(0, 2**32 - 1),
     position=st.sampled_from([Position, Place]),
     hysteresis=st.sampled_from([0.0, 0.5]),

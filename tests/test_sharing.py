@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
@@ -14,13 +13,11 @@ from horizon_ecs import kernel
 from horizon_ecs.errors import ArgumentError
 from tests import kernels, naive
 from tests.hidden import EVERY_SECRET, Secrets
+from tests.properties import few_or_many
 from tests.streams import EVERYTHING, Stage, Watcher, play, table_of
 
 COMPILED = kernel.jit_enabled()
-N_EXAMPLES, N_TICKS = (8, 90) if COMPILED else (1, 15)
-examples = settings(
-    max_examples=N_EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+N_TICKS = 90 if COMPILED else 15
 
 
 class Gallery(Secrets):
@@ -165,8 +162,13 @@ def gallery(**options: Any) -> Gallery:
     return stage
 
 
-@examples
-@given(seed=st.integers(0, 2**32 - 1), n_threads=st.sampled_from([1, 2]), max_followed=st.sampled_from([12, 4096]))
+@few_or_many(
+    few=3,
+    many=8,
+    seed=st.integers(0, 2**32 - 1),
+    n_threads=st.sampled_from([1, 2]),
+    max_followed=st.sampled_from([12, 4096]),
+)
 def test_all_who_share_a_stream_have_the_same(seed, n_threads, max_followed):
     stage = gallery(seed=seed, n_threads=n_threads, max_followed=max_followed)
     play(stage, N_TICKS, *EVERY_SECRET, Gallery.crowd_around, *EVERYTHING)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
@@ -15,13 +15,11 @@ from horizon_ecs.errors import ArgumentError, CapacityError, DefinitionError, St
 from horizon_ecs.subscriptions import MAX_SUBSCRIBED_GROUPS, MAX_SUBSCRIPTIONS
 from tests import kernels, naive
 from tests.hidden import EVERY_SECRET, Purse, Secrets
+from tests.properties import few_or_many
 from tests.streams import EVERYTHING, Position, Stage, play
 
 COMPILED = kernel.jit_enabled()
-N_EXAMPLES, N_TICKS = (8, 60) if COMPILED else (1, 15)
-examples = settings(
-    max_examples=N_EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
-)
+N_TICKS = 60 if COMPILED else 15
 
 
 def crowd(stage: Secrets) -> Secrets:
@@ -32,8 +30,9 @@ def crowd(stage: Secrets) -> Secrets:
     return stage
 
 
-@examples
-@given(
+@few_or_many(
+    few=3,
+    many=8,
     seed=st.integers(0, 2**32 - 1),
     hysteresis=st.sampled_from([0.0, 0.1, 1.0]),
     max_followed=st.sampled_from([12, 4096]),

@@ -114,7 +114,7 @@ class Server(Listening):
 
     @property
     def replicator(self) -> Replicator:
-        """X"""
+        """What makes the frames; the tick's thread's, like the world: for hooks, systems and `after_tick`."""
         return self._stage.replicator
 
     @property

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HTML := .asv/html
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test bench bench-compare bench-html peers reference wire ticks lint docs clean
+.PHONY: help venv demo test bench bench-compare bench-html peers reference wire ticks javascript lint docs clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ wire: venv  ## Measure bytes and time of the wire beside Colyseus and plain form
 
 ticks: venv  ## Measure whole ticks, small to large, even and crowded (ARGS="--write docs/benchmarks.md" writes them down)
 	$(BIN)/python -m benchmarks.ticks $(ARGS)
+
+javascript: venv  ## Measure the JavaScript client under Node and in Chromium (ARGS="--write docs/benchmarks.md" writes it down)
+	$(BIN)/python -m benchmarks.javascript $(ARGS)
 
 lint: venv  ## Check style, format and types
 	$(BIN)/ruff check .

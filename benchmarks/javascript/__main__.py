@@ -1,101 +1,86 @@
-"""Measure the JavaScript client under Node and, where playwright is, in Chromium: `python -m benchmarks.javascript`."""
+"""`python -m benchmarks.javascript`: how fast the JavaScript client decodes and draws, under Node and in Chromium."""
 
 from __future__ import annotations
 
 import argparse
-import functools
-import http.server
 import json
-import shutil
-import subprocess
+import os
+import sys
 import tempfile
-import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import document
+from benchmarks.document import Table, number
+from benchmarks.javascript.engines import ENGINES
 from benchmarks.javascript.recorded import record
+from benchmarks.machine import machine, where
+from benchmarks.node import Missing
+from horizon_ecs.progress import reporting
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPT = "benchmarks/javascript/decode.mjs"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-CROWDS = {"calm": 0.5, "restless": 20.0}  # turns a second
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+CROWDS = {"calm: a turn in two seconds": 0.5, "restless: 20 turns a second": 20.0}
+MARKERS = document.markers("python -m benchmarks.javascript")
 
 
-Quiet.extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
+def measured(
+    recordings: Mapping[str, Path], seconds: float, chromium: str | None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What every engine says of every recording; and of those that aren't here, why."""
+    rows: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
+    for name, engine in ENGINES.items():
+        try:
+            version, results = engine({crowd: path.read_bytes() for crowd, path in recordings.items()}, seconds, chromium)
+        except Missing as reason:
+            missing[name] = str(reason)
+            continue
+        rows += [{"engine": f"{name} {version}", "crowd": crowd, **result} for crowd, result in results.items()]
+    return rows, missing
 
 
-def under_node(recording: Path, seconds: float) -> dict[str, Any] | None:
-    """What decode.mjs says under Node; None where there is none."""
-    node = shutil.which("node")
-    if node is None:
-        return None
-    done = subprocess.run(
-        [node, SCRIPT, str(recording), str(seconds)], check=True, capture_output=True, text=True, cwd=ROOT
-    )
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each engine and crowd."""
+    head = ["", "followed", "M updates/s", "bytes an update", "ms to take over a frame", "ms to draw"]
+    cells = [
+        [f"{r['engine']}, {r['crowd']}", f"{r['followed']:,}", number(r["updates_per_s"] / 1e6),
+         number(r["bytes"] / r["updates"]), number(r["update_ms"]), number(r["sample_ms"])]
+        for r in rows
+    ]  # fmt: skip
+    return head, cells
 
 
-def in_chromium(recordings: dict[str, Path], seconds: float) -> dict[str, Any]:
-    """What it says in headless Chromium; nothing where playwright or Chromium is missing."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        return {}
-    if chromium is None:
-        return {}
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(ROOT)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{server.server_port}/benchmarks/javascript/decode.mjs")
-            return {
-                name: page.evaluate(MEASURE, [list(path.read_bytes()), seconds]) for name, path in recordings.items()
-            }
-    finally:
-        server.shutdown()
-
-
-MEASURE = f"""async ([bytes, seconds]) => {{
-    const {{ measure }} = await import("/{SCRIPT}");
-    return measure(Uint8Array.from(bytes), seconds);
-}}"""
-
-
-def show(where: str, crowd: str, measured: dict[str, Any]) -> None:
-    """A line of the report."""
-    print(
-        f"{where:9} {crowd:9} {measured['followed']:7,} followed  {measured['updates_per_s'] / 1e6:6.2f} M updates/s  "
-        f"{measured['bytes'] / measured['updates']:.2f} B/update  drawing: {measured['update_ms']:.2f} ms for a frame "
-        f"that brings everything, {measured['sample_ms']:.2f} ms to sample"
-    )
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 1 where an engine is missing that was to be written down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.javascript", description=__doc__)
-    parser.add_argument("--entities", type=int, default=20_000)
-    parser.add_argument("--ticks", type=int, default=240)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of measuring each")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        recordings = {name: Path(directory, f"{name}.msgpack") for name in CROWDS}
-        for name, turns_per_s in CROWDS.items():
-            record(recordings[name], given.entities, given.ticks, turns_per_s)
-            if measured := under_node(recordings[name], given.seconds):
-                show("Node", name, measured)
-        for name, measured in in_chromium(recordings, given.seconds).items():
-            show("Chromium", name, measured)
+    parser.add_argument("--entities", type=int, default=20_000, metavar="N", help="in the crowd; default 20000")
+    parser.add_argument("--ticks", type=int, default=240, metavar="N", help="recorded, at 60 Hz; default 240")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of measuring each; default 3")
+    parser.add_argument("--chromium", metavar="FILE", help="its program; by default the one on the path")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE",
+                        help="write the table between the markers of a document: docs/benchmarks.md")  # fmt: skip
+    given = parser.parse_args(arguments)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as directory, reporting("javascript") as progress:
+        recordings = {crowd: Path(directory, f"{c}.msgpack") for c, crowd in enumerate(CROWDS)}
+        for done, (crowd, turns_per_s) in enumerate(CROWDS.items()):
+            progress(done, len(CROWDS) + 1, crowd)
+            record(recordings[crowd], given.entities, given.ticks, turns_per_s)
+        progress(len(CROWDS), len(CROWDS) + 1, "decoding")
+        rows, missing = measured(recordings, given.seconds, given.chromium)
+    for name, reason in missing.items():
+        print(f"{name} isn't measured: {reason}", file=sys.stderr)
+    result = {**machine(), "load": load, "rows": rows}
+    lines = [where(result), f"{given.entities:,} walkers, {given.ticks} ticks; load {load:.1f} before it began."]
+    if given.write and not missing:
+        document.write(given.write, MARKERS, document.blocks(lines, [table(rows)]))
+    if given.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        document.show(lines, [table(rows)])
+    return 1 if given.write and missing else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,5 +1,5 @@
 /**
- * Apply recorded frames again and again, and tell how fast: `node benchmarks/javascript/decode.mjs RECORDING [SECONDS]`, or in a
+ * Apply recorded frames again and again, and tell how fast: `node benchmarks/javascript/decode.mjs SECONDS < RECORDING`, or in a
  * browser `measure(bytes, seconds)`.
  */
 
@@ -48,6 +48,5 @@ function drawing(replica) {
 
 if (typeof process !== "undefined" && process.argv[1] && import.meta.url.endsWith(process.argv[1].split("/").pop())) {
   const { readFileSync } = await import("node:fs");
-  const [, , path, seconds = "5"] = process.argv;
-  console.log(JSON.stringify(measure(new Uint8Array(readFileSync(path)), Number(seconds))));
+  console.log(JSON.stringify(measure(new Uint8Array(readFileSync(0)), Number(process.argv[2]))));
 }

@@ -6,6 +6,7 @@ import { callbacksOf } from "./callbacks.js";
 import { ServerClock } from "./clock.js";
 import { decode, encode, WireError } from "./msgpack.js";
 import { Replica } from "./replica.js";
+import { TYPES } from "./types.js";
 
 export const PROTOCOL = 1;
 
@@ -23,7 +24,7 @@ const MALFORMED = 4000;
  * @typedef {import("./schema.js").Event} Event
  * @typedef {{protocol: number, schema_hash: string, schema: Schema, tick_rate: number, tick: number, phase: number, observer: number,
  *   entity: number | bigint, ack_every: number, limits: Record<string, number>, about: Record<string, any>}} Welcome
- * @typedef {Record<string, number | bigint | boolean>} EventRecord
+ * @typedef {Record<string, import("./types.js").Value>} EventRecord
  * @typedef {{code: number, reason: string, wasClean: boolean}} Closed
  *
  * @typedef {object} Options
@@ -247,21 +248,6 @@ export class Client {
   }
 }
 
-/** @type {Record<string, [number, (view: DataView, at: number, value: any) => void]>} bytes and setter by NumPy type */
-const TYPES = {
-  b1: [1, (view, at, value) => view.setUint8(at, value ? 1 : 0)],
-  i1: [1, (view, at, value) => view.setInt8(at, Number(value))],
-  u1: [1, (view, at, value) => view.setUint8(at, Number(value))],
-  i2: [2, (view, at, value) => view.setInt16(at, Number(value), true)],
-  u2: [2, (view, at, value) => view.setUint16(at, Number(value), true)],
-  i4: [4, (view, at, value) => view.setInt32(at, Number(value), true)],
-  u4: [4, (view, at, value) => view.setUint32(at, Number(value), true)],
-  i8: [8, (view, at, value) => view.setBigInt64(at, BigInt(value), true)],
-  u8: [8, (view, at, value) => view.setBigUint64(at, BigInt(value), true)],
-  f4: [4, (view, at, value) => view.setFloat32(at, Number(value), true)],
-  f8: [8, (view, at, value) => view.setFloat64(at, Number(value), true)],
-};
-
 /**
  * The bytes of an event: its id, then its records packed without padding.
  *
@@ -274,7 +260,7 @@ export function encodeEvent(event, records) {
   let size = 0;
   for (const [name, type] of event.fields) {
     if (!Object.hasOwn(TYPES, type)) throw new WireError(`event ${event.name}: field ${name} has unknown type ${type}`);
-    size += TYPES[type][0];
+    size += TYPES[type].width;
   }
   const bytes = new Uint8Array(1 + records.length * size);
   const view = new DataView(bytes.buffer);
@@ -286,7 +272,7 @@ export function encodeEvent(event, records) {
       if (!Number.isFinite(Number(record[name]))) throw new RangeError(`${event.name}.${name} is ${record[name]}, must be a finite number`);
     }
     for (const [name, type] of event.fields) {
-      const [width, set] = TYPES[type];
+      const { width, set } = TYPES[type];
       set(view, at, record[name] ?? 0);
       at += width;
     }

@@ -4,6 +4,7 @@
 
 import { inflate } from "./inflate.js";
 import { WireError } from "./msgpack.js";
+import { TYPES } from "./types.js";
 
 /** A text is never longer, as UTF-8. */
 export const MAX_TEXT_BYTES = 1024;
@@ -12,25 +13,10 @@ const MAX_TEXTS = 8;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @type {Record<string, [number, (view: DataView, at: number) => number | bigint | boolean]>} bytes and getter by NumPy type */
-const TYPES = {
-  b1: [1, (view, at) => view.getUint8(at) !== 0],
-  i1: [1, (view, at) => view.getInt8(at)],
-  u1: [1, (view, at) => view.getUint8(at)],
-  i2: [2, (view, at) => view.getInt16(at, true)],
-  u2: [2, (view, at) => view.getUint16(at, true)],
-  i4: [4, (view, at) => view.getInt32(at, true)],
-  u4: [4, (view, at) => view.getUint32(at, true)],
-  i8: [8, (view, at) => view.getBigInt64(at, true)],
-  u8: [8, (view, at) => view.getBigUint64(at, true)],
-  f4: [4, (view, at) => view.getFloat32(at, true)],
-  f8: [8, (view, at) => view.getFloat64(at, true)],
-};
-
 /**
  * @typedef {{id: number, component: string, field: string, type: "str" | "bytes", channels: number}} Text
  * @typedef {{id: number, name: string, channel: number, fields: [string, string][]}} Message
- * @typedef {{name: string, handle: bigint, values: Record<string, number | bigint | boolean>}} Told
+ * @typedef {{name: string, handle: bigint, values: Record<string, import("./types.js").Value>}} Told
  */
 
 /** The messages of a schema, by number. */
@@ -72,7 +58,7 @@ export class MessageLayout {
     let size = 0;
     for (const [name, type] of message.fields) {
       if (!Object.hasOwn(TYPES, type)) throw new WireError(`schema: field ${name} of message ${message.name} has unknown type ${type}`);
-      size += TYPES[type][0];
+      size += TYPES[type].width;
     }
     if (size === 0 || size > MAX_EVENT_BYTES) throw new WireError(`schema: message ${message.name} has ${size} bytes`);
     this.events.set(message.id, { ...message, size });
@@ -191,7 +177,7 @@ function recordOf(bytes, event) {
   const values = {};
   let at = 0;
   for (const [name, type] of event.fields) {
-    const [width, get] = TYPES[type];
+    const { width, get } = TYPES[type];
     values[name] = get(view, at);
     at += width;
   }

@@ -2,6 +2,7 @@
  * The list of entities that a client follows, in flat typed arrays in the order of the server's list.
  */
 
+import { enlarged } from "./arrays.js";
 import { Layout, LINEAR, MAX_FIELDS, MAX_GROUPS, NO_CHANNEL } from "./schema.js";
 import { valueOf } from "./values.js";
 
@@ -361,16 +362,4 @@ export class Table {
     }
     return table;
   }
-}
-
-/**
- * @template {Int32Array | Uint32Array | Uint8Array} T
- * @param {T} array
- * @param {number} length
- * @returns {T}
- */
-function enlarged(array, length) {
-  const larger = /** @type {T} */ (new /** @type {any} */ (array.constructor)(length));
-  larger.set(array);
-  return larger;
 }

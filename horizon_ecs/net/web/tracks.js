@@ -6,6 +6,8 @@
  * predictor does, for a while.
  */
 
+import { enlarged } from "./arrays.js";
+
 export const STEP = 0;
 export const LINEAR = 1;
 export const HERMITE = 2;
@@ -333,16 +335,4 @@ function hermite(va, slope, vb, part) {
   const square = part * part;
   const cube = square * part;
   return (2 * cube - 3 * square + 1) * va + (cube - 2 * square + part) * slope + (3 * square - 2 * cube) * vb + (cube - square) * (vb - va);
-}
-
-/**
- * @template {Float64Array | Int32Array | Uint8Array} T
- * @param {T} array
- * @param {number} length
- * @returns {T}
- */
-function enlarged(array, length) {
-  const larger = /** @type {T} */ (new /** @type {any} */ (array.constructor)(length));
-  larger.set(array);
-  return larger;
 }

@@ -82,6 +82,19 @@ def snippets(page: Path) -> list[Snippet]:
     return found
 
 
+def programs(page: Path, language: str) -> list[tuple[str, str]]:
+    """What a page shows in another language: each run of blocks up to a block of text as one program, and that text."""
+    found, code = [], ""
+    for _, info, content in blocks(page.read_text()):
+        if info == language:
+            code += content
+        elif info == "text" and code:
+            found.append((code, content))
+            code = ""
+    assert not code, f"{page.name}: the last program in {language} has no text after it that shows what it prints"
+    return found
+
+
 def run(page: Path, directory: Path) -> None:
     """Run a page's snippets in a directory; AssertionError where something else comes out than the page shows."""
     found = [s for s in snippets(page) if s.runs]

@@ -86,6 +86,15 @@ def test_replayed_tracks(capsys):
     assert "people seen in 10 s" in capsys.readouterr().out
 
 
+def test_predicted_ship(capsys):
+    main = runpy.run_path(str(EXAMPLES / "08_predicted_ship.py"))["main"]
+    result = main(seconds=0.5)
+    assert result["pushes"] == result["pictures"] > 3
+    assert result["wrong"] == 0
+    assert result["x"] == pytest.approx(result["pushes"] / 3)
+    assert "0 foreseen wrongly" in capsys.readouterr().out
+
+
 def test_save_and_load(capsys):
     assert run("06_save_and_load.py") == {"same": True, "wolves": 1_000, "armour": 0.25}
     out = capsys.readouterr().out

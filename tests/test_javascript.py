@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,6 +22,8 @@ from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import CLOSES
 from horizon_ecs.oracle import Oracle
 from horizon_ecs.record import capture
+from horizon_ecs.testing import serving
+from tests import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "horizon_ecs" / "net" / "web"
@@ -258,3 +261,33 @@ def test_both_libraries_explain_closes_alike() -> None:
     program = "import { CLOSES } from './closes.js'; console.log(JSON.stringify(CLOSES))"
     run = _run(_node(), "--input-type=module", "-e", program, cwd=WEB)
     assert {int(code): tuple(meaning) for code, meaning in json.loads(run.stdout).items()} == CLOSES
+
+
+GUIDE = ROOT / "docs" / "guide" / "13-clients.md"
+BROWSER = f"""
+import {{ Socket }} from {json.dumps((ROOT / "tests/js/socket.mjs").as_uri())};
+globalThis.WebSocket = Socket;
+globalThis.requestAnimationFrame = (draw) => setTimeout(draw, 16);
+"""
+
+
+def test_the_guides_program_does_what_its_page_says(tmp_path: Path) -> None:
+    """Under Node, against the world that the page serves."""
+    _node()
+    [(program, shown)] = pages.programs(GUIDE, "js")
+    world, *_ = pages.snippets(GUIDE)
+    (tmp_path / "guide.py").write_text(world.code)
+    made = runpy.run_path(str(tmp_path / "guide.py"))
+
+    async def work() -> str:
+        options = {"events": [made["Push"]], "messages": {made["Horn"]: 0}, "on_join": made["on_join"]}
+        async with serving(made["make_world"](), **options) as server:
+            code = program.replace('"horizon-ecs"', json.dumps((WEB / "horizon.js").as_uri()))
+            code = code.replace("ws://127.0.0.1:8080/ws", server.ws_url)
+            (tmp_path / "guide.mjs").write_text(BROWSER + code)
+            command = [_node(), str(tmp_path / "guide.mjs")]
+            node = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            out, _ = await asyncio.wait_for(node.communicate(), TIMEOUT_S)
+            return out.decode()
+
+    assert asyncio.run(work()) == shown

@@ -19,7 +19,7 @@ from benchmarks.machine import machine, where
 from benchmarks.node import Missing
 from horizon_ecs.progress import reporting
 
-CROWDS = {"calm: a turn in two seconds": 0.5, "restless: 20 turns a second": 20.0}
+CROWDS = {"calm": 0.5, "restless": 20.0}  # turns a second
 MARKERS = document.markers("python -m benchmarks.javascript")
 
 

@@ -57,15 +57,16 @@ async def play(client: hz.Client, seconds: float) -> dict[str, float]:
         row = np.flatnonzero(replica.handle == client.entity)[0]
         x, done = replica.column("Position", "x")[row], replica.column("Done", "number")[row]
         mine.reconcile([x], int(np.nan_to_num(done)), client.clock.tick(now))
-    return {"pushes": mine.n_predicted, "wrong": mine.n_mispredictions, "x": float(mine.state[0]), "pictures": n_pictures}
+    told = {"pushes": mine.n_predicted, "wrong": mine.n_mispredictions, "pictures": n_pictures}
+    return {**told, "x": float(mine.state[0])}
 
 
 async def run(seconds: float) -> dict[str, float]:
     world = hz.World(capacity=1_000, tick_rate=RATE, kinds=[Ship])
     world.spawn(Ship, 200, Position=world.rng.uniform(-60, 60, (200, 2)))
     world.add_system(push)
-    options = {"events": [Push], "on_join": lambda world, player: world.spawn(Ship, 1)[0]}
-    async with serving(world, **options) as server, hz.connect(server.ws_url) as client:
+    join = lambda world, player: int(world.spawn(Ship, 1)[0])  # noqa: E731
+    async with serving(world, events=[Push], on_join=join) as server, hz.connect(server.ws_url) as client:
         return await play(client, seconds)
 
 

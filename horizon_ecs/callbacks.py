@@ -27,7 +27,7 @@ class Callbacks:
     Attributes
     ----------
     entered, updated : int64[...]
-        Rows of the replica's table, as of the last `frame`.
+        Rows of the replica's table, as of the last `frame`; those updated only with an `on_update`.
     left : uint64[...]
         Handles.
 

@@ -64,7 +64,9 @@ class Predictor:
     ) -> None:  # fmt: skip
         self._step = step
         self._size = np.size(state)
-        self._tolerance = np.broadcast_to(np.asarray(tolerance, np.float64), self._size)
+        self._tolerance = np.array(tolerance, np.float64)
+        if self._tolerance.shape not in ((), (self._size,)):
+            raise ArgumentError(f"tolerance must be one number or {self._size}, not {tolerance!r}")
         if not (blend > 0 and max_pending >= 1 and max_error >= 0 and (self._tolerance >= 0).all()):
             raise ArgumentError(
                 f"blend and max_pending must be positive, max_error and tolerance not negative, not {blend!r}, "
@@ -72,6 +74,8 @@ class Predictor:
             )
         self._max_error, self._blend, self._max_pending = max_error, blend, max_pending
         self._is_angle = np.zeros(self._size, bool)
+        if not all(0 <= angle < self._size for angle in angles):
+            raise ArgumentError(f"angles: a state has places 0 to {self._size - 1}, not {list(angles)}")
         self._is_angle[list(angles)] = True
         self.n_predicted = self.n_acknowledged = self.n_mispredictions = self.n_snaps = self.n_refused = 0
         self.last_error = 0.0
@@ -125,10 +129,11 @@ class Predictor:
         if len(self._pending) >= self._max_pending:
             self.n_refused += 1
             return 0
-        self._before = self.state
-        self._since = tick
+        before = self.state
+        after = self._stepped(before, given)
+        self._before, self._since = before, tick
         self._newest += 1
-        self._pending.append(_Pending(self._newest, given, self._stepped(self._before, given)))
+        self._pending.append(_Pending(self._newest, given, after))
         self.n_predicted += 1
         return self._newest
 
@@ -159,6 +164,8 @@ class Predictor:
             The input was never made, or the state has another size.
         """
         told = self._checked(state)
+        if acknowledged % 1 != 0:
+            raise ArgumentError(f"acknowledged must be a whole number, not {acknowledged!r}")
         if acknowledged > self._newest:
             raise ArgumentError(f"input {acknowledged} is acknowledged, but {self._newest} was the last")
         if acknowledged < self._acknowledged:

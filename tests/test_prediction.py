@@ -153,4 +153,10 @@ def test_nonsense_is_refused():
     mine = hz.Predictor(lambda state, given: [1.0], [0.0, 0.0])
     with pytest.raises(hz.ArgumentError, match="a state must be 2 numbers"):
         mine.predict(1.0, 0.0)
-    assert mine.n_predicted == 0
+    assert (mine.n_predicted, mine.n_pending) == (0, 0)
+    with pytest.raises(hz.ArgumentError, match="tolerance must be one number or 2"):
+        hz.Predictor(move, [0.0, 0.0], tolerance=[1.0, 2.0, 3.0])
+    with pytest.raises(hz.ArgumentError, match="places 0 to 1, not \\[2\\]"):
+        hz.Predictor(move, [0.0, 0.0], angles=[2])
+    with pytest.raises(hz.ArgumentError, match="whole number"):
+        mine.reconcile([0.0, 0.0], math.nan, 1.0)

@@ -31,7 +31,9 @@ def measured(
     missing: dict[str, str] = {}
     for name, engine in ENGINES.items():
         try:
-            version, results = engine({crowd: path.read_bytes() for crowd, path in recordings.items()}, seconds, chromium)
+            version, results = engine(
+                {crowd: path.read_bytes() for crowd, path in recordings.items()}, seconds, chromium
+            )
         except Missing as reason:
             missing[name] = str(reason)
             continue

@@ -34,7 +34,7 @@ Measured = tuple[str, dict[str, dict[str, Any]]]
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves files and says nothing."""
 
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""

@@ -260,16 +260,21 @@ def _pack(event: Mapping[str, Any], records: Any, values: Mapping[str, Any]) -> 
             f"records of {event['name']!r} must be a structured array of 1 to {MAX_RECORDS} rows with the fields "
             f"{list(dtype.names or ())}, not {rows.dtype} × {len(rows)}"
         )
+    with np.errstate(over="ignore", invalid="ignore"):
+        packed = rows.astype(dtype)
     for name in dtype.names or ():
-        if dtype[name].kind == "f" and not np.isfinite(rows[name]).all():
-            raise ArgumentError(f"{event['name']}.{name} must be finite numbers")
-    return rows.astype(dtype)
+        kept, real = packed[name], dtype[name].kind == "f"
+        if not (np.isfinite(kept) if real else kept == rows[name]).all():
+            raise ArgumentError(
+                f"{event['name']}.{name} takes {'finite ' * real}{dtype[name].name}, not all of {rows[name]}"
+            )
+    return packed
 
 
 def _number(event: str, name: str, value: Any, dtype: np.dtype[Any]) -> Any:
     """A value that a field can hold as it is. Raises ArgumentError."""
     sound = isinstance(value, bool | int | float | np.number | np.bool_) and math.isfinite(value)
-    if sound and dtype.kind == "f":
+    if sound and dtype.kind == "f" and abs(value) <= np.finfo(dtype).max:
         return value
     if sound and dtype.kind == "b" and value in (0, 1):
         return bool(value)

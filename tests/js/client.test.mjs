@@ -55,6 +55,14 @@ const resetFrame = (tick, slots) => {
 };
 const nothing = (difference) => frame(0, difference, new BitWriter().put(0, 2));
 
+test("refuses what a field can't hold", () => {
+  const event = { id: 1, name: "e", fields: [["small", "u1"], ["flag", "b1"], ["real", "f4"], ["long", "i8"]] };
+  assert.deepEqual([...encodeEvent(event, [{ small: 255, flag: true, real: 0.5, long: -1n }])].slice(0, 7), [1, 255, 1, 0, 0, 0, 63]);
+  for (const [name, value] of [["small", 256], ["small", -1], ["small", 1.5], ["flag", 2], ["real", 1e300], ["long", 2n ** 63n]]) {
+    assert.throws(() => encodeEvent(event, [{ [name]: value }]), RangeError, `${name}: ${value}`);
+  }
+});
+
 test("says hello first, then is live with the welcome", () => {
   const { client, socket } = start({ name: "me", schema: "abc", about: { a: 1 } });
   assert.deepEqual(decode(socket.sent[0]), { type: "hello", protocol: 1, name: "me", about: { a: 1 }, schema: "abc" });

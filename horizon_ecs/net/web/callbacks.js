@@ -15,9 +15,9 @@
  * tells only who has really come and gone; and nobody is told of as changed in the frame that they entered with.
  */
 export class Callbacks {
-  /** Rows of the replica's list, as of the last `frame`. @type {number[]} */
+  /** Rows of the replica's list, as of the last `frame`; nothing is compared before any function is registered. @type {number[]} */
   entered = [];
-  /** @type {number[]} */
+  /** Only with an `onUpdate`. @type {number[]} */
   updated = [];
   /** Handles. @type {bigint[]} */
   left = [];

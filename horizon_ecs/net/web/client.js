@@ -113,7 +113,7 @@ export class Client {
    * @param {string} name
    * @param {EventRecord | EventRecord[]} values one record or several; a field that is left out is 0
    * @returns {boolean} false where nothing was sent: not connected, or the server knows no such event
-   * @throws {RangeError} for more than 256 records, an unknown field, or a value that is no finite number
+   * @throws {RangeError} for more than 256 records, an unknown field, or a value that its field can't hold
    */
   send(name, values) {
     const event = this.welcome?.schema.events?.find((e) => e.name === name);
@@ -272,8 +272,12 @@ export function encodeEvent(event, records) {
       if (!Number.isFinite(Number(record[name]))) throw new RangeError(`${event.name}.${name} is ${record[name]}, must be a finite number`);
     }
     for (const [name, type] of event.fields) {
-      const { width, set } = TYPES[type];
-      set(view, at, record[name] ?? 0);
+      const { width, get, set } = TYPES[type];
+      const value = record[name] ?? 0;
+      set(view, at, value);
+      const kept = get(view, at);
+      // == since 1, 1n and true are the same to a user.
+      if (type.startsWith("f") ? !Number.isFinite(kept) : kept != value) throw new RangeError(`${event.name}.${name} takes ${type}, not ${value}`);
       at += width;
     }
   }

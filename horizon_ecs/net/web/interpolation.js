@@ -85,6 +85,7 @@ export class Interpolator {
     this.#places = this.#names.map(({ component, fields, where }) =>
       replica.schema.kinds.map((_, k) => (where.has(k) ? fields.map((field) => /** @type {Place} */ (replica.layout.find(k, component, field))) : [])));
     this.#columns = this.#tracks.map((track) => track.modes.map(() => new Float64Array(0)));
+    this.#makeColumns();
   }
 
   /**

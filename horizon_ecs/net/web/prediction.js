@@ -81,7 +81,10 @@ export class Predictor {
     this.#blend = blend;
     this.#maxPending = maxPending;
     this.#isAngle = new Uint8Array(this.#size);
-    for (const angle of angles) this.#isAngle[angle] = 1;
+    for (const angle of angles) {
+      if (!(angle in this.#isAngle)) throw new RangeError(`angles: a state has places 0 to ${this.#size - 1}, not ${angle}`);
+      this.#isAngle[angle] = 1;
+    }
     this.#base = this.#before = this.#offset = new Float64Array(this.#size);
     this.restart(state);
   }
@@ -133,10 +136,12 @@ export class Predictor {
       this.nRefused++;
       return 0;
     }
-    this.#before = this.#last;
+    const before = this.#last;
+    const after = this.#stepped(before, given);
+    this.#before = before;
     this.#since = tick;
     const sequence = ++this.#newest;
-    this.#pending.push({ sequence, given, after: this.#stepped(this.#before, given) });
+    this.#pending.push({ sequence, given, after });
     this.nPredicted++;
     return sequence;
   }
@@ -161,6 +166,7 @@ export class Predictor {
    */
   reconcile(state, acknowledged, tick) {
     const told = this.#checked(state);
+    if (!Number.isInteger(acknowledged)) throw new RangeError(`acknowledged must be a whole number, not ${acknowledged}`);
     if (acknowledged > this.#newest) throw new RangeError(`input ${acknowledged} is acknowledged, but ${this.#newest} was the last`);
     if (acknowledged < this.#acknowledged) return false;
     this.nAcknowledged += acknowledged - this.#acknowledged;

@@ -29,6 +29,8 @@ export class Replica extends Table {
   #messageLayout;
   /** @type {Map<bigint, Map<number, string | Uint8Array>>} by handle and the text's number */
   #texts = new Map();
+  /** Handles of the list, where messages asked for them since it last changed. @type {Set<bigint> | null} */
+  #here = null;
 
   /**
    * @param {Schema} schema of the welcome message
@@ -137,9 +139,9 @@ export class Replica extends Table {
   #readMessages(frame, flags) {
     this.messages = [];
     if (this.reset) this.#texts.clear();
+    if (flags & STRUCTURE) this.#here = null;
     if (flags & MESSAGES) {
-      const here = new Set();
-      for (let i = 0; i < this.n; i++) here.add(this.handle(i));
+      const here = (this.#here ??= new Set(Array.from({ length: this.n }, (_, i) => this.handle(i))));
       const left = new Set(this.#left());
       const at = (this.#reader.position + 7) >>> 3;
       this.messages = readMessages(

@@ -54,26 +54,27 @@ async def play(client: hz.Client, seconds: float) -> dict[str, float]:
         tick = client.clock.playout(time.perf_counter())
         drawn.update(tick)
         n_pictures += len(drawn.sample(tick)["Position.x"]) == replica.n
-        row = np.flatnonzero(replica.handle == client.entity)[0]
-        x, done = replica.column("Position", "x")[row], replica.column("Done", "number")[row]
+        x, done = (
+            replica.column(*of)[replica.handle == client.entity][0] for of in (("Position", "x"), ("Done", "number"))
+        )
         mine.reconcile([x], int(np.nan_to_num(done)), client.clock.tick(now))
-    told = {"pushes": mine.n_predicted, "wrong": mine.n_mispredictions, "pictures": n_pictures}
-    return {**told, "x": float(mine.state[0])}
+    x, wrong = float(mine.state[0]), mine.n_mispredictions
+    return {"pushes": mine.n_predicted, "wrong": wrong, "pictures": n_pictures, "x": x}
 
 
 async def run(seconds: float) -> dict[str, float]:
     world = hz.World(capacity=1_000, tick_rate=RATE, kinds=[Ship])
-    world.spawn(Ship, 200, Position=world.rng.uniform(-60, 60, (200, 2)))
     world.add_system(push)
+    world.spawn(Ship, 200, Position=world.rng.uniform(-60, 60, (200, 2)))
     join = lambda world, player: int(world.spawn(Ship, 1)[0])  # noqa: E731
     async with serving(world, events=[Push], on_join=join) as server, hz.connect(server.ws_url) as client:
         return await play(client, seconds)
 
 
 def main(seconds: float = 3.0) -> dict[str, float]:
-    result = asyncio.run(run(seconds))
-    print("{pushes} pushes, {wrong} foreseen wrongly, {pictures} pictures, and at {x:.1f} m".format(**result))
-    return result
+    told = asyncio.run(run(seconds))
+    print("{pushes} pushes, {wrong} foreseen wrongly, {pictures} pictures, and at {x:.1f} m".format(**told))
+    return told
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests import kernels, naive_interpolate
 from tests.test_golden import load
 
 RATE = 60
-quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 values = st.floats(-20, 20, width=16)
 ticks = st.floats(0, 3, width=16)
 

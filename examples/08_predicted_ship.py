@@ -54,12 +54,10 @@ async def play(client: hz.Client, seconds: float) -> dict[str, float]:
         tick = client.clock.playout(time.perf_counter())
         drawn.update(tick)
         n_pictures += len(drawn.sample(tick)["Position.x"]) == replica.n
-        x, done = (
-            replica.column(*of)[replica.handle == client.entity][0] for of in (("Position", "x"), ("Done", "number"))
-        )
-        mine.reconcile([x], int(np.nan_to_num(done)), client.clock.tick(now))
-    x, wrong = float(mine.state[0]), mine.n_mispredictions
-    return {"pushes": mine.n_predicted, "wrong": wrong, "pictures": n_pictures, "x": x}
+        row = replica.handle == client.entity
+        x, done = replica.column("Position", "x")[row], replica.column("Done", "number")[row]
+        mine.reconcile(x, int(np.nan_to_num(done)[0]), client.clock.tick(now))
+    return {"pushes": mine.n_predicted, "wrong": mine.n_mispredictions, "pictures": n_pictures, "x": mine.state[0]}
 
 
 async def run(seconds: float) -> dict[str, float]:

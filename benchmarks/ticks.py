@@ -43,9 +43,9 @@ def run(options: Sequence[str]) -> dict[str, Any]:
 def table(rows: dict[str, dict[str, Any]]) -> Table:
     """A row a scenario."""
     head = ["", "followed pairs", "most by one", "median, ms", "99 %, ms", "ns a pair", "bytes an update",
-            "replication, MiB", "memory a pair, bytes", "values checked"]  # fmt: skip
+            "replication, MiB", "lists a pair, bytes", "values checked"]  # fmt: skip
     keys = ("tick_ms_median", "tick_ms_p99", "ns_per_pair", "bytes_per_update", "replication_mib",
-            "memory_bytes_per_pair")  # fmt: skip
+            "list_bytes_per_pair")  # fmt: skip
     cells = [
         [name, f"{r['followed_pairs']:,}", f"{r['followed_max']:,}", *(number(r[key]) for key in keys),
          f"{r['checked_values']:,}"]

@@ -250,7 +250,8 @@ def bench_tick(
         ticks; pairs of the last);
         ns_per_pair; missed_ticks (longer than 1/60 s); late_ms_p99 (how late ticks would begin at 60 Hz);
         checked_observers, checked_values, mismatches (all ticks); peak_memory_mib, replication_mib (resident at the
-        end, above what the world and machine code took before), memory_bytes_per_pair (of the latter).
+        end, above what the world and machine code took before), memory_bytes_per_pair (of the latter),
+        list_bytes_per_pair (of what grows with the pairs: the lists of who follows whom, their slack included).
 
     Raises
     ------
@@ -293,4 +294,5 @@ def bench_tick(
         "peak_memory_mib": _peak_memory_mib(),
         "replication_mib": memory / 2**20,
         "memory_bytes_per_pair": memory / max(1, pairs),
+        "list_bytes_per_pair": crowd.replicator._table.rows.used_bytes / max(1, pairs),
     }

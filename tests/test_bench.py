@@ -41,6 +41,7 @@ def test_every_value_that_is_checked_is_right():
     assert told[-1] == (25, 25)
     a_pair = result["replication_mib"] * 2**20 / result["followed_pairs"]
     assert result["memory_bytes_per_pair"] == pytest.approx(a_pair, nan_ok=True)
+    assert 8.0 <= result["list_bytes_per_pair"] < 16.0
     assert not result["replication_mib"] > result["peak_memory_mib"]
 
 

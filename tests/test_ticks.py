@@ -23,7 +23,7 @@ def test_the_command_writes_a_row_a_scenario(monkeypatch, capsys, tmp_path):
         "ns_per_pair",
         "bytes_per_update",
         "replication_mib",
-        "memory_bytes_per_pair",
+        "list_bytes_per_pair",
     )
     row = dict.fromkeys(keys, 1.5) | {"followed_pairs": 1234, "followed_max": 99, "checked_values": 5, "threads": 2}
     monkeypatch.setattr(ticks, "run", lambda options: asked.append(options) or row)

@@ -3,7 +3,7 @@
 Each observer has a purse that fills with time up to a burst and pays for every frame's payload. Costs are upper bounds,
 so that a frame never exceeds the purse; what they exaggerate stays in it for the next frame. What doesn't fit waits:
 who is in the list goes stale, and comes absolute when its turn comes; who isn't there yet enters later.
-Sources: token bucket, Turner 1986; heap, Williams 1964.
+Source: token bucket, Turner 1986.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from horizon_ecs.kernel import bit_length, helper
 from horizon_ecs.systems.bits import LENGTH_MASK, LENGTH_SHIFT, index_bits, put_gamma, token
 from horizon_ecs.systems.delta import LONG, encode_one
+from horizon_ecs.systems.heap import sink
 from horizon_ecs.systems.interest import (
     AGE_SHIFT,
     AGES,
@@ -193,19 +194,6 @@ def _key(entry, i, n, is_new, enters_first, c, cursor, urgency, enter_sq, positi
 
 
 @helper
-def _sink(heap, at, n):
-    """Let one that may be too low for its place sink."""
-    while 2 * at + 1 < n:
-        child = 2 * at + 1
-        if child + 1 < n and heap[child + 1] > heap[child]:
-            child += 1
-        if heap[at] >= heap[child]:
-            return
-        heap[at], heap[child] = heap[child], heap[at]
-        at = child
-
-
-@helper
 def _fits(row, kept, due_index, plans, n_due, spent, limit, tick, generation, bits, history, changed, depth, track,
           order, rice, period, n_fields, carrier, born):  # fmt: skip
     """Whether all that is due fits."""
@@ -237,7 +225,7 @@ def _list(row, kept, due_index, plans, n_due, chosen, purse, only_synced, heap, 
         heap[n] = key | (_INDEX - np.uint64(d))
         n += 1
     for at in range(n // 2 - 1, -1, -1):
-        _sink(heap, at, n)
+        sink(heap, at, n)
     purse[TURN] += np.float64(n_new > 0 and not only_synced)
     return n
 
@@ -265,7 +253,7 @@ def _take(heap, n, row, kept, due_index, plans, n_due, spent, limit, purse, chos
             purse[CURSOR] = i + 1
         n -= 1
         heap[0] = heap[n]
-        _sink(heap, 0, n)
+        sink(heap, 0, n)
     return spent, 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from horizon_ecs.kernel import helper, kernel
 from horizon_ecs.systems.grid import EVERYWHERE
+from horizon_ecs.systems.heap import sort
 from horizon_ecs.systems.interest import DEAD, NO_CHANNEL, kind_of, mask_of, slot_of
 from horizon_ecs.systems.visibility import HIGH_SHIFT, IN_USE, LOW, kind_at
 
@@ -121,29 +122,6 @@ def _pick_texts(slot, kind_before, before, kind, after, tick, phase, is_reset, a
 
 
 @helper
-def _sort(values, n):
-    """Sort the first `n` in place: by heap, so that many cost no more than their share."""
-    for start in range(n // 2 - 1, -1, -1):
-        _sift(values, start, n)
-    for end in range(n - 1, 0, -1):
-        values[0], values[end] = values[end], values[0]
-        _sift(values, 0, end)
-
-
-@helper
-def _sift(values, root, n):
-    """Let one value sink to its place in a heap of `n`."""
-    while 2 * root + 1 < n:
-        child = 2 * root + 1
-        if child + 1 < n and values[child] < values[child + 1]:
-            child += 1
-        if values[root] >= values[child]:
-            return
-        values[root], values[child] = values[child], values[root]
-        root = child
-
-
-@helper
 def _note_zone(o, handle, before, after, log, at):
     """Note that an observer follows an entity on other channels now."""
     log[at, 0] = handle
@@ -194,7 +172,7 @@ def tell(o, s, thread, tick, phase, is_reset, all_now, evaluated, due, period, s
                              at)  # fmt: skip
         after_at += not leaves
     chosen = picks[thread]
-    _sort(chosen, n_picked)
+    sort(chosen, n_picked)
     n_told = min(n_picked, MAX_EVENTS_A_FRAME)
     for p in range(n_told):
         told[thread, at + p] = EVENT_BIT | np.uint64(chosen[p])

@@ -65,7 +65,7 @@ def test_the_guide_leads_from_page_to_page():
 
 def test_the_guide_is_numbered_and_listed():
     numbers = [page.name.split("-")[0] for page in GUIDE]
-    assert numbers == sorted(set(numbers))
+    assert numbers == [f"{n:02}" for n in range(1, len(GUIDE) + 1)]
     assert all(f"# {int(n)}. " in page.read_text() for n, page in zip(numbers, GUIDE, strict=True))
     index = (DOCS / "README.md").read_text()
     for page in [*WRITTEN, *API]:

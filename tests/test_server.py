@@ -720,7 +720,7 @@ def test_a_client_refuses_what_no_server_says(message):
         async with serving(world) as server:
             welcome = {
                 "type": "welcome",
-                "protocol": 1,
+                "protocol": 2,
                 "schema": server.schema,
                 "phase": 0,
                 "ack_every": 5,

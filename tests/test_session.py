@@ -60,14 +60,14 @@ def test_a_hello_leads_to_joining():
         (wire.acknowledgement(1), Close.NO_HELLO),
         (wire.pack({"type": "ping", "t": 1}), Close.NO_HELLO),
         (wire.pack({"type": "hello"}), Close.PROTOCOL),
-        (wire.pack({"type": "hello", "protocol": 2}), Close.PROTOCOL),
+        (wire.pack({"type": "hello", "protocol": 1}), Close.PROTOCOL),
         (hello(schema="other"), Close.SCHEMA),
         (hello(name="x" * 65), Close.MALFORMED),
         (hello(name=7), Close.MALFORMED),
         (hello(about=[1]), Close.MALFORMED),
         (hello() + b"\x00", Close.MALFORMED),
         (hello()[:-1], Close.MALFORMED),
-        (wire.pack({"type": "hello", "protocol": 1, "about": {str(i): i for i in range(100)}}), Close.MALFORMED),
+        (wire.pack({"type": "hello", "protocol": 2, "about": {str(i): i for i in range(100)}}), Close.MALFORMED),
     ],
 )
 def test_a_wrong_first_message_is_refused(data, code):

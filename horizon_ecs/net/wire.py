@@ -12,7 +12,7 @@ import msgpack
 
 from horizon_ecs.errors import WireError
 
-PROTOCOL = 1
+PROTOCOL = 2
 PATH = "/ws"
 ACKNOWLEDGEMENT = 0  # the first byte of one
 MAX_EVENTS = 127  # event ids are 1 to 127

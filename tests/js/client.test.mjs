@@ -12,7 +12,7 @@ const SCHEMA = {
   events: [{ id: 3, name: "steer", fields: [["x", "f4"], ["y", "f4"]] }],
 };
 const WELCOME = {
-  type: "welcome", protocol: 1, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 2n ** 33n,
+  type: "welcome", protocol: 2, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 2n ** 33n,
   ack_every: 8, limits: {}, about: { title: "T" },
 };
 
@@ -65,7 +65,7 @@ test("refuses what a field can't hold", () => {
 
 test("says hello first, then is live with the welcome", () => {
   const { client, socket } = start({ name: "me", schema: "abc", about: { a: 1 } });
-  assert.deepEqual(decode(socket.sent[0]), { type: "hello", protocol: 1, name: "me", about: { a: 1 }, schema: "abc" });
+  assert.deepEqual(decode(socket.sent[0]), { type: "hello", protocol: 2, name: "me", about: { a: 1 }, schema: "abc" });
   assert.equal(client.live, false);
   socket.receive(encode(WELCOME));
   assert.equal(client.live, true);
@@ -144,7 +144,7 @@ for (const [name, messages] of Object.entries({
   "not msgpack": [Uint8Array.of(0xc1)],
   "stats before welcome": [encode({ type: "stats" })],
   "state before welcome": [nothing(1)],
-  "another protocol": [encode({ ...WELCOME, protocol: 2 })],
+  "another protocol": [encode({ ...WELCOME, protocol: 1 })],
   "no schema": [encode({ ...WELCOME, schema: null })],
   "no rate": [encode({ ...WELCOME, tick_rate: 0 })],
   "malformed frame": [encode(WELCOME), Uint8Array.of(0x7f)],

@@ -13,7 +13,7 @@ const SCHEMA = {
   }],
   events: [],
 };
-const WELCOME = encode({ type: "welcome", protocol: 1, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 0, ack_every: 8, limits: {}, about: {} });
+const WELCOME = encode({ type: "welcome", protocol: 2, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 0, ack_every: 8, limits: {}, about: {} });
 
 function resetFrame(tick, slots) {
   const bits = new BitWriter().put(0, 5).gamma(slots.length);

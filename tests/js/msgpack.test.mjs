@@ -10,7 +10,7 @@ const VALUES = [
   null, true, false, 0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, -1, -32, -33, -128, -129, -32_768,
   -32_769, -(2 ** 31), -(2 ** 31) - 1, -(2 ** 53) + 1, 2n ** 53n, 2n ** 64n - 1n, -(2n ** 63n), (7n << 32n) | 5n, 0.5, -1e300, Infinity, -Infinity, "", "ä€𝄞",
   "x".repeat(31), "x".repeat(32), "x".repeat(300), "x".repeat(70_000), [], [1, [2, [3]]], Array(16).fill(0), Array(70_000).fill(1), {},
-  { type: "hello", protocol: 1 }, Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`k${i}`, i])),
+  { type: "hello", protocol: 2 }, Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`k${i}`, i])),
   new Uint8Array(0), Uint8Array.of(1, 2, 3), new Uint8Array(300), new Uint8Array(70_000),
 ];
 

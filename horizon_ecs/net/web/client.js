@@ -8,7 +8,7 @@ import { decode, encode, WireError } from "./msgpack.js";
 import { Replica } from "./replica.js";
 import { TYPES } from "./types.js";
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Events that one message may carry; the server refuses messages beyond its max_message_bytes anyway. */
 const MAX_RECORDS = 256;

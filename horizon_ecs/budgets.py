@@ -131,6 +131,7 @@ class Budgets:
             purse[kernels.BURST] = purse[kernels.HELD] = bytes_per_second * BURST_S
             purse[kernels.TICK] = replicator.world.tick_count
         replicator._table.purse[observers] = purse
+        replicator._table.limited[observers] = bytes_per_second is not None
 
     def _charge(self, observers: NDArray[np.uint32], n_bytes: NDArray[np.int64]) -> None:
         """Let messages, which don't wait, be paid for: with what is held but the reserve, else from what is gained."""

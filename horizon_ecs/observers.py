@@ -47,7 +47,7 @@ class Observers:
         self.looks = np.zeros(n, np.uint8)
         # How many times periods are doubled: as asked for, by adaptation, the larger of both, and as of the last frame.
         self.own_rate, self.adapted_rate, self.rate, self.told_rate = np.zeros((4, n), np.uint8)
-        self.purse = np.zeros((n, N_PURSE))
+        self.purse, self.limited = np.zeros((n, N_PURSE)), np.zeros(n, np.uint8)
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
         self.order = np.zeros(n, np.uint32)
@@ -78,7 +78,7 @@ class Observers:
         self.entity[observer], self.position[observer] = entity, where
         self.crowded[observer] = self.work[observer] = 0
         self.reach_scale[observer] = 1.0
-        self.purse[observer] = 0.0
+        self.purse[observer], self.limited[observer] = 0.0, 0
         self.own_rate[observer] = self.told_rate[observer] = 0
         self.rate[observer] = self.adapted_rate[observer]
         self.phase[observer] = self._emptiest_phase()

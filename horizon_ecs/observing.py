@@ -127,7 +127,16 @@ class Observing:
     def _stand_in(self, old: int, new: int) -> None:
         """Let an observer stand where another stood, and see as it did."""
         table, sight = self._table, self._sight
-        for rows in (table.entity, table.position, table.purse, table.own_rate, table.rate, sight.view, sight.focus):
+        for rows in (
+            table.entity,
+            table.position,
+            table.purse,
+            table.limited,
+            table.own_rate,
+            table.rate,
+            sight.view,
+            sight.focus,
+        ):
             rows[new] = rows[old]
         self._own_budget[new] = self._own_budget[old]
         self._outbox.deaf[new] = self._last_tick or 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OF_TABLES = ("periods", "carrier", "n_groups", "n_fields", "track", "order", "bits", "kind_channels", "profiles")
 _OF_OBSERVERS = (
     "phase", "position", "evaluated_tick", "sent_tick", "n_followed", "needs", "reach_scale", "crowded", "work",
-    "purse", "wants_reset", "looks", "rate", "told_rate"
+    "purse", "limited", "wants_reset", "looks", "rate", "told_rate"
 )  # fmt: skip
 _OF_SCRATCH = (
     "near_slot", "near_sq", "inside", "held", "known", "where", "stamp", "first_of_kind", "picked", "place", "heap",

@@ -11,7 +11,6 @@ from horizon_ecs.systems.bits import token
 from horizon_ecs.systems.budget import (
     BURST,
     HELD,
-    PER_TICK,
     RESET_SHARE,
     add_unchosen,
     fill_purse,
@@ -150,6 +149,22 @@ def _admit_listed(row, n, max_followed, due, near_slot, inside, known, first, la
                                due_index, due_plan)  # fmt: skip
         refused += over
     return n, n_due, refused
+
+
+@inlined
+def _prefetch_observer(o, row_start, n_followed, row_room, position, sent_tick, evaluated_tick, reach_scale, phase,
+                       work, limited):  # fmt: skip
+    """Have fetched what is known of an observer: it lies in as many places."""
+    prefetch(row_start, o)
+    prefetch(n_followed, o)
+    prefetch(row_room, o)
+    prefetch(position, 3 * np.int64(o))
+    prefetch(sent_tick, o)
+    prefetch(evaluated_tick, o)
+    prefetch(reach_scale, o)
+    prefetch(phase, o)
+    prefetch(work, o)
+    prefetch(limited, o)
 
 
 @inlined
@@ -334,6 +349,7 @@ ARGUMENTS = {
     "rate": "uint8[::1]",
     "told_rate": "uint8[::1]",
     "no_bulk": "uint8[:, ::1]",
+    "limited": "uint8[::1]",
 }
 """What `replicate` takes, in its order: name and type."""
 
@@ -351,7 +367,7 @@ def replicate(
     view, changed_sight, turned, owner_only, focus, entity, list_start, list_n, pool, pool_mask, page_kind,
     slot_kind, kind_channels, profiles, looks, x, y, z, talks, saved, marked, first_event, following, events, sights,
     text_carrier, text_track, n_texts, text_changed, reset_tick, deaf, picks, told, told_end, told_span, generations,
-    zones, zones_end, messages, purse, urgency, heap, waits, wants_reset, rate, told_rate, no_bulk
+    zones, zones_end, messages, purse, urgency, heap, waits, wants_reset, rate, told_rate, no_bulk, limited
 ):  # fmt: skip
     """Evaluate interest and write the state frame of one part's share of the observers in `served`.
 
@@ -429,6 +445,7 @@ def replicate(
     wants_reset : uint8[max_observers]             out     1 where not even leaves and moves fit
     rate : uint8[max_observers]                    in      how many times each one's periods are doubled
     told_rate : uint8[max_observers]               in/out  as of its last frame
+    limited : uint8[max_observers]                 in      1 for those with a budget
     no_bulk : uint8[n_pages, C]                    in      zeros: for other rates no records are made in advance
 
     Cost: O(candidates + followed), allocates nothing. Oracle: tests/naive.py::Observer, `horizon_ecs.oracle`.
@@ -439,6 +456,11 @@ def replicate(
     lost, moved, indices, due_plans = leaves[thread], moves[thread], due_index[thread], due_plan[thread]
     count, out = counters[thread], tokens[thread]
     for q in range(cut[part], cut[part + 1]):
+        if q + 2 * _AHEAD < len(sequence):
+            later = sequence[q + 2 * _AHEAD]
+            prefetch(observer_due, np.int64(later) * len(kind_channels))
+            _prefetch_observer(served[later], row_start, n_followed, row_room, position, sent_tick, evaluated_tick,
+                               reach_scale, phase, work, limited)  # fmt: skip
         if q + _AHEAD < len(sequence):
             soon = served[sequence[q + _AHEAD]]
             _prefetch_list(rows, row_start[soon], n_followed[soon])
@@ -451,7 +473,7 @@ def replicate(
         all_now = is_reset or changes_rate
         period, ready = periods[rate[o]], bulk if rate[o] == 0 else no_bulk
         out_span[s, 2] = 0
-        has_budget = purse[o, PER_TICK] > 0.0
+        has_budget = limited[o] != 0
         if has_budget:
             fill_purse(purse[o], tick)
             if is_reset and purse[o, HELD] < RESET_SHARE * purse[o, BURST]:

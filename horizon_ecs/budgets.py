@@ -32,11 +32,11 @@ class Budgets:
     def set_budget(self, observers: ArrayLike, bytes_per_second: float | None) -> None:
         """Limit what some observers' frames take from the next step on.
 
-        Payloads of state frames count; the headers of WebSocket (2 to 10 bytes a frame), TLS, TCP and IP don't. What
-        isn't used is saved up for at most a second. An observer with a budget of its own keeps it whatever
-        `NetworkConfig.max_bandwidth_per_player` says. Observers who share a stream share its budget; who joins it is
-        sent the whole list at once. Events and texts aren't held back: what they take is gone for the state behind
-        them.
+        Payloads of state frames count, messages in them too; the headers of WebSocket (2 to 10 bytes a frame), TLS, TCP
+        and IP don't. What isn't used is saved up for at most a second. An observer with a budget of its own keeps it
+        whatever `NetworkConfig.max_bandwidth_per_player` says. Observers who share a stream share its budget; who joins
+        it is sent the whole list at once. Events and texts aren't held back: what they take is gone for the state
+        behind them.
 
         Parameters
         ----------
@@ -82,6 +82,7 @@ class Budgets:
         An entity that has waited so long is overdue, and the overdue take turns, before all others. So none waits
         longer than `seconds`, and a period of its channel, and 3.2 times the time that the observer's budget needs for
         one record of each entity it follows. Waits are counted up to 127 periods of a channel: longer ones are overdue.
+        For an observer that is slowed down (`set_slowdown`) a period is longer, and so is what it waits.
 
         Raises ArgumentError where `seconds` isn't a number above 0 and at most 3600.
         """

@@ -51,7 +51,8 @@ class Telling:
             It isn't declared, or an entity can't be followed on that channel, in no profile of its kind.
         StaleHandleError
         CapacityError
-            More than 65,536 events would wait. An event waits for the longest period that its channel has in any kind.
+            More than 65,536 events would wait. An event waits for the longest period that its channel has in any kind,
+            at the slowest rate of any observer.
             Nothing was done, as for all of these.
         """
         cls = event if isinstance(event, type) else type(event)

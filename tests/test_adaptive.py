@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from horizon_ecs.adaptive import Adaptation, Load
-from horizon_ecs.net.lag import LEAST_OF_S, Link
+from horizon_ecs.net.lag import LEAST_OF_S, MAX_RATE, Link
+from horizon_ecs.schema import N_RATES
 from tests.test_limited import Harbour
 
 
@@ -108,6 +109,10 @@ def test_a_link_that_fills_is_slowed_down_step_by_step_and_quickened_when_it_is_
     assert after == sorted(after, reverse=True)
     assert after[-1] == 0
     assert len(set(after)) == slower[-1] + 1  # one rate at a time
+
+
+def test_a_link_asks_for_no_rate_that_there_is_not():
+    assert max(rates(Link(), [0.02 * i for i in range(400)])) == MAX_RATE == N_RATES - 1
 
 
 def test_a_long_way_there_and_back_is_no_strain():

@@ -123,29 +123,40 @@ def shake(world: Any, rng: Any) -> None:
         column += rng.uniform(-1, 1, len(column)).astype(np.float32)
 
 
+def small_stage(seed: int) -> tuple[Stage, list[Ear]]:
+    """Three kinds, and two observers to listen to."""
+    stage = Stage(streams.kinds_of(streams.Position), seed=seed)
+    stage.spawn(0, 20), stage.spawn(1, 12), stage.spawn(2, 8)
+    r = stage.replicator
+    return stage, [Ear(r, r.add_observer(0, (x, 0.0, 0.0))) for x in (0.0, 25.0)]
+
+
+def listen(stage: Stage, ears: list[Ear]) -> int:
+    """One tick in which everything happens; lists and values are right. Returns how many values were compared."""
+    for act in (Stage.turn_over, Stage.move, Stage.disturb_places):
+        act(stage)
+    stage.world.tick()
+    frames, n = stage.replicator.step(), 0
+    stage._observe(frames.tick)
+    for ear in ears:
+        heard = ear.hear(frames)
+        if heard or not stage.replicator._table.wants_reset[ear.number]:
+            ear.check_list()
+        if heard:
+            n += ear.check_values(stage, frames.tick)
+    return n
+
+
 @settings(max_examples=3, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), factor=st.sampled_from([1.0, 1.3, 2.0, 5.0]))
 def test_clients_stay_right_within_any_budget(seed: int, factor: float) -> None:
-    stage = Stage(streams.kinds_of(streams.Position), seed=seed)
-    stage.spawn(0, 20), stage.spawn(1, 12), stage.spawn(2, 8)
-    replicator = stage.replicator
-    budget = replicator.least_budget * factor
-    ears = [Ear(replicator, replicator.add_observer(0, (x, 0.0, 0.0))) for x in (0.0, 25.0)]
-    replicator.set_budget([ear.number for ear in ears], budget)
+    stage, ears = small_stage(seed)
+    budget = stage.replicator.least_budget * factor
+    stage.replicator.set_budget([ear.number for ear in ears], budget)
     for _ in range(40):
-        for act in (Stage.turn_over, Stage.move, Stage.disturb_places):
-            act(stage)
-        stage.world.tick()
-        frames = replicator.step()
-        stage._observe(frames.tick)
-        for ear in ears:
-            heard = ear.hear(frames)
-            if heard or not replicator._table.wants_reset[ear.number]:
-                ear.check_list()
-            if heard:
-                ear.check_values(stage, frames.tick)
+        listen(stage, ears)
     assert all(within(ear.sizes, budget, 60.0) for ear in ears)
-    assert any(ear.n_partial for ear in ears)
+    assert any(ear.n_partial for ear in ears) or factor > 2.0  # then nothing may have to wait
 
 
 def test_with_enough_budget_bytes_are_those_of_none() -> None:

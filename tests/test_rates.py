@@ -10,36 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import horizon_ecs as hz
-from tests import streams
-from tests.streams import Stage
-from tests.test_budgets import Ear
+from tests.test_budgets import listen, small_stage
 from tests.test_limited import SHIP, SIGN, Boom, Harbour
 
 
 @settings(max_examples=3, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), limited=st.booleans())
 def test_clients_stay_right_at_changing_rates(seed: int, limited: bool) -> None:
-    stage = Stage(streams.kinds_of(streams.Position), seed=seed)
-    stage.spawn(0, 20), stage.spawn(1, 12), stage.spawn(2, 8)
+    stage, ears = small_stage(seed)
     replicator = stage.replicator
-    ears = [Ear(replicator, replicator.add_observer(0, (x, 0.0, 0.0))) for x in (0.0, 25.0)]
     replicator.set_budget(ears[1].number, 3.0 * replicator.least_budget if limited else None)
     n_values, factors = 0, set()
     for _ in range(60):
-        for act in (Stage.turn_over, Stage.move, Stage.disturb_places):
-            act(stage)
         if stage.chance(0.15):
             replicator.set_slowdown([ear.number for ear in ears if stage.chance(0.7)], 1 << stage.rng.randint(4))
-        stage.world.tick()
-        frames = replicator.step()
-        stage._observe(frames.tick)
+        n_values += listen(stage, ears)
         for ear in ears:
-            heard = ear.hear(frames)
-            if heard or not replicator._table.wants_reset[ear.number]:
-                ear.check_list()
-            if heard:
-                n_values += ear.check_values(stage, frames.tick)
-                factors.add(ear.replica.slowdown)
+            factors.add(ear.replica.slowdown)
+            if replicator.world.tick_count in ear.sizes:
                 assert ear.replica.slowdown == replicator.slowdown(ear.number)[0]
     assert n_values > 100
     assert len(factors) > 1

@@ -9,8 +9,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
+
+from numpy.typing import NDArray
 
 Work = Callable[[int, int], object]
+
+
+def shares(array: NDArray[Any], n_parts: int) -> list[NDArray[Any]]:
+    """Views of about equal length, in order."""
+    n = len(array)
+    return [array[part * n // n_parts : (part + 1) * n // n_parts] for part in range(n_parts)]
 
 
 class _Worker:

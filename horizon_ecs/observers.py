@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.rows import Rows
+from horizon_ecs.schema import N_RATES
 from horizon_ecs.systems import observers as kernels
 from horizon_ecs.systems.budget import N_PURSE
 
@@ -51,6 +52,7 @@ class Observers:
         self.served = np.zeros(n, np.uint32)
         self.served_reset = np.zeros(n, np.uint8)
         self.order = np.zeros(n, np.uint32)
+        self.due_by_phase = np.zeros((N_RATES, n_phases, n_kinds), np.int64)
         self.in_tile = np.zeros(kernels.N_TILES + 1, np.int32)
         self.due = np.zeros((n, n_kinds), np.int64)
         self.span = np.zeros((n, 3), np.int64)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from horizon_ecs.world import World
 
 Rows: TypeAlias = Sequence[NDArray[np.int32]]
-Work: TypeAlias = Callable[[NDArray[np.uint32], np.uint32, Rows, Rows], None]
+Work: TypeAlias = Callable[[NDArray[np.uint32], np.uint32, Rows, Rows, NDArray[np.int64]], None]
 
 _N_OF_ROTATION = 4
 
@@ -34,8 +34,8 @@ class Quantiser:
 
     Attributes
     ----------
-    counts : int64[2]
-        `quantise.HELD` and `CLAMPED` of the last tick.
+    n_works : int
+        Pieces of work that share nothing: a track each, or the four of a rotation.
     """
 
     def __init__(self, world: World, tables: Tables, components: Mapping[str, Component]) -> None:
@@ -45,38 +45,51 @@ class Quantiser:
         for k, c, j, f in np.argwhere(tables.carried()):
             # An entity that changes its profile has a history in those of the other as well.
             self._kinds[tables.track[k, c, j, f], tables.profiles[k, 0]] = True
-        self.counts = np.zeros(2, np.int64)
         self._work: list[tuple[int, int, Work]] = []  # first track, number of tracks, what to do
         number = 0
         while number < len(tracks):
             n = _N_OF_ROTATION if tracks[number].codec == "rotation" else 1
             self._work.append((number, n, self._work_of(tracks[number : number + n])))
             number += n
+        self.n_works = len(self._work)
+        self._counts = np.zeros((self.n_works, 8), np.int64)  # a line of cache each, of which two are used
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64[2]: `quantise.HELD` and `CLAMPED` of the last tick."""
+        total: NDArray[np.int64] = self._counts[:, :2].sum(axis=0)
+        return total
 
     def run(
         self,
+        number: int,
         pages: NDArray[np.uint32],
-        page_kind: NDArray[np.int16],
+        of_kind: NDArray[np.int16],
         tick: int,
         history: NDArray[np.int32],
         depth: int,
-    ) -> None:
-        """Write the tick's row of every track, from the columns and the row before.
+    ) -> range:
+        """Do one of `n_works`: write the tick's row of its tracks, from the columns and the row before.
 
         Parameters
         ----------
         pages : uint32[n]                            in      pages of replicated kinds
-        page_kind : int16[n_pages]                   in      number of their kinds' first profiles in the schema
+        of_kind : int16[n]                           in      number of their kinds' first profiles in the schema
         history : int32[n_tracks * depth, stride]    in/out
+
+        Returns
+        -------
+        range : the tracks.
         """
-        self.counts[:] = 0
-        of_kind = page_kind[pages]
-        n = self._world.n_slots
-        for first, n_tracks, work in self._work:
-            tracks = range(first, first + n_tracks)
-            before = [history[track * depth + (tick - 1) % depth, :n] for track in tracks]
-            out = [history[track * depth + tick % depth, :n] for track in tracks]
-            work(pages[self._kinds[first][of_kind]], np.uint32(tick), before, out)
+        first, n_tracks, work = self._work[number]
+        counts, n = self._counts[number, :2], self._world.n_slots
+        counts[:] = 0
+        tracks = range(first, first + n_tracks)
+        before = [history[track * depth + (tick - 1) % depth, :n] for track in tracks]
+        out = [history[track * depth + tick % depth, :n] for track in tracks]
+        mine = pages if self._kinds[first].all() else pages[self._kinds[first][of_kind]]
+        work(mine, np.uint32(tick), before, out, counts)
+        return tracks
 
     def _work_of(self, tracks: Sequence[Track]) -> Work:
         """How a track is filled, or the four of a rotation."""
@@ -96,15 +109,17 @@ class Quantiser:
         bits = -round(math.log2(track.scale))
         born = self._world.born
 
-        def work(pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows) -> None:
+        def work(
+            pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows, counts: NDArray[np.int64]
+        ) -> None:  # fmt: skip
             if wide is not column:
                 used = self._world.n_pages_used * quantise.PAGE
                 wide[:used] = column[:used]
             if track.codec == "angle":
                 steps = 1.0 / track.scale / math.tau
-                quantise.quantise_angle(wide, pages, steps, bits, born, tick, before[0], out[0], self.counts)
+                quantise.quantise_angle(wide, pages, steps, bits, born, tick, before[0], out[0], counts)
             else:
-                quantise.quantise_float(wide, pages, 1.0 / track.scale, born, tick, before[0], out[0], self.counts)
+                quantise.quantise_float(wide, pages, 1.0 / track.scale, born, tick, before[0], out[0], counts)
 
         return work
 
@@ -112,7 +127,9 @@ class Quantiser:
         """Integers as they are, and floats bit for bit."""
         plain = column.view(np.uint16 if column.itemsize == 2 else np.int32) if codec == "bits" else column
 
-        def work(pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows) -> None:
+        def work(
+            pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows, counts: NDArray[np.int64]
+        ) -> None:  # fmt: skip
             quantise.quantise_integer(plain, pages, out[0])
 
         return work
@@ -121,8 +138,10 @@ class Quantiser:
         """The four components of a quaternion."""
         born, factor = self._world.born, np.zeros(quantise.PAGE)
 
-        def work(pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows) -> None:
-            quantise.quantise_rotation(*columns, pages, 1.0 / precision, born, tick, *before, *out, factor, self.counts)
+        def work(
+            pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows, counts: NDArray[np.int64]
+        ) -> None:  # fmt: skip
+            quantise.quantise_rotation(*columns, pages, 1.0 / precision, born, tick, *before, *out, factor, counts)
 
         return work
 
@@ -135,8 +154,10 @@ class Quantiser:
             parts.append((plain, plain.dtype.type(low), plain.dtype.type(high), offset))
         born = self._world.born
 
-        def work(pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows) -> None:
+        def work(
+            pages: NDArray[np.uint32], tick: np.uint32, before: Rows, out: Rows, counts: NDArray[np.int64]
+        ) -> None:  # fmt: skip
             for number, (column, low, high, offset) in enumerate(parts):
-                quantise.pack_part(column, pages, low, high, offset, born, tick, number == 0, out[0], self.counts)
+                quantise.pack_part(column, pages, low, high, offset, born, tick, number == 0, out[0], counts)
 
         return work

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.columns import reserve
+from horizon_ecs.crew import Crew, shares
 from horizon_ecs.schema import MAX_CHANNELS, MAX_GROUP_FIELDS, Tables
 from horizon_ecs.systems import delta, frames, rice
 from horizon_ecs.systems.extents import MIXED
 
 if TYPE_CHECKING:
-    from horizon_ecs.crew import Crew
     from horizon_ecs.extents import Extents
     from horizon_ecs.world import World
 
@@ -133,11 +133,11 @@ class Records:
         if extents is not None:
             self.bulk[pages[extents.mixed(pages)]] = 0  # entities of several profiles: each is looked up by itself
         self._tune(pages, first_kind, page_kind, tick, history, world)
-        shares = np.array_split(pages, n_parts)
+        parts = shares(pages, n_parts)
 
         def encode(part: int, thread: int) -> None:
             delta.encode_records(
-                self._specs, shares[part], page_kind, self.bulk, tick, history, changed, tables.depth, tables.track,
+                self._specs, parts[part], page_kind, self.bulk, tick, history, changed, tables.depth, tables.track,
                 tables.order, self.rice, tables.period, tables.n_fields, self._quiet_tracks, world.born,
                 world.structure_tick, self.records, self._code[thread], self._scratch[thread]
             )  # fmt: skip
@@ -175,11 +175,8 @@ class Records:
 
     def count(self, tick: int) -> None:
         """Learn from what this tick's frames asked for what to make in advance for the next ones."""
-        asked = self.uses.sum(axis=0)
-        self._followed_tick[asked.any(axis=1)] = tick
-        np.greater_equal(asked, ENOUGH_FOR_A_PAGE, out=self.bulk, casting="unsafe")
+        delta.choose_pages(self.uses, ENOUGH_FOR_A_PAGE, tick, self._followed_tick, self.bulk)
         n, n_said = self.said.sum(axis=0).T
-        self.uses[:] = 0
         self.said[:] = 0
         talkative = (self.loud == 0) & (n_said > LOUD_SHARE * n)
         quiet = ~talkative & (self._loud_until <= tick) & self._may_be_quiet

@@ -309,7 +309,7 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         self._sight.take_column(pages, self._page_kind, tick)
         self._readings.take(pages, tick)
         self._book.take_sources(self.world, self._table.n_used)
-        self._timed("quantise", lambda n_parts: self._quantise(pages, tick))
+        self._timed("quantise", lambda n_parts: self._quantise(pages, tick, n_parts))
         # Each part of the grid has counts of its own to add up: no more of them than threads.
         self._timed("grid", lambda n_parts: self._build_grid(pages, tick, min(n_parts, self._crew.n_threads)))
         self._timed(
@@ -373,16 +373,24 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         self._page_kind[:used] = self._kind_number[world.page_kind[:used]]
         return np.flatnonzero((self._page_kind[:used] >= 0) & (world.page_live[:used] > 0)).astype(np.uint32)
 
-    def _quantise(self, pages: NDArray[np.uint32], tick: int) -> None:
-        n, now32 = self.world.n_slots, np.uint32(tick)
-        self._quantiser.run(pages, self._page_kind, tick, self._history, self._depth)
-        self.stats.non_finite, self.stats.clamped = self._quantiser.counts.tolist()
-        for number in range(len(self.tables.tracks)):
-            rows = self._history[number * self._depth : (number + 1) * self._depth, :n]
-            out, previous = rows[tick % self._depth], rows[(tick - 1) % self._depth]
-            if self._last_tick is None:
-                # Who was there before the first step is taken to have stood still until then.
-                used = self.world.n_pages_used * quantise.PAGE
-                rows[:, :used] = out[:used]
-            elif number in self._records.stamped:
-                quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[number, :n])
+    def _quantise(self, pages: NDArray[np.uint32], tick: int, n_parts: int) -> None:
+        n, now32, quantiser = self.world.n_slots, np.uint32(tick), self._quantiser
+        of_kind = self._page_kind[pages]
+
+        def work(number: int, thread: int) -> None:
+            for track in quantiser.run(number, pages, of_kind, tick, self._history, self._depth):
+                rows = self._history[track * self._depth : (track + 1) * self._depth, :n]
+                out, previous = rows[tick % self._depth], rows[(tick - 1) % self._depth]
+                if self._last_tick is None:
+                    # Who was there before the first step is taken to have stood still until then.
+                    used = self.world.n_pages_used * quantise.PAGE
+                    rows[:, :used] = out[:used]
+                elif track in self._records.stamped:
+                    quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[track, :n])
+
+        if n_parts > 1:
+            self._crew.run(work, quantiser.n_works)
+        else:
+            for number in range(quantiser.n_works):
+                work(number, 0)
+        self.stats.non_finite, self.stats.clamped = quantiser.counts.tolist()

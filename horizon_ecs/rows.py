@@ -41,6 +41,7 @@ class Rows:
         self.n_followed = np.zeros(max_observers, np.int32)
         self._chain = np.full(len(sizes) + 1, kernels.NOBODY, np.int64)
         self._chain[-1] = 0
+        self._in_rows = 0  # entries that all rows hold
         self._max_followed = max_followed
 
     @property
@@ -64,7 +65,9 @@ class Rows:
             )  # fmt: skip
             if done < len(observers):
                 self._close_ranks()
-        self.room[observers] = self.sizes[self.size[observers]]
+        room = self.sizes[self.size[observers]]
+        self._in_rows += int(room.sum() - self.room[observers].sum())
+        self.room[observers] = room
 
     def release(self, observer: int) -> None:
         """Take an observer's row back."""
@@ -72,11 +75,12 @@ class Rows:
             size = self.size[observer]
             self.pool.view(np.int64)[self.start[observer]] = self._chain[size]
             self._chain[size] = self.start[observer]
+            self._in_rows -= int(self.room[observer])
         self.size[observer], self.room[observer], self.n_followed[observer] = kernels.NOBODY, 0, 0
 
     def tidy(self) -> None:
         """Close ranks where more than half of the memory is idle."""
-        if self._chain[-1] * IDLE_SHARE > max(self.room.sum(), 1 << 16):
+        if self._chain[-1] * IDLE_SHARE > max(self._in_rows, 1 << 16):
             self._close_ranks()
 
     def _close_ranks(self) -> None:

@@ -47,13 +47,13 @@ def serve(r: Replicator, tick: int, n_parts: int) -> Frames:
     n_words = len(arguments["words"])
     room = n_words // 2 // (n + n_parts + len(asked))
     _replicate(r, arguments, table.order[:n], cut, (cut + np.arange(n_parts + 1)) * room)
-    waiting = np.flatnonzero(table.needs[:n]).astype(np.uint32)
-    if len(waiting):
+    if r._scratch.tally[:, replicate.WAITING].any():
+        waiting = np.flatnonzero(table.needs[:n]).astype(np.uint32)
         table.rows.make_room(table.served[waiting], table.needs[waiting])
         cut = np.arange(n_parts + 1) * len(waiting) // n_parts
         _replicate(r, arguments, waiting, cut, n_words // 2 + (cut + np.arange(n_parts + 1)) * room)
     joins = _write_joins(r, arguments, asked, (n + n_parts) * room)
-    span, octets = np.concatenate([table.span[:n], joins]), arguments["octets"]
+    span, octets = np.concatenate([table.span[:n], joins]) if len(asked) else table.span[:n], arguments["octets"]
     if r._outbox.used:
         octets = _finish_messages(r, tick, span, asked, octets)
     table.rows.tidy()
@@ -177,11 +177,10 @@ def longest_periods(r: Replicator) -> NDArray[np.int64]:
 
 def _due_by_phase(r: Replicator, tick: int) -> NDArray[np.int64]:
     """int64[n_rates, n_phases, n_kinds]: the mask of channels due now, by rate and phase."""
-    period = r.tables.periods[: _n_rates(r), None]
-    phases = np.arange(r._table.n_phases)[:, None, None]
-    due = ((tick + phases) % np.maximum(period, 1) == 0) & (period > 0)
-    masks: NDArray[np.int64] = (due << np.arange(period.shape[-1])).sum(axis=-1)
-    return masks
+    n = _n_rates(r)
+    due = r._table.due_by_phase[:n]
+    observers.list_due(r.tables.periods[:n], tick, due)
+    return due
 
 
 def _room(r: Replicator, tick: int, n: int) -> NDArray[np.uint64]:

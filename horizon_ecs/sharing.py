@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from horizon_ecs.observers import HELD, LIVE, Observers
+from horizon_ecs.systems import sharing as kernels
 
 MUST_SEND = 2  # besides 1, reset: a frame of this tick, be it empty
 
@@ -30,8 +31,9 @@ class Spans(NamedTuple):
     @classmethod
     def of(cls, observers: NDArray[np.uint32], span: NDArray[np.int64]) -> Spans:
         """Those that were made; `span` is int64[n, 3], its last column 0 where none was."""
-        made = span[:, 2] > 0
-        return cls(observers[made], *(np.ascontiguousarray(column) for column in span[made].T))
+        out = np.empty(len(observers), np.uint32), *np.empty((3, len(observers)), np.int64)
+        n = kernels.list_made(observers, span, *out)
+        return cls(*(column[:n] for column in out))
 
 
 class Streams:

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from horizon_ecs.columns import PAGE
 from horizon_ecs.components import nearest
 from horizon_ecs.config import SpatialConfig
-from horizon_ecs.crew import Crew
+from horizon_ecs.crew import Crew, shares
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.extents import Extents, checked_scales
 from horizon_ecs.handles import as_handles
 from horizon_ecs.levels import Levels, Region
 from horizon_ecs.schema import Tables
-from horizon_ecs.systems import extents, grid
+from horizon_ecs.systems import extents, grid, observers
 
 if TYPE_CHECKING:
     from horizon_ecs.compaction import SlotMap
@@ -215,26 +215,26 @@ class Spatial:
         self._settle(pages, now)
         tick, g, places = np.uint32(now), self._grid, (self._x, self._y, self._z)
         born, slot_level = self.world.born, np.zeros(0, np.int16) if self._extents is None else self._extents.level
-        shares, counts = np.array_split(pages, n_parts), g.counts[:n_parts]
+        parts, counts = shares(pages, n_parts), g.counts[:n_parts]
         rooms = self._sight.with_rooms, self._sight.sight
         page_level = self._page_kind  # where no entity has a scale or profile, levels are kinds
 
         def count(part: int, thread: int) -> None:
             if g.simple and self._extents is None:
                 grid.count_cells(
-                    shares[part], page_level, born, tick, *places, g.inverse_size, g.shape, *rooms, counts[part],
+                    parts[part], page_level, born, tick, *places, g.inverse_size, g.shape, *rooms, counts[part],
                     g.cell_of
                 )  # fmt: skip
             else:
                 grid.count_levels(
-                    shares[part], page_level, slot_level, born, tick, *places, g.inverse_size, g.shape, *rooms,
+                    parts[part], page_level, slot_level, born, tick, *places, g.inverse_size, g.shape, *rooms,
                     g.depth, g.first_part, counts[part], g.cell_of
                 )  # fmt: skip
 
         def fill(part: int, thread: int) -> None:
             if self._extents is not None:
-                grid.fill_scales(shares[part], g.cell_of, self._extents.inverse, counts[part], g.inverse)
-            grid.fill_cells(shares[part], *places, g.cell_of, counts[part], g.slot, g.position)
+                grid.fill_scales(parts[part], g.cell_of, self._extents.inverse, counts[part], g.inverse)
+            grid.fill_cells(parts[part], *places, g.cell_of, counts[part], g.slot, g.position)
 
         self._crew.run(count, n_parts)
         grid.place_cells(counts, g.cell_start)
@@ -253,12 +253,9 @@ class Spatial:
 
     def _cut(self, n: int, n_parts: int) -> NDArray[np.int64]:
         """int64[n_parts + 1]: where each part of the served begins, so that all have about the same work."""
-        if n_parts == 1 or n == 0:
-            return np.linspace(0, n, n_parts + 1).astype(np.int64)
-        table = self._table
-        work = np.cumsum(table.work[table.served[table.order[:n]]] + WORK_OF_OBSERVER)
-        wanted = np.arange(1, n_parts) * (work[-1] / n_parts)
-        return np.concatenate([[0], np.searchsorted(work, wanted), [n]]).astype(np.int64)
+        table, cut = self._table, np.zeros(n_parts + 1, np.int64)
+        observers.share_work(table.work, WORK_OF_OBSERVER, table.served[:n], table.order[:n], cut)
+        return cut
 
 
 def _rows_of(pages: NDArray[np.uint32]) -> NDArray[np.int64]:

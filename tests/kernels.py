@@ -27,6 +27,7 @@ from horizon_ecs.systems import (  # fmt: skip
     random,
     recount,
     rice,
+    sharing,
     storage,
     visibility,
 )
@@ -477,17 +478,41 @@ def select_served(status: list[int], phase: list[int], rate: list[int], told_rat
                   sent: list[int], tick: int, silence: int, periods: list[list[int]], looks: list[int]) -> list[tuple[int, int, list[int]]]:  # fmt: skip
     """(observer, whether a reset, mask of due channels by kind)."""
     n, n_kinds = len(status), len(periods)
-    phases = range(max(phase, default=0) + 1)
-    due = [[[sum(1 << c for c, p in enumerate(k) if p and (tick + f) % (p << r) == 0) for k in periods] for f in phases]
-           for r in range(4)]  # fmt: skip
+    due = np.full((4, max(phase, default=0) + 1, n_kinds), -1)
+    observers.list_due(np.array([[[p << r for p in k] for k in periods] for r in range(4)]), tick, due)
     every = [sum(1 << c for c, p in enumerate(k) if p) for k in periods]
     out_observer, out_reset, out_due = np.zeros(n, np.uint32), np.zeros(n, np.uint8), np.zeros((n, n_kinds), np.int64)
     m = observers.select_served(
         n, np.array(status, np.uint8), np.array(phase, np.int64), np.array(rate, np.uint8), np.array(told_rate, np.uint8),
-        np.array(wants_reset, np.uint8), np.array(sent, np.uint32), tick, silence, np.array(due, np.int64),
+        np.array(wants_reset, np.uint8), np.array(sent, np.uint32), tick, silence, due,
         np.array(every, np.int64), np.array(looks, np.uint8), out_observer, out_reset, out_due
     )  # fmt: skip
     return list(zip(out_observer[:m].tolist(), out_reset[:m].tolist(), out_due[:m].tolist(), strict=True))
+
+
+def share_work(work: list[int], each: int, order: list[int], n_parts: int) -> list[int]:
+    """Where each part begins, of observers that are all served, in some order."""
+    cut = np.full(n_parts + 1, -1)
+    served = np.arange(len(work), dtype=np.uint32)[::-1].copy()
+    places = np.array([len(work) - 1 - o for o in order], np.uint32)
+    observers.share_work(np.array(work, np.int64), each, served, places, cut)
+    return cut.tolist()
+
+
+def list_made(who: list[int], span: list[list[int]]) -> list[tuple[int, ...]]:
+    """(observer, start, payload, stop) of the frames that were made."""
+    out = np.zeros(len(who), np.uint32), *np.zeros((3, len(who)), np.int64)
+    n = sharing.list_made(np.array(who, np.uint32), np.array(span, np.int64).reshape(-1, 3), *out)
+    return list(zip(*(column[:n].tolist() for column in out), strict=True))
+
+
+def choose_pages(uses: Any, enough: int, tick: int, followed: list[int]) -> tuple[list[int], list[list[bool]]]:
+    """When each page was asked for last, and whether its records are worth making."""
+    counts, since = np.array(uses, np.uint32), np.array(followed, np.int64)
+    bulk = np.full(counts.shape[1:], 7, np.uint8)
+    delta.choose_pages(counts, enough, tick, since, bulk)
+    assert not counts.any()
+    return since.tolist(), bulk.astype(bool).tolist()
 
 
 def oldest_evaluation(status: list[int], n_followed: list[int], evaluated: list[int], tick: int) -> int:

@@ -52,7 +52,18 @@ from tests.naive_interest import (
     settle,
     take_masks,
 )
-from tests.naive_lists import Lists, Rows, follow_entities, mark_gone, oldest_evaluation, order_by_tile, select_served
+from tests.naive_lists import (
+    Lists,
+    Rows,
+    choose_pages,
+    follow_entities,
+    list_made,
+    mark_gone,
+    oldest_evaluation,
+    order_by_tile,
+    select_served,
+    share_work,
+)
 from tests.naive_messages import follow_event, link
 from tests.naive_random import draw_bits, integers, normal, philox, uniform
 from tests.naive_storage import PAGE, Row, World, clear_stale, plan_moves, rounds, scatter
@@ -82,6 +93,7 @@ __all__ = [
     "cell_coordinate",
     "cell_of",
     "changed_rows",
+    "choose_pages",
     "clear_stale",
     "depth_order",
     "descendants",
@@ -96,6 +108,7 @@ __all__ = [
     "forget_dead",
     "integers",
     "link",
+    "list_made",
     "looked_up",
     "mark_gone",
     "near",
@@ -125,6 +138,7 @@ __all__ = [
     "scatter",
     "select_served",
     "settle",
+    "share_work",
     "sort_by_key",
     "sources_of",
     "stamp_changes",

@@ -59,6 +59,28 @@ def select_served(
     return served
 
 
+def share_work(work: Sequence[int], each: int, order: Sequence[int], n_parts: int) -> list[int]:
+    """Twin of `observers.share_work`: a part begins with the first before whom its share of the work was done."""
+    costs = [each + work[o] for o in order]
+    cut = [next((s for s in range(len(order)) if sum(costs[:s]) * n_parts >= part * sum(costs)), len(order))
+           for part in range(n_parts)]  # fmt: skip
+    return [*cut, len(order)]
+
+
+def list_made(observers: Sequence[int], span: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Twin of `sharing.list_made`."""
+    return [(o, *where) for o, where in zip(observers, span, strict=True) if where[2] > 0]
+
+
+def choose_pages(uses: Any, enough: int, tick: int, followed: Sequence[int]) -> tuple[list[int], list[list[bool]]]:
+    """Twin of `delta.choose_pages`: when each page was asked for last, and whether its records are worth making."""
+    asked = [
+        [sum(thread[page][c] for thread in uses) for c in range(len(uses[0][page]))] for page in range(len(followed))
+    ]
+    return ([tick if any(n) else last for n, last in zip(asked, followed, strict=True)],
+            [[n >= enough for n in page] for page in asked])  # fmt: skip
+
+
 class Rows:
     """Twin of `rows.make_room` and `rows.close_ranks`: rows never overlap, and moving one keeps what is in it."""
 

@@ -67,6 +67,20 @@ def test_observers_go_where_their_entities_are(rows):
 
 
 @quick
+@given(st.lists(st.integers(0, 9), max_size=9), st.integers(0, 3), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_work_is_shared_out_in_order(work, each, n_parts, random):
+    order = random.sample(range(len(work)), len(work))
+    assert kernels.share_work(work, each, order, n_parts) == naive.share_work(work, each, order, n_parts)
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(0, 2), min_size=3, max_size=3)), max_size=9))
+def test_only_frames_that_were_made_are_listed(rows):
+    asked = [who for who, _ in rows], [span for _, span in rows]
+    assert kernels.list_made(*asked) == naive.list_made(*asked)
+
+
+@quick
 @given(st.lists(st.tuples(st.floats(-9000, 9000), st.floats(-9000, 9000)), max_size=40))
 def test_neighbours_are_served_together(positions):
     assert kernels.order_by_tile(positions, 1 / 50) == naive.order_by_tile(positions, 50.0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from horizon_ecs import kernel, records
 from horizon_ecs.systems import replicate
+from tests import kernels, naive
 from tests.streams import Position, Stage, kinds_of, play
 from tests.test_replication import EVERYTHING, crowd
 
@@ -35,6 +38,17 @@ def test_blocks_may_be_quiet_or_loud(monkeypatch, share):
     monkeypatch.setattr(records, "LOUD_SHARE", share)
     monkeypatch.setattr(records, "ENOUGH_FOR_A_PAGE", 0)
     assert any(frames_of(3))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(
+        st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=2), min_size=3, max_size=3), min_size=1, max_size=3
+    ),
+    st.integers(0, 9),
+)
+def test_pages_are_chosen_of_which_enough_was_asked_for(uses, enough):
+    assert kernels.choose_pages(uses, enough, 7, [1, 2, 3]) == naive.choose_pages(uses, enough, 7, [1, 2, 3])
 
 
 def test_a_block_that_talks_is_loud_until_it_falls_silent(monkeypatch):

@@ -186,6 +186,30 @@ def _latest(changed, tracks, first, out):
             out[i] = max(out[i], stamps[i])
 
 
+@kernel("void(uint32[:, :, ::1], int64, int64, int64[::1], uint8[:, ::1])")
+def choose_pages(uses, enough, tick, followed_tick, out_bulk):
+    """Choose the pages of which records are worth making in advance, a channel each.
+
+    Parameters
+    ----------
+    uses : uint32[n_threads, n_pages, C]   in/out  records that were asked for in this tick; cleared
+    enough : int64                         in      from so many on a page is worth it
+    followed_tick : int64[n_pages]         in/out  when any record of a page was asked for last
+    out_bulk : uint8[n_pages, C]           out
+
+    Oracle: tests/naive.py::choose_pages.
+    """
+    for page in range(out_bulk.shape[0]):
+        for c in range(out_bulk.shape[1]):
+            n = 0
+            for thread in range(uses.shape[0]):
+                n += np.int64(uses[thread, page, c])
+                uses[thread, page, c] = 0
+            out_bulk[page, c] = n >= enough
+            if n > 0:
+                followed_tick[page] = tick
+
+
 _ARGUMENTS = (
     "int64[:, ::1], uint32[::1], int16[::1], uint8[:, ::1], int64, int32[:, ::1], uint32[:, ::1], int64, "
     "int32[:, :, :, ::1], uint8[:, :, :, ::1], uint8[:, :, :, ::1], int64[:, ::1], int64[:, ::1], int32[:, ::1], "

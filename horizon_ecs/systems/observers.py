@@ -35,6 +35,27 @@ def follow_entities(n, entity, generation, born, x, y, z, position):
             position[o, 0], position[o, 1], position[o, 2] = x[slot], y[slot], z[slot]
 
 
+@kernel("void(int64[:, :, ::1], int64, int64[:, :, ::1])")
+def list_due(periods, tick, out_due):
+    """Which channels are due at `tick`, by rate, phase and kind.
+
+    Parameters
+    ----------
+    periods : int64[n_rates, n_kinds, C]            in   ticks; 0 where the kind has no layer
+    out_due : int64[n_rates, n_phases, n_kinds]     out  bit masks
+
+    Oracle: tests/naive.py::select_served.
+    """
+    out_due[:] = 0
+    for rate in range(periods.shape[0]):
+        for k in range(periods.shape[1]):
+            for c in range(periods.shape[2]):
+                period = periods[rate, k, c]
+                if period > 0:
+                    for phase in range((-tick) % period, out_due.shape[1], period):
+                        out_due[rate, phase, k] |= 1 << c
+
+
 @kernel(
     "int64(int64, uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], uint32[::1], int64, int64, "
     "int64[:, :, ::1], int64[::1], "
@@ -127,6 +148,32 @@ def mark_gone(born, oldest, out_gone):
         for b in range(8):
             bits |= np.uint32(born[8 * i + b] > limit) << np.uint32(b)
         out_gone[i] = bits
+
+
+@kernel("void(int64[::1], int64, uint32[::1], uint32[::1], int64[::1])")
+def share_work(work, each, served, order, out_cut):
+    """Cut the served, in their order, into parts of about the same work.
+
+    Parameters
+    ----------
+    work : int64[max_observers]   in   what each took the last time
+    each : int64                  in   what any takes besides
+    served, order : uint32[n]     in   observers, and indices into them
+    out_cut : int64[n_parts + 1]  out  where each part begins
+
+    Oracle: tests/naive.py::share_work.
+    """
+    n, n_parts = len(order), len(out_cut) - 1
+    total = each * n
+    for s in range(n):
+        total += work[served[s]]
+    done, part = np.int64(0), 0
+    for s in range(n):
+        while part < n_parts and done * n_parts >= part * total:
+            out_cut[part] = s
+            part += 1
+        done += each + work[served[order[s]]]
+    out_cut[part:] = n
 
 
 _TILE_LOG2 = 3  # cells a tile is wide, as log2

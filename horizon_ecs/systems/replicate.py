@@ -57,7 +57,7 @@ from horizon_ecs.systems.switching import switch
 from horizon_ecs.systems.visibility import IN_USE, LAST_CHANGE, any_hidden, kind_at, look, pick_seen
 
 # Columns of `tally`, what one thread counts in one tick.
-UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, N_TALLIES = 0, 1, 2, 3, 4, 5, 6
+UPDATES, ENTERS, LEAVES, ABSOLUTES, REFUSED, OVERFLOWS, WAITING, N_TALLIES = 0, 1, 2, 3, 4, 5, 6, 7
 
 _AHEAD = 2  # observers
 _PAGE_SHIFT = np.uint32(10)
@@ -423,7 +423,7 @@ def replicate(
     region : int64[n_parts + 1]                    in      where each part's words begin
     entry_bits : int64                             in      an upper bound of what one entry adds to a frame
     out_span : int64[n, 3]                         out     start, payload, stop in bytes; stop 0 where nothing is sent
-    tally : int64[n_threads, 6]                    in/out  counts, see the names above
+    tally : int64[n_threads, 7]                    in/out  counts, see the names above
     ways : int64[3]                                in      whether any of what follows counts, see `visibility`
     sight : uint64[capacity, 2]                    in      mask of who sees each entity; room below, owner above
     view : uint64[max_observers, 2]                in      mask of what each sees; room below, tick of change above
@@ -517,6 +517,7 @@ def replicate(
         if some_enter:
             needs[s] = _missing_room(n_before, n_found, enters, known[thread], max_followed, row_room[o])
             if needs[s] != 0:
+                tally[thread, WAITING] += 1
                 reach_scale[o], crowded[o] = scale_before, crowded_before
                 if talks[COMPARES]:
                     copy_list(row, saved[thread], n_before)

@@ -39,6 +39,26 @@ def _copy_if_settled(row, n, all_channels, plans, out_row, out_due, out_plan):
     return n_due
 
 
+@kernel("int64(uint32[::1], int64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[::1])")
+def list_made(observers, span, out_observer, out_start, out_payload, out_stop):
+    """List the frames that were made; returns how many.
+
+    Parameters
+    ----------
+    observers : uint32[n]                            in
+    span : int64[n, 3]                               in   start, payload, stop in bytes; stop 0 where none was made
+    out_observer : uint32[n]; out_start, out_payload, out_stop : int64[n]  out
+
+    Oracle: tests/naive.py::list_made.
+    """
+    m = 0
+    for s in range(len(observers)):
+        out_observer[m] = observers[s]
+        out_start[m], out_payload[m], out_stop[m] = span[s, 0], span[s, 1], span[s, 2]
+        m += np.int64(span[s, 2] > 0)
+    return m
+
+
 ARGUMENTS = {
     "tick": _SAME["tick"],
     "streams": "uint32[::1]",

@@ -52,6 +52,7 @@ class Quantiser:
             self._work.append((number, n, self._work_of(tracks[number : number + n])))
             number += n
         self.n_works = len(self._work)
+        self._of_all_kinds = [bool(self._kinds[first].all()) for first, _, _ in self._work]
         self._counts = np.zeros((self.n_works, 8), np.int64)  # a line of cache each, of which two are used
 
     @property
@@ -68,7 +69,7 @@ class Quantiser:
         tick: int,
         history: NDArray[np.int32],
         depth: int,
-    ) -> range:
+    ) -> tuple[range, Rows, Rows]:
         """Do one of `n_works`: write the tick's row of its tracks, from the columns and the row before.
 
         Parameters
@@ -79,7 +80,7 @@ class Quantiser:
 
         Returns
         -------
-        range : the tracks.
+        tracks, and their rows of the tick before and of this one.
         """
         first, n_tracks, work = self._work[number]
         counts, n = self._counts[number, :2], self._world.n_slots
@@ -87,9 +88,9 @@ class Quantiser:
         tracks = range(first, first + n_tracks)
         before = [history[track * depth + (tick - 1) % depth, :n] for track in tracks]
         out = [history[track * depth + tick % depth, :n] for track in tracks]
-        mine = pages if self._kinds[first].all() else pages[self._kinds[first][of_kind]]
+        mine = pages if self._of_all_kinds[number] else pages[self._kinds[first][of_kind]]
         work(mine, np.uint32(tick), before, out, counts)
-        return tracks
+        return tracks, before, out
 
     def _work_of(self, tracks: Sequence[Track]) -> Work:
         """How a track is filled, or the four of a rotation."""

@@ -378,13 +378,12 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         of_kind = self._page_kind[pages]
 
         def work(number: int, thread: int) -> None:
-            for track in quantiser.run(number, pages, of_kind, tick, self._history, self._depth):
-                rows = self._history[track * self._depth : (track + 1) * self._depth, :n]
-                out, previous = rows[tick % self._depth], rows[(tick - 1) % self._depth]
+            tracks, before, now = quantiser.run(number, pages, of_kind, tick, self._history, self._depth)
+            for track, previous, out in zip(tracks, before, now, strict=True):
                 if self._last_tick is None:
                     # Who was there before the first step is taken to have stood still until then.
                     used = self.world.n_pages_used * quantise.PAGE
-                    rows[:, :used] = out[:used]
+                    self._history[track * self._depth : (track + 1) * self._depth, :used] = out[:used]
                 elif track in self._records.stamped:
                     quantise.stamp_changes(pages, self.world.born, now32, previous, out, self._changed[track, :n])
 

@@ -79,6 +79,13 @@ TOPICS = [
         "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic(
+        "events", "Events", "Who is called for what happens in a server, by Horizon's names.",
+        "event_system handlers",
+        "handlers.HandlerStats topics.EventStats core_events.ClientEvent core_events.RegionStarted "
+        "core_events.ServerTick core_events.PlayerConnected core_events.PlayerDisconnected "
+        "core_events.AuthStatusChanged core_events.ZoneEnter core_events.ZoneExit",
+    ),
+    Topic(
         "clients", "Clients", "What a game needs at the other end: time, smooth motion, prediction.",
         "net.clock net.link callbacks interpolation prediction",
     ),
@@ -96,6 +103,8 @@ INTERNAL = {
     "Query": "asked_of wording masks question fits signature take pages segments segments_in",
     "Group": "says_nothing",
     "Emit": "records clear",
+    "EventSystem": "tell_batch has_handlers resume pause receive owned_by link refuse_core",
+    "Handler": "stats took lost failed",
     "Random": "of_system",
     "Schedule": "add remove enable follow check run run_now",
     "Subscription": "failed is_over",

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
     from horizon_ecs.errors import WireError as WireError
+    from horizon_ecs.event_system import EventSystem as EventSystem
     from horizon_ecs.events import Emit as Emit
     from horizon_ecs.events import Events as Events
     from horizon_ecs.feeding import decode_load as decode_load
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
     from horizon_ecs.gorc import GorcSystem as GorcSystem
     from horizon_ecs.gorc_objects import GorcObject as GorcObject
     from horizon_ecs.groups import Group as Group
+    from horizon_ecs.handlers import Handler as Handler
+    from horizon_ecs.handlers import Stop as Stop
     from horizon_ecs.hierarchy import Hierarchy as Hierarchy
     from horizon_ecs.interpolation import Interpolator as Interpolator
     from horizon_ecs.kinds import Kind as Kind
@@ -133,12 +136,14 @@ _PLACES = {
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
         "ListenError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
     ),
+    "event_system": "EventSystem",
     "events": "Emit Events",
     "feeding": "decode_load feed",
     "fields": "b1 f2 f4 f8 field i1 i2 i4 i8 quat u1 u2 u4 u8 vec2 vec3 vec4",
     "gorc": "GorcSystem",
     "gorc_objects": "GorcObject",
     "groups": "Group",
+    "handlers": "Handler Stop",
     "hierarchy": "Hierarchy",
     "interpolation": "Interpolator",
     "kinds": "Kind Layer",

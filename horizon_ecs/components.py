@@ -135,20 +135,23 @@ def resource(cls: C) -> C:
 def event(cls: C) -> C: ...
 @overload
 @dataclass_transform(field_specifiers=(field,))
-def event(*, name: str) -> Callable[[C], C]: ...
-def event(cls: C | None = None, *, name: str | None = None) -> Any:
+def event(*, name: str | None = None, namespace: str = "") -> Callable[[C], C]: ...
+def event(cls: C | None = None, *, name: str | None = None, namespace: str = "") -> Any:
     """Declare an event that clients send: fixed fields, so that a tick's input decodes as one array.
 
     Parameters
     ----------
     name : str, optional
         Its name on the wire; by default the class's in snake_case.
+    namespace : str, optional
+        What it belongs to, such as "movement"; on the wire it is then called "movement.name".
     """
 
     def decorate(cls: C) -> C:
         fields = read_fields(cls, "event")
         made = _as_record(cls, fields, "event")
-        made.__hz_event__ = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()  # type: ignore[attr-defined]
+        own = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        made.__hz_event__ = f"{namespace}.{own}" if namespace else own  # type: ignore[attr-defined]
         made.__hz_dtype__ = np.dtype([(f.name, f.dtype.newbyteorder("<")) for f in fields])  # type: ignore[attr-defined]
         return made
 

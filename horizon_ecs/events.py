@@ -46,6 +46,10 @@ class EventBatch:
         column: NDArray[Any] = records[name]
         return understood(column, self._fields[name]) if name in self._fields else column
 
+    def where(self, chosen: NDArray[np.bool_]) -> EventBatch:
+        """Those of its events where bool[n] is true, in their order."""
+        return EventBatch(self.sender[chosen], self.records[chosen], tuple(self._fields.values()))
+
     def __repr__(self) -> str:
         return f"EventBatch({len(self)} × {', '.join(self.records.dtype.names or ())})"
 

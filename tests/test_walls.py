@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 SANS_IO = [PACKAGE / "net" / f"{name}.py" for name in ("wire", "session", "lag", "limits", "clock")]
 # Input, output, clocks and chance: a protocol core gets them as arguments.
 OUTSIDE = {"asyncio", "socket", "time", "random", "secrets", "select", "selectors", "threading", "ssl"}
-MAY_USE_ASYNCIO = {"bots.py", "host.py"}
+MAY_USE_ASYNCIO = {"bots.py", "host.py", "async_handlers.py"}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -131,6 +131,7 @@ class AsyncRunner:
         try:
             return done.result(timeout_s + _STOP_S)
         except TimeoutError:  # the loop itself is held up
+            done.cancel()
             return False
 
     async def _drain(self, timeout_s: float) -> bool:

@@ -40,6 +40,7 @@ class Callbacks:
 
     def __init__(self) -> None:
         self._told: tuple[list[tuple[Callable[..., Any], str | None]], ...] = ([], [], [], [])
+        self._said: list[tuple[Callable[..., Any], str | None, str | None]] = []
         self._handles = np.zeros(0, np.uint64)
         self._kinds: list[str] = []
         self._kind = np.zeros(0, np.uint8)
@@ -48,7 +49,7 @@ class Callbacks:
         self.left = np.zeros(0, np.uint64)
 
     def __repr__(self) -> str:
-        return f"Callbacks({sum(map(len, self._told))} functions, {len(self._handles)} entities)"
+        return f"Callbacks({sum(map(len, self._told)) + len(self._said)} functions, {len(self._handles)} entities)"
 
     def on_enter(self, function: F | None = None, *, kind: str | None = None) -> Any:
         """Call `function(handle, row)` for each that enters, or each of a kind; also a decorator."""
@@ -69,6 +70,24 @@ class Callbacks:
         """Call `function(handle)` for each that left; also a decorator."""
         return self._on(LEAVE, function, kind)
 
+    def on_server_event(
+        self, function: F | None = None, *, namespace: str | None = None, event: str | None = None
+    ) -> Any:  # fmt: skip
+        """Call `function(namespace, event, data)` for what the server's application says (`EventSystem.emit_client`,
+        `broadcast`), or what it says under these names; also a decorator."""
+
+        def register(function: F) -> F:
+            self._said.append((function, namespace, event))
+            return function
+
+        return register if function is None else register(function)
+
+    def said(self, namespace: str, event: str, data: Any) -> None:
+        """Tell what the server's application said."""
+        for function, of, name in tuple(self._said):
+            if of in (None, namespace) and name in (None, event):
+                function(namespace, event, data)
+
     def _on(self, what: int, function: F | None, of: str | None) -> Any:
         def register(function: F) -> F:
             self._told[what].append((function, of))
@@ -80,6 +99,7 @@ class Callbacks:
         """Call a function no more, wherever it was registered."""
         for told in self._told:
             told[:] = [pair for pair in told if pair[0] != function]
+        self._said = [one for one in self._said if one[0] != function]
 
     def frame(self, replica: Replica) -> None:
         """Tell what a frame brought.

@@ -9,7 +9,7 @@ from typing import Any
 from horizon_ecs.errors import ArgumentError
 
 MAX_NAME = 64
-_SIMILAR = 0.8  # from which two names are taken for one: "player_conected", not "benchmark"
+_SIMILAR = 0.9  # from which two names are taken for one: "player_conected", but not "round_started"
 
 
 def check_name(what: str, name: Any, *, empty: bool = False) -> str:

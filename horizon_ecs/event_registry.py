@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from horizon_ecs.async_handlers import AsyncRunner
+from horizon_ecs.components import fields_of
 from horizon_ecs.core_events import CORE_BATCHES, CORE_EVENTS
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.event_names import check_meant, check_name, check_namespace, full_name, own_name
@@ -47,6 +48,7 @@ class Registry:
         self._owner: Owner | None = None
         self._tables: dict[str, dict[Any, Topic]] = {CORE: {}, CLIENT: {}, PLUGIN: {}}
         self._core, self._client, self._plugin = self._tables.values()
+        self._gorc: dict[Any, Topic] = {}
         self._topics: list[Topic] = []
         self._batches: dict[type, Topic] = {}
         self._known: dict[str, set[str]] = {CORE: set(CORE_EVENTS), CLIENT: set(), PLUGIN: set()}
@@ -110,18 +112,18 @@ class Registry:
             Also where there is no replicator, as without a server.
         """
         instances = self._link("instances", "on_gorc_instance")
-        name = f"gorc:{getattr(kind, 'name', kind)}.{channel}.{getattr(event, '__hz_event__', event)}"
 
         def register(function: F) -> Handler:
-            topic = Topic(name, event)
-            made = self._subscribe(topic, function, options)
-            columns = getattr(event, "__hz_dtype__", None)
-            instances.on_gorc_instance(
-                kind, channel, event, lambda who, what: self._hub.run(topic.tell_batch, EventBatch(who, what))
-            )
-            assert columns is not None  # it was refused otherwise
-            self._topics.append(topic)
-            return made
+            topic = self._gorc.get((kind, channel, event))
+            if topic is None:
+                topic = Topic(f"gorc:{getattr(kind, 'name', kind)}.{channel}.{own_name('', event)[0]}", event)
+                tell = topic.tell_batch
+                instances.on_gorc_instance(
+                    kind, channel, event, lambda who, what: self._hub.run(tell, EventBatch(who, what, fields_of(event)))
+                )
+                self._gorc[kind, channel, event] = topic
+                self._topics.append(topic)
+            return self._subscribe(topic, function, options)
 
         return _decorator(register) if handler is None else register(handler)
 

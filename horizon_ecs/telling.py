@@ -77,6 +77,11 @@ class Telling:
         r = cast("Replicator", self)
         self._outbox.post(number, given, np.broadcast_to(records, len(given)), on, born, kind, r._sight)
 
+    @property
+    def watches_zones(self) -> bool:
+        """Whether it was made with `zones=True`."""
+        return bool(self._outbox.talks[ZONES])
+
     def zone_enter(self, channel: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Who began to follow whom on a channel in the last step: observers int64[n], ascending, and handles uint64[n].
 
@@ -97,7 +102,7 @@ class Telling:
 
     def _zone(self, channel: int, begins: bool) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         n_channels = cast("Replicator", self).schema["n_channels"]
-        if not self._outbox.talks[ZONES]:
+        if not self.watches_zones:
             raise ArgumentError("zones aren't watched: make the replicator with Replicator(..., zones=True)")
         if not isinstance(channel, int | np.integer) or not 0 <= channel < n_channels:
             raise ArgumentError(f"channel must lie between 0 and {n_channels - 1}, not {channel!r}")

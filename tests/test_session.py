@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from horizon_ecs.net import wire
-from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Session, State
+from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Said, Session, State
 from horizon_ecs.net.wire import Close
 
 WINDOW = 10
@@ -23,6 +23,7 @@ def greeting(rate=100.0) -> Session:
     return Session(
         schema_hash="abc",
         record_bytes={1: 8, 3: 1},
+        declared={"game.steer", "push"},
         max_messages_per_s=rate,
         window_ticks=WINDOW,
         ack_every=WINDOW // 4,
@@ -101,9 +102,28 @@ def test_events_come_as_whole_records():
     assert session.receive(b"\x03x", 0, 0.0) == Input(3, b"x")
 
 
+def test_events_come_as_objects_too():
+    session = live()
+    whole = {"type": "event", "namespace": "chat", "event": "message", "data": {"text": "Hi", "n": [1, 0.5]}}
+    assert session.receive(wire.pack(whole), 0, 0.0) == Said("chat", "message", {"text": "Hi", "n": [1, 0.5]})
+    assert session.receive(wire.pack({"type": "event", "namespace": "", "event": "x"}), 0, 0.0) == Said("", "x", None)
+    early = greeting()
+    early.receive(hello(), 0, 0.0)
+    assert early.receive(wire.pack(whole), 0, 0.0).code == Close.MALFORMED
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
+        (wire.pack({"type": "event", "namespace": "game", "event": "steer"}), Close.NO_SUCH_EVENT),
+        (wire.pack({"type": "event", "namespace": "", "event": "push"}), Close.NO_SUCH_EVENT),
+        (
+            wire.pack({"type": "event", "namespace": "", "event": "x", "data": {"a": [float("inf")]}}),
+            Close.NO_SUCH_EVENT,
+        ),
+        (wire.pack({"type": "event", "event": "x"}), Close.MALFORMED),
+        (wire.pack({"type": "event", "namespace": "a.b", "event": "x"}), Close.MALFORMED),
+        (wire.pack({"type": "event", "namespace": "a", "event": "x" * 65}), Close.MALFORMED),
         (b"\x02abcdefgh", Close.NO_SUCH_EVENT),
         (b"\x7f", Close.NO_SUCH_EVENT),
         (b"\x01", Close.NO_SUCH_EVENT),

@@ -27,6 +27,7 @@ from horizon_ecs import kernel
 from horizon_ecs.callbacks import Callbacks
 from horizon_ecs.components import nearest
 from horizon_ecs.errors import ArgumentError, ConnectionClosed, WireError
+from horizon_ecs.event_names import check_name, check_namespace, full_name
 from horizon_ecs.net import wire
 from horizon_ecs.net.clock import ServerClock
 from horizon_ecs.net.wire import Close
@@ -53,7 +54,7 @@ class Client:
     clock : ServerClock
         The server's, by the seconds of `time.perf_counter`; kept by frames and by a ping every two seconds.
     callbacks : Callbacks
-        Told of every frame.
+        Told of every frame, and of what the server's application says.
     stats : mapping
         What the server last said of itself.
     received_bytes, sent_bytes : int
@@ -163,6 +164,8 @@ class Client:
         """Take over what a message says; types that are not known come from later servers."""
         if message["type"] == "stats":
             self.stats = message
+        elif message["type"] == "event":
+            self.callbacks.said(*wire.read_event(message))
         elif message["type"] == "pong":
             sent_at, tick, now = message.get("t"), message.get("tick"), time.perf_counter()
             if not isinstance(sent_at, float) or not isinstance(tick, int) or not 0 <= now - sent_at < math.inf:
@@ -190,6 +193,36 @@ class Client:
         if declared is None:
             raise ArgumentError(f"the server declares no event {event!r}{nearest(event, self._events)}")
         await self._send(bytes([declared["id"]]) + _pack(declared, records, values).tobytes())
+
+    async def emit(self, namespace: str, event: str, data: Any = None) -> None:
+        """Tell the server's handlers of an event: `await client.emit("chat", "message", {"text": "Hello"})`.
+
+        One that the server declares goes as records, everything else as an object.
+
+        Parameters
+        ----------
+        namespace, event : str
+            At most 64 characters each, and no point in the first.
+        data
+            Of a declared event, a mapping from field to value, or a structured array; otherwise of numbers, text,
+            bytes, lists and maps, with finite floats, and no longer than the server takes
+            (`welcome["limits"]["max_message_bytes"]`).
+
+        Raises
+        ------
+        ArgumentError, ConnectionClosed
+        """
+        name = full_name(check_namespace(namespace), check_name("event", event))
+        if name in self._events:
+            if data is None or isinstance(data, Mapping):
+                await self.send(name, **(data or {}))
+            else:
+                await self.send(name, data)
+            return
+        packed, limit = wire.pack_event(namespace, event, data), self.welcome["limits"]["max_message_bytes"]
+        if len(packed) > limit or not wire.is_finite(data):
+            raise ArgumentError(f"{name} takes finite numbers, and at most {limit} bytes, not {data!r:.200}")
+        await self._send(packed)
 
     async def ping(self) -> None:
         """Ask for a pong; `pongs` has its round trip once a frame was waited for.

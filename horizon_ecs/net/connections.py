@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +23,8 @@ from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.pages import Pages
 from horizon_ecs.net.players import Player, Seat
-from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Session, State
+from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Said, Session, State
+from horizon_ecs.net.speaker import Told
 from horizon_ecs.net.wire import Close
 
 log = logging.getLogger("horizon_ecs.server")
@@ -59,6 +60,9 @@ class Backstage(Protocol):
     def input(self, event: type, player: Player, records: Any) -> None:
         """Records of an event came from a client."""
 
+    def said(self, player: Player, said: Said) -> None:
+        """An event with an object came from a client."""
+
     def delivered(self) -> None:
         """A tick's frames have been handed on."""
 
@@ -83,7 +87,7 @@ class Connections:
     stage : Backstage
         What joins, leaves and inputs are posted to; set before the first connection.
     counters : Counter
-        `refused:CODE`, `holds`, `resets`.
+        `refused:CODE`, `holds`, `resets`, `events` (told to clients, each counted for each).
     """
 
     stage: Backstage
@@ -119,6 +123,7 @@ class Connections:
         self._session_settings: dict[str, Any] = {
             "schema_hash": self._welcome_message["schema_hash"],
             "record_bytes": {number: event.__hz_dtype__.itemsize for number, event in events.items()},
+            "declared": frozenset(event.__hz_event__ for event in events.values()),
             "max_messages_per_s": config.max_messages_per_s,
             "window_ticks": window_ticks,
             "ack_every": ack_every,
@@ -184,6 +189,9 @@ class Connections:
             peer = seat.connection.remote_address
             seat.player = Player(said.name, said.about, str(peer[0]) if peer else "")
             self.stage.join(seat)
+        elif isinstance(said, Said):
+            if seat.player is not None:
+                self.stage.said(seat.player, said)
         elif isinstance(said, Reply):
             self._write(seat, memoryview(wire.message(said.payload)))
         elif isinstance(said, Refused):
@@ -270,6 +278,22 @@ class Connections:
         for seat in self.seats:
             if seat.session.state is State.LIVE and not seat.session.held:
                 self._write(seat, memoryview(message))
+
+    def tell_events(self, told: Sequence[Told]) -> None:
+        """Send clients what the application says to them, also to those that don't keep up: all of it, or they end."""
+        for players, message in told:
+            if players is None:
+                seats = [seat for seat in self.seats if seat.session.state is State.LIVE]
+            else:
+                seats = [seat for player in players if (seat := self._seat_of(player)) is not None]
+            self.counters["events"] += len(seats)
+            for seat in seats:
+                self._write(seat, memoryview(message))
+
+    def _seat_of(self, player: Player) -> Seat | None:
+        """Where a player sits, if it is still there: its number may be another's by now."""
+        seat = self._by_observer[player.observer] if player.observer >= 0 else None
+        return seat if seat is not None and seat.player is player else None
 
     def _write(self, seat: Seat, data: memoryview) -> None:
         """Send a whole message, in order with what the connection itself sends."""

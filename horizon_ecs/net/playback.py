@@ -23,6 +23,7 @@ from horizon_ecs.net.connections import Connections
 from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.server import describe_events, number_events
+from horizon_ecs.net.session import Said
 from horizon_ecs.net.wire import Close
 from horizon_ecs.playing import Playhead
 from horizon_ecs.recording import Recording
@@ -222,6 +223,9 @@ class Playback(Listening):
             viewer.head.seek(int(records["tick"][-1]))
         else:
             viewer.head.set_speed(min(max(0.0, float(records["value"][-1])), viewer.fastest))
+
+    def said(self, player: Player, said: Said) -> None:
+        """For the connections: nobody listens to a viewer's words."""
 
     def delivered(self) -> None:
         """For the connections."""

@@ -30,7 +30,9 @@ class Player:
         Another player's observer, whose view it shares, as a spectator: set it in `on_join`. Both are sent the same
         bytes, made once (`Replicator.add_observer`); an entity of its own is what it steers, not where it looks from.
     observer : int
-        Its number for the replicator, -1 before it has joined.
+        Its number for the replicator, -1 before it has joined and after it has left.
+    auth : str
+        Who it is taken for: "unauthenticated" until somebody sets it. Handlers of `auth_status_changed` are told.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Player:
     position: Sequence[float] | None = None
     share: int | None = None
     observer: int = -1
+    auth: str = "unauthenticated"
 
 
 @dataclass(eq=False)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
+from horizon_ecs.event_system import EventSystem
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import Connections
 from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.speaker import Told
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
@@ -91,8 +93,10 @@ class Server(Listening):
         self._stage = Stage(
             world, self.config, self, messages=messages, position=position, replication=replication or {},
             on_join=on_join, on_observe=(lambda player: on_observe(self, player)) if on_observe else None,
-            on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
+            on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop,
+            bounds=self.about.get("bounds")
         )  # fmt: skip
+        declare(self.events, events)
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
             self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
@@ -118,6 +122,11 @@ class Server(Listening):
         return self._stage.replicator
 
     @property
+    def events(self) -> EventSystem:
+        """Handlers of what happens, and what is emitted to them and to clients."""
+        return self._stage.events
+
+    @property
     def players(self) -> Mapping[int, Player]:
         """Who has joined, by observer; for `after_tick`, hooks and systems."""
         return self._stage.players
@@ -140,6 +149,7 @@ class Server(Listening):
             raise ArgumentError("another server serves this world: it would tick twice as fast")
         await self._listen()
         _served.add(self.world)
+        self.events.pause()  # handlers are the tick's thread's from now on
         self._stage.ticker.start()
 
     async def stop(self) -> None:
@@ -149,6 +159,7 @@ class Server(Listening):
         """
         ticker = self._stage.ticker
         await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
+        await asyncio.get_running_loop().run_in_executor(None, self.events.close)
         failed = ticker.error is not None
         await self._end(
             Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
@@ -188,6 +199,8 @@ class Server(Listening):
             "bytes_per_update": counted["bytes"] / updates if updates else 0.0,
             "inputs": counted["inputs"],
             "inputs_dropped": counted["inputs_dropped"],
+            "events_told": connected["events"],
+            "events_unheard": self.events.n_unheard,
             "holds": connected["holds"],
             "resets": connected["resets"],
             "rate_changes": connected["rate_changes"],
@@ -213,6 +226,10 @@ class Server(Listening):
         """For the stage."""
         self._post(self._connections.broadcast, message)
 
+    def tell_events(self, told: Sequence[Told]) -> None:
+        """For the stage."""
+        self._post(self._connections.tell_events, told)
+
 
 def checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """A copy; what would fail with every welcome is refused now."""
@@ -234,6 +251,13 @@ def number_events(events: Sequence[type]) -> dict[int, Any]:
         if not hasattr(event, "__hz_dtype__"):
             raise DefinitionError(f"expected a class decorated with @event, got {event!r}")
     return dict(enumerate(events, 1))
+
+
+def declare(system: EventSystem, events: Sequence[type]) -> None:
+    """Tell an event system what clients may send as records."""
+    system.link(taken=tuple(events))
+    for event in events:
+        system.declare_client(str(event.__hz_event__).rpartition(".")[0], event)  # type: ignore[attr-defined]
 
 
 def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@
     JOINING    ping                          JOINING    Reply
     LIVE       ping                          LIVE       Reply
     LIVE       an event with its records     LIVE       Input
+    LIVE       an event with an object       LIVE       Said
     LIVE       acknowledgement               LIVE
     any        text, malformed, too many     ENDED      Refused
     ENDED      anything                      ENDED
@@ -19,7 +20,7 @@ acknowledgement and makes no progress is given up. (What waits in a socket's buf
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -67,6 +68,15 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Said:
+    """An event that carries an object."""
+
+    namespace: str
+    event: str
+    data: Any
+
+
+@dataclass(frozen=True)
 class Reply:
     """Bytes to send back."""
 
@@ -81,7 +91,7 @@ class Refused:
     reason: str
 
 
-SessionEvent = Hello | Input | Reply | Refused
+SessionEvent = Hello | Input | Said | Reply | Refused
 
 
 class Session:
@@ -93,6 +103,8 @@ class Session:
         Of what the server replicates.
     record_bytes : mapping of int to int
         By event's id, the size of a record.
+    declared : container of str
+        Names of the events that have records, and are not sent as objects.
     max_messages_per_s : float
     window_ticks : int
         How far acknowledgements may lag behind what was sent.
@@ -107,6 +119,7 @@ class Session:
         *,
         schema_hash: str,
         record_bytes: Mapping[int, int],
+        declared: Container[str] = (),
         max_messages_per_s: float,
         window_ticks: int,
         ack_every: int,
@@ -120,6 +133,7 @@ class Session:
         self._owed: deque[int] = deque()
         self._schema_hash = schema_hash
         self._record_bytes = record_bytes
+        self._declared = declared
         self._bucket = TokenBucket(max_messages_per_s, 2 * max_messages_per_s)
         self._window_ticks = window_ticks
         self._stall_timeout_s = stall_timeout_s
@@ -200,12 +214,23 @@ class Session:
 
     def _answer(self, data: bytes, tick: int) -> SessionEvent:
         message = wire.unpack(data)
+        if message["type"] == "event" and self.state is State.LIVE:
+            return self._say(message)
         if message["type"] != "ping":
             raise WireError(f"no message of type {message['type']!r}")
         stamp = message.get("t")
         if not isinstance(stamp, int | float | str | None):
             raise WireError(f"a ping's t must be a number, text or nil, not a {type(stamp).__name__}")
         return Reply(wire.pack({"type": "pong", "t": stamp, "tick": tick}))
+
+    def _say(self, message: Mapping[str, Any]) -> SessionEvent:
+        namespace, event, data = wire.read_event(message)
+        name = f"{namespace}.{event}" if namespace else event
+        if name in self._declared:
+            return Refused(Close.NO_SUCH_EVENT, f"{name} is sent as records, not as an object")
+        if not wire.is_finite(data):
+            return Refused(Close.NO_SUCH_EVENT, f"{name} has a float that is not finite")
+        return Said(namespace, event, data)
 
     def _input(self, data: bytes) -> SessionEvent:
         size = self._record_bytes.get(data[0])

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,10 +15,15 @@ import numpy as np
 from horizon_ecs.adaptive import Adaptation
 from horizon_ecs.components import nearest
 from horizon_ecs.config import ServerConfig
+from horizon_ecs.core_events import ClientEvent
 from horizon_ecs.errors import ArgumentError, CapacityError
+from horizon_ecs.event_system import EventSystem
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
+from horizon_ecs.net.eventing import Eventing
 from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.session import Said
+from horizon_ecs.net.speaker import Speaker, Told
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import Ticker, percentile
@@ -53,6 +58,9 @@ class Audience(Protocol):
     def broadcast(self, message: bytes) -> None:
         """A whole message for everybody."""
 
+    def tell_events(self, told: Sequence[Told]) -> None:
+        """What the application says to clients, behind the frames of a tick."""
+
 
 class Stage:
     """Ticks a world and its replicator at the world's rate.
@@ -78,6 +86,7 @@ class Stage:
         on_leave: LeaveHook | None,
         after_tick: Callable[[], None] | None,
         on_end: Callable[[], None],
+        bounds: Any = None,
     ) -> None:
         self.world = world
         self.replicator = Replicator(
@@ -88,6 +97,10 @@ class Stage:
         self._adaptation = Adaptation(self.replicator) if config.adaptive_rates else None
         self.players: dict[int, Player] = {}
         world.when_moved(self._follow)
+        self.events = EventSystem(world, max_waiting=world.max_events)
+        self.speaker = Speaker(self.players)
+        self.events.link(clients=self.speaker)
+        self._eventing = Eventing(self.events, self.replicator, self.players, bounds)
         self.counters: Counter[str] = Counter()
         self._second: Counter[str] = Counter()
         self._stats_at_s = 0.0
@@ -130,6 +143,10 @@ class Stage:
         """Queue records of an event for the next tick; they come from the entity that the player has by then."""
         self._inbox.append(lambda: self._input(event, player.entity, records))
 
+    def said(self, player: Player, said: Said) -> None:
+        """Have an object handled, after the systems of the next tick."""
+        self.events.receive(ClientEvent(player, said.namespace, said.event, said.data))
+
     def delivered(self) -> None:
         """Frames have been handed on: their buffer may be written again."""
         self._free_buffers.release()
@@ -141,16 +158,22 @@ class Stage:
         while not self._free_buffers.acquire(timeout=_RETRY_S):
             if self.ticker.stopping:
                 return
+        self._eventing.begin()
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
+        self._eventing.systems_begin()
         self.world.tick()
+        self._eventing.systems_end()
         frames = self.replicator.step()
+        self._eventing.frames_made()
         stats = self.replicator.stats
         for tally in (self.counters, self._second):
             tally["frames"] += stats.n_frames
             tally["updates"] += stats.updates
             tally["bytes"] += stats.bytes
         self._audience.deliver(frames)
+        if told := self.speaker.take():
+            self._audience.tell_events(told)
         if self._adaptation is not None:
             self._adaptation.note_tick(time.perf_counter() - started)
         if due_s - self._stats_at_s >= STATS_INTERVAL_S:
@@ -193,6 +216,10 @@ class Stage:
             self._audience.refuse(seat, Close.INTERNAL, "joining failed")
         else:
             self.players[seat.observer] = player
+            if (stopped := self._eventing.joined(player)) is not None:
+                self._expel(seat)
+                self._audience.refuse(seat, Close.FULL, stopped.reason or "the server is at capacity")
+                return
             self._audience.welcome(seat, self.replicator.phase(seat.observer), self.world.tick_count)
 
     def _admit(self, player: Player) -> int:
@@ -220,12 +247,17 @@ class Stage:
             player.entity = int(moved.translate(player.entity))
 
     def _leave(self, seat: Seat) -> None:
-        if seat.observer < 0:
-            return
+        if seat.observer >= 0:
+            self._eventing.left(self.players[seat.observer])
+            self._expel(seat)
+
+    def _expel(self, seat: Seat) -> None:
+        """Take a player out, as if it had never joined."""
         self._set_link(seat.observer, 0)
         self.replicator.remove_observer(seat.observer)
-        self._say_goodbye(self.players.pop(seat.observer))
-        seat.observer = -1
+        player = self.players.pop(seat.observer)
+        self._say_goodbye(player)
+        seat.observer = player.observer = -1
 
     def _set_link(self, observer: int, rate: int) -> None:
         if self._adaptation is not None and observer >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Mapping
 from enum import IntEnum
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-from horizon_ecs.errors import WireError
+from horizon_ecs.errors import ArgumentError, WireError
 
 PROTOCOL = 2
 PATH = "/ws"
@@ -21,6 +22,8 @@ MAX_REASON_BYTES = 123  # of a close frame (RFC 6455, 5.5.1)
 
 # A message within its size limit could still ask for a million empty maps.
 _LIMITS = {"max_array_len": 64, "max_map_len": 64, "max_str_len": 1024, "max_bin_len": 1024, "max_ext_len": 0}
+
+MAX_EVENT_BYTES = 65_536  # of an object that a server sends; what a client sends keeps to its max_message_bytes
 
 _ACK = struct.Struct("<BI")
 
@@ -73,6 +76,36 @@ def unpack(data: bytes, *, trusted: bool = False) -> dict[str, Any]:
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise WireError("not a map with a type")
     return message
+
+
+def pack_event(namespace: str, event: str, data: Any) -> bytes:
+    """An object that one side tells the other. Raises ArgumentError where msgpack can't say it."""
+    try:
+        return pack({"type": "event", "namespace": namespace, "event": event, "data": data})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(
+            f"{namespace}.{event} carries numbers, text, bytes, lists and maps (and no NumPy values): {error}"
+        ) from None
+
+
+def read_event(message: Mapping[str, Any]) -> tuple[str, str, Any]:
+    """Namespace, name and data of such a message. Raises WireError."""
+    namespace, event = message.get("namespace"), message.get("event")
+    for name in (namespace, event):
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            raise WireError(f"namespace and event must be text of at most {MAX_NAME} characters")
+    if not event or "." in str(namespace):
+        raise WireError("event must not be empty, and a namespace has no point in it")
+    return str(namespace), str(event), message.get("data")
+
+
+def is_finite(data: Any) -> bool:
+    """Whether every float in an object is a number."""
+    if isinstance(data, float):
+        return math.isfinite(data)
+    if isinstance(data, dict):
+        return all(is_finite(value) for value in data.values())
+    return not isinstance(data, list | tuple) or all(is_finite(value) for value in data)
 
 
 def schema_hash(schema: Mapping[str, Any]) -> str:

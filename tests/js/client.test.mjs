@@ -9,11 +9,11 @@ const SCHEMA = {
     name: "Dot", position: "P", channels: [{ period: 1, radius: 5, frequency: 60 }],
     groups: [{ component: "P", channels: 1, fields: [{ name: "x", type: "f4", codec: "quantised", params: [[1, 1]] }] }],
   }],
-  events: [{ id: 3, name: "steer", fields: [["x", "f4"], ["y", "f4"]] }],
+  events: [{ id: 3, name: "steer", fields: [["x", "f4"], ["y", "f4"]] }, { id: 4, name: "movement.move", fields: [["z", "u1"]] }],
 };
 const WELCOME = {
   type: "welcome", protocol: 2, schema_hash: "0", schema: SCHEMA, tick_rate: 60, tick: 9, phase: 0, observer: 4, entity: 2n ** 33n,
-  ack_every: 8, limits: {}, about: { title: "T" },
+  ack_every: 8, limits: { max_message_bytes: 4096 }, about: { title: "T" },
 };
 
 /** A WebSocket whose other end is the test. */
@@ -94,6 +94,52 @@ test("tells who entered and who left", () => {
   socket.receive(resetFrame(2, [2, 3]));
   const one = 2n ** 32n;
   assert.deepEqual(told, [["in", one + 1n, 0], ["in", one + 2n, 1], 1, ["in", one + 3n, 1], ["out", one + 1n], 2]);
+  client.close();
+});
+
+test("emits objects, and what the schema declares as records", () => {
+  const { client, socket } = live();
+  const sent = () => socket.sent.at(-1);
+  assert.equal(client.emit("chat", "message", { text: "Hello", to: [1, null, true] }), true);
+  assert.deepEqual(decode(sent()), { type: "event", namespace: "chat", event: "message", data: { text: "Hello", to: [1, null, true] } });
+  client.emit("chat", "typing");
+  assert.deepEqual(decode(sent()).data, null);
+  client.emit("", "steer", { x: 1 });
+  assert.deepEqual([...sent()], [3, 0, 0, 128, 63, 0, 0, 0, 0]);
+  client.emit("movement", "move", [{ z: 1 }, { z: 2 }]);
+  assert.deepEqual([...sent()], [4, 1, 2]);
+  const before = socket.sent.length;
+  for (const [namespace, event, data] of [["a.b", "c", 1], ["a", "", 1], ["a", "x".repeat(65), 1], [1, "a", 1], ["a", "b", { x: [NaN] }], ["a", "b", Infinity], ["a", "b", "x".repeat(5000)], ["", "steer", { q: 1 }]]) {
+    assert.throws(() => client.emit(namespace, event, data), RangeError, `${namespace} ${event} ${data}`);
+  }
+  const circle = {};
+  circle.self = circle;
+  assert.throws(() => client.emit("a", "b", circle), /nested/);
+  assert.throws(() => client.emit("a", "b", () => 1), /encoding/);
+  assert.equal(socket.sent.length, before);
+  client.close();
+  assert.equal(client.emit("chat", "message", 1), false);
+});
+
+test("tells what the application says, by name or all of it", () => {
+  const told = [];
+  const note = (...said) => told.push(said);
+  const { client, socket } = live({ onServerEvent: (...said) => told.push(["all", ...said]) });
+  client.callbacks.onServerEvent(note, { namespace: "chat" });
+  client.callbacks.onServerEvent(note, { namespace: "chat", event: "message" });
+  socket.receive(encode({ type: "event", namespace: "chat", event: "message", data: { text: "Hi" } }));
+  socket.receive(encode({ type: "event", namespace: "chat", event: "left" }));
+  socket.receive(encode({ type: "event", namespace: "trade", event: "message", data: 1 }));
+  const hi = ["chat", "message", { text: "Hi" }];
+  assert.deepEqual(told, [["all", ...hi], hi, hi, ["all", "chat", "left", null], ["chat", "left", null], ["all", "trade", "message", 1]]);
+  client.callbacks.off(note);
+  told.length = 0;
+  socket.receive(encode({ type: "event", namespace: "chat", event: "message", data: 2 }));
+  assert.deepEqual(told, [["all", "chat", "message", 2]]);
+  let closed = null;
+  const other = live({ onClose: (event) => (closed = event) });
+  other.socket.receive(encode({ type: "event", namespace: 1, event: "message" }));
+  assert.equal(closed.code, 4000);
   client.close();
 });
 

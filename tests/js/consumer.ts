@@ -21,6 +21,9 @@ const link = follow("ws://127.0.0.1:8080/ws", {
 });
 if (link.error instanceof ConnectionClosed && link.state === "ended") throw link.error;
 link.client.send("steer", { x: 1, y: 0 });
+calls.onServerEvent((namespace: string, event: string, data) => console.log(namespace, event, data.text), { namespace: "chat" });
+const sent: boolean = link.client.emit("chat", "message", { text: "Hello" });
+console.log(sent);
 
 const clock = new ServerClock(60);
 clock.frame(1, 16.7);

@@ -6,6 +6,7 @@
 /** @typedef {(handle: bigint, row: number) => void} OnRow */
 /** @typedef {(handle: bigint) => void} OnLeave */
 /** @typedef {(name: string, handle: bigint, values: Record<string, number | bigint | boolean>) => void} OnEvent */
+/** @typedef {(namespace: string, event: string, data: any) => void} OnServerEvent */
 /** @typedef {{call: Function, of: string | undefined}} Told */
 
 /**
@@ -24,6 +25,8 @@ export class Callbacks {
 
   /** @type {{enter: Told[], update: Told[], event: Told[], leave: Told[]}} */
   #told = { enter: [], update: [], event: [], leave: [] };
+  /** @type {{call: OnServerEvent, namespace: string | undefined, event: string | undefined}[]} */
+  #said = [];
   /** What was followed, when it was last told: slots to rows, and the rest by row. @type {Map<number, number>} */
   #rows = new Map();
   #n = 0;
@@ -74,6 +77,28 @@ export class Callbacks {
   }
 
   /**
+   * Call for what the server's application says, or what it says under these names.
+   * @param {OnServerEvent} call
+   * @param {{namespace?: string, event?: string}} [options]
+   */
+  onServerEvent(call, { namespace, event } = {}) {
+    this.#said.push({ call, namespace, event });
+    return call;
+  }
+
+  /**
+   * Tell what the server's application said.
+   * @param {string} namespace
+   * @param {string} event
+   * @param {any} data
+   */
+  said(namespace, event, data) {
+    for (const { call, ...of } of this.#said) {
+      if ((of.namespace ?? namespace) === namespace && (of.event ?? event) === event) call(namespace, event, data);
+    }
+  }
+
+  /**
    * @template {Function} F
    * @param {Told[]} told
    * @param {F} call
@@ -93,6 +118,7 @@ export class Callbacks {
     const kept = (/** @type {Told[]} */ told) => told.filter((one) => one.call !== call);
     const { enter, update, event, leave } = this.#told;
     this.#told = { enter: kept(enter), update: kept(update), event: kept(event), leave: kept(leave) };
+    this.#said = this.#said.filter((one) => one.call !== call);
   }
 
   /**
@@ -218,12 +244,13 @@ export class Callbacks {
 
 /**
  * The callbacks of a client's options, with the functions that are given by themselves.
- * @param {{callbacks?: Callbacks, onEnter?: OnRow, onUpdate?: OnRow, onEvent?: OnEvent, onLeave?: OnLeave}} options
+ * @param {{callbacks?: Callbacks, onEnter?: OnRow, onUpdate?: OnRow, onEvent?: OnEvent, onLeave?: OnLeave, onServerEvent?: OnServerEvent}} options
  */
-export function callbacksOf({ callbacks = new Callbacks(), onEnter, onUpdate, onEvent, onLeave }) {
+export function callbacksOf({ callbacks = new Callbacks(), onEnter, onUpdate, onEvent, onLeave, onServerEvent }) {
   if (onEnter !== undefined) callbacks.onEnter(onEnter);
   if (onUpdate !== undefined) callbacks.onUpdate(onUpdate);
   if (onEvent !== undefined) callbacks.onEvent(onEvent);
   if (onLeave !== undefined) callbacks.onLeave(onLeave);
+  if (onServerEvent !== undefined) callbacks.onServerEvent(onServerEvent);
   return callbacks;
 }

@@ -38,6 +38,7 @@ const MALFORMED = 4000;
  * @property {import("./callbacks.js").OnRow} [onUpdate] for each that it changed
  * @property {import("./callbacks.js").OnEvent} [onEvent] for each event of an entity
  * @property {import("./callbacks.js").OnLeave} [onLeave] for each that left
+ * @property {import("./callbacks.js").OnServerEvent} [onServerEvent] for what the server's application says
  * @property {import("./callbacks.js").Callbacks} [callbacks] more to be told of every frame, by kinds; those of an earlier connection go on where they were
  * @property {() => number} [now] milliseconds of a clock that never falls; `performance.now` by default
  * @property {(stats: Record<string, any>) => void} [onStats] the server's, once a second
@@ -122,6 +123,28 @@ export class Client {
     return true;
   }
 
+  /**
+   * Tell the server's handlers of an event. One that the schema declares goes as records, everything else as an object.
+   *
+   * @param {string} namespace no point in it; "" for events without one
+   * @param {string} event
+   * @param {any} [data] of a declared event one record or several; otherwise null, booleans, numbers, text, bytes, arrays and plain objects
+   * @returns {boolean} false where nothing was sent: not connected
+   * @throws {RangeError} for a name that is none, or what `send` refuses, a number that isn't finite, or more than the server takes
+   * @throws {WireError} for what msgpack can't say
+   */
+  emit(namespace, event, data = null) {
+    if (this.welcome === null || !this.live) return false;
+    const name = eventName(namespace, event);
+    if (this.welcome.schema.events?.some((e) => e.name === name)) return this.send(name, data ?? {});
+    const bytes = encode({ type: "event", namespace, event, data });
+    if (!allFinite(data)) throw new RangeError(`${name} carries finite numbers only`);
+    const limit = this.welcome.limits.max_message_bytes ?? Infinity;
+    if (bytes.length > limit) throw new RangeError(`${name} takes ${bytes.length} bytes, the server at most ${limit}`);
+    this.#send(bytes);
+    return true;
+  }
+
   /** Measure the round trip; done every 2 s by itself. */
   ping() {
     if (this.live) this.#send(encode({ type: "ping", t: this.#now() }));
@@ -177,6 +200,10 @@ export class Client {
     } else if (message.type === "stats") {
       this.stats = message;
       this.#options.onStats?.(message);
+    } else if (message.type === "event") {
+      const { namespace, event, data = null } = message;
+      if (typeof namespace !== "string" || typeof event !== "string") throw new WireError("an event without a name");
+      this.callbacks.said(namespace, event, data);
     } else if (message.type === "pong") {
       this.#pong(message.t, message.tick);
     }
@@ -246,6 +273,31 @@ export class Client {
     clearTimeout(this.#ackTimer);
     clearInterval(this.#pingTimer);
   }
+}
+
+const MAX_NAME = 64;
+
+/**
+ * What an event is called in the schema.
+ * @param {string} namespace
+ * @param {string} event
+ */
+function eventName(namespace, event) {
+  for (const name of [namespace, event]) {
+    if (typeof name !== "string" || [...name].length > MAX_NAME) throw new RangeError(`${name} must be text of at most ${MAX_NAME} characters`);
+  }
+  if (namespace.includes(".") || event === "") throw new RangeError(`a namespace has no point in it, and an event isn't empty: ${namespace}, ${event}`);
+  return namespace === "" ? event : `${namespace}.${event}`;
+}
+
+/**
+ * Whether every number in an object is one.
+ * @param {any} data
+ * @returns {boolean}
+ */
+function allFinite(data) {
+  if (typeof data === "number") return Number.isFinite(data);
+  return data === null || typeof data !== "object" || ArrayBuffer.isView(data) || Object.values(data).every(allFinite);
 }
 
 /**

@@ -70,7 +70,8 @@ export class Link {
     this.#url = url;
     this.callbacks = callbacksOf(options);
     // Told by the callbacks, which outlive a connection.
-    this.#options = { ...options, callbacks: this.callbacks, onEnter: undefined, onUpdate: undefined, onEvent: undefined, onLeave: undefined };
+    const told = { onEnter: undefined, onUpdate: undefined, onEvent: undefined, onLeave: undefined, onServerEvent: undefined };
+    this.#options = { ...options, callbacks: this.callbacks, ...told };
     this.#backoff = options.backoff ?? new Backoff();
     this.client = this.#connect();
   }

@@ -79,10 +79,10 @@ TOPICS = [
         "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
     ),
     Topic(
-        "events", "Events", "Who is called for what happens in a server, by Horizon's names.",
-        "event_system handlers",
-        "handlers.HandlerStats topics.EventStats core_events.ClientEvent core_events.RegionStarted "
-        "core_events.ServerTick core_events.PlayerConnected core_events.PlayerDisconnected "
+        "events", "Events and plugins", "Who is called for what happens in a server, by Horizon's names.",
+        "event_system handlers plugins plugin_host",
+        "plugin_host.PluginStats handlers.HandlerStats topics.EventStats core_events.ClientEvent "
+        "core_events.RegionStarted core_events.ServerTick core_events.PlayerConnected core_events.PlayerDisconnected "
         "core_events.AuthStatusChanged core_events.ZoneEnter core_events.ZoneExit",
     ),
     Topic(
@@ -104,9 +104,10 @@ INTERNAL = {
     "Group": "says_nothing",
     "Emit": "records clear",
     "EventSystem": "tell_batch has_handlers resume pause receive owned_by link refuse_core",
+    "Plugins": "register_systems register_handlers begin end check",
     "Handler": "stats took lost failed",
     "Random": "of_system",
-    "Schedule": "add remove enable follow check run run_now",
+    "Schedule": "add remove enable isolate follow check run run_now",
     "Subscription": "failed is_over",
     "Timing": "note",
 }

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import DefinitionError as DefinitionError
     from horizon_ecs.errors import HorizonError as HorizonError
     from horizon_ecs.errors import ListenError as ListenError
+    from horizon_ecs.errors import PluginError as PluginError
     from horizon_ecs.errors import RecordingError as RecordingError
     from horizon_ecs.errors import SnapshotError as SnapshotError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
@@ -93,6 +94,9 @@ if TYPE_CHECKING:
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.playing import Playhead as Playhead
+    from horizon_ecs.plugin_host import Plugins as Plugins
+    from horizon_ecs.plugins import Plugin as Plugin
+    from horizon_ecs.plugins import find_plugins as find_plugins
     from horizon_ecs.prediction import Predictor as Predictor
     from horizon_ecs.query import Query as Query
     from horizon_ecs.random import Random as Random
@@ -134,7 +138,7 @@ _PLACES = {
     "checking": "SystemCheck check_system",
     "errors": (
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
-        "ListenError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
+        "ListenError PluginError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
     ),
     "event_system": "EventSystem",
     "events": "Emit Events",
@@ -155,6 +159,8 @@ _PLACES = {
     "net.players": "Player",
     "net.server": "Server serve",
     "playing": "Playhead",
+    "plugin_host": "Plugins",
+    "plugins": "Plugin find_plugins",
     "prediction": "Predictor",
     "query": "Query",
     "random": "Random",

@@ -8,6 +8,7 @@ HorizonError
 ├── StaleHandleError     a handle names an entity that no longer lives (also a LookupError)
 ├── SnapshotError        a world can't be saved as it is, or a file not be loaded (also a ValueError)
 ├── RecordingError       a recording is cut off, corrupted, newer or of another schema (also a ValueError)
+├── PluginError          a plugin can't be found or loaded, or requires what isn't there
 ├── SystemFailure        a system raised while the world ticked
 ├── CheckFailure         a system doesn't keep its promises (also an AssertionError)
 ├── WireError            bytes from the network are malformed
@@ -26,6 +27,7 @@ __all__ = [
     "DefinitionError",
     "HorizonError",
     "ListenError",
+    "PluginError",
     "RecordingError",
     "SnapshotError",
     "StaleHandleError",
@@ -64,6 +66,10 @@ class SnapshotError(HorizonError, ValueError):
 
 class RecordingError(HorizonError, ValueError):
     """A recording is no such file, cut off within its header, corrupted, newer or of another schema."""
+
+
+class PluginError(HorizonError):
+    """A plugin can't be found or loaded, isn't allowed, or requires what isn't there; the message names it."""
 
 
 class SystemFailure(HorizonError):

@@ -107,6 +107,12 @@ class Schedule:
         for bound in [b for system in systems for b in self._find(system)]:
             bound.enable(on)
 
+    def isolate(self, *systems: AnySystem) -> None:
+        """Let systems that say nothing else themselves be passed over in a tick where they fail."""
+        for system in systems:
+            if system.when.on_error is None:
+                self._bound[system].on_error = "skip"
+
     def is_enabled(self, system: AnySystem | Group | str) -> bool:
         """Whether a system runs when it is due; False after it failed too often."""
         return all(b.enabled for b in self._find(system))

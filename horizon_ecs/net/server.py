@@ -23,6 +23,8 @@ from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.speaker import Told
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
+from horizon_ecs.plugin_host import Plugins, PluginStats, as_plugins
+from horizon_ecs.plugins import Plugin
 from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import percentile
 
@@ -63,6 +65,11 @@ class Server(Listening):
         On the tick's thread after every tick.
     about : mapping
         Sent to every client; the page reads `title` and `bounds` ([x0, y0, x1, y1]).
+    plugins : Plugins, or sequence of Plugin
+
+    Attributes
+    ----------
+    plugins : Plugins
 
     Raises
     ------
@@ -70,6 +77,8 @@ class Server(Listening):
         The world has nothing to replicate, or an event isn't one.
     ArgumentError
         `about` holds what msgpack can't say.
+    PluginError
+        A plugin requires what isn't there.
     """
 
     def __init__(
@@ -86,17 +95,22 @@ class Server(Listening):
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
+        plugins: Plugins | Sequence[Plugin] = (),
     ) -> None:
         super().__init__(config or ServerConfig())
         self.about = checked_about(about or {})
+        self.plugins = as_plugins(plugins)
+        self.plugins.register_systems(world)
+        events = [*events, *self.plugins.client_events]
         numbered = number_events(events)
         self._stage = Stage(
             world, self.config, self, messages=messages, position=position, replication=replication or {},
             on_join=on_join, on_observe=(lambda player: on_observe(self, player)) if on_observe else None,
             on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop,
-            bounds=self.about.get("bounds")
+            bounds=self.about.get("bounds"), check=self.plugins.check
         )  # fmt: skip
         declare(self.events, events)
+        self.plugins.register_handlers(self.events)
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
             self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
@@ -149,6 +163,7 @@ class Server(Listening):
             raise ArgumentError("another server serves this world: it would tick twice as fast")
         await self._listen()
         _served.add(self.world)
+        self.plugins.begin(self)
         self.events.pause()  # handlers are the tick's thread's from now on
         self._stage.ticker.start()
 
@@ -159,6 +174,8 @@ class Server(Listening):
         """
         ticker = self._stage.ticker
         await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
+        if self._loop is not None:
+            self.plugins.end(self)
         await asyncio.get_running_loop().run_in_executor(None, self.events.close)
         failed = ticker.error is not None
         await self._end(
@@ -205,6 +222,7 @@ class Server(Listening):
             "resets": connected["resets"],
             "rate_changes": connected["rate_changes"],
             "slowed": self.replicator.n_slowed,
+            "plugins": {name: _told_of(one) for name, one in self.plugins.stats().items()},
             "refusals": {key[8:]: n for key, n in sorted(connected.items()) if key.startswith("refused:")},
         }
 
@@ -229,6 +247,12 @@ class Server(Listening):
     def tell_events(self, told: Sequence[Told]) -> None:
         """For the stage."""
         self._post(self._connections.tell_events, told)
+
+
+def _told_of(plugin: PluginStats) -> str:
+    """A plugin in a line of the report."""
+    said = f"{plugin.version} {plugin.state}, {plugin.ms_a_tick:.3f} ms a tick, {plugin.failures} failures"
+    return f"{said}, the last in {plugin.last_failure}" if plugin.last_failure else said
 
 
 def checked_about(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,19 +300,19 @@ def serve(
     world: World, *, events: Sequence[type] = (), messages: Mapping[type, int] | None = None,
     position: type | None = None, replication: Mapping[str, Any] | None = None, on_join: JoinHook | None = None,
     on_observe: ObserveHook | None = None, on_leave: LeaveHook | None = None,
-    about: Mapping[str, Any] | None = None, **settings: Any
+    about: Mapping[str, Any] | None = None, plugins: Plugins | Sequence[Plugin] = (), **settings: Any
 ) -> None:  # fmt: skip
     """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
 
     Parameters
     ----------
-    world, events, messages, position, replication, on_join, on_observe, on_leave, about
+    world, events, messages, position, replication, on_join, on_observe, on_leave, about, plugins
         As for `Server`.
     **settings
         As for `ServerConfig`.
     """
     server = Server(
         world, ServerConfig.of(**settings), events=events, messages=messages, position=position,
-        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about
+        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about, plugins=plugins
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))

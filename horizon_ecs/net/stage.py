@@ -87,6 +87,7 @@ class Stage:
         after_tick: Callable[[], None] | None,
         on_end: Callable[[], None],
         bounds: Any = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self.world = world
         self.replicator = Replicator(
@@ -100,6 +101,7 @@ class Stage:
         self.events = EventSystem(world, max_waiting=world.max_events)
         self.speaker = Speaker(self.players)
         self.events.link(clients=self.speaker)
+        self._check = check
         self._eventing = Eventing(self.events, self.replicator, self.players, bounds)
         self.counters: Counter[str] = Counter()
         self._second: Counter[str] = Counter()
@@ -164,6 +166,8 @@ class Stage:
         self._eventing.systems_begin()
         self.world.tick()
         self._eventing.systems_end()
+        if self._check is not None:
+            self._check()
         frames = self.replicator.step()
         self._eventing.frames_made()
         stats = self.replicator.stats

@@ -134,6 +134,11 @@ def as_records(event: type, given: Any) -> NDArray[Any]:
     return out
 
 
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """One behind the other; without a copy where there is only one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 class EventQueue:
     """Events of one type between two ticks, at most `limit`; what comes beyond is refused, and counted in `dropped`."""
 
@@ -200,12 +205,14 @@ class EventQueue:
         """Make what waits the batch of the tick that begins, without what was sent by those that no longer live;
         whoever is named in it and no longer lives is 0."""
         if self._waiting:
-            senders, records = np.concatenate(self._senders), np.concatenate(self._records)
+            senders, records = _joined(self._senders), _joined(self._records)
             emitted, senders = senders & _EMITTED != 0, senders & ~_EMITTED
             there = (senders == 0) | alive(senders)
-            senders[emitted & ~there] = 0
-            there |= emitted
-            self.batch = self._batch(senders[there], records[there])
+            if not there.all():  # most often all are, and a copy of a million records takes as long as the rest
+                senders[emitted & ~there] = 0
+                there |= emitted
+                senders, records = senders[there], records[there]
+            self.batch = self._batch(senders, records)
             for f in (f for f in self.fields if f.is_entity):
                 self.batch.records[f.name] *= alive(self.batch.records[f.name])
             self._senders, self._records, self._waiting = [], [], 0

@@ -113,7 +113,8 @@ class Plugins:
     def __contains__(self, name: object) -> bool:
         return name in self._hosted
 
-    def __getitem__(self, name: str) -> Plugin:
+    def __getitem__(self, name: str) -> Any:
+        """The plugin of a name. Raises ArgumentError."""
         return self._find(name).plugin
 
     @property

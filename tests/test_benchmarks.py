@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from benchmarks import bench_bytes, bench_kernels, bench_replication, compare
+from benchmarks import bench_bytes, bench_events, bench_kernels, bench_replication, compare
 from horizon_ecs import bench
 
 TINY = {"10k": (60, 6, 0.001), "100k": (80, 8, 0.001), "1M": (100, 10, 0.001), "2.5M": (80, 8, 0.002)}
@@ -157,3 +157,14 @@ def test_what_cannot_be_compared_is_refused(repository, capsys):
     with pytest.raises(SystemExit):
         compare.main(["HEAD", "--factor", "1"])
     assert "--factor must be more than 1" in capsys.readouterr().err
+
+
+def test_events_are_all_heard(monkeypatch):
+    monkeypatch.setattr(bench_events, "N", 50)
+    monkeypatch.setattr(bench_events, "ROWS", 80)
+    found = bench_events.measure()
+    assert len(found) == 9
+    assert min(found.values()) > 0
+    head, rows = bench_events.table(found)
+    assert len(rows) == 9
+    assert all(len(row) == len(head) for row in rows)

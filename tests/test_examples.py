@@ -95,6 +95,12 @@ def test_predicted_ship(capsys):
     assert "0 foreseen wrongly" in capsys.readouterr().out
 
 
+def test_chat_plugin(capsys):
+    heard = run("09_chat_plugin.py")
+    assert heard == ["Ada is here", "Ada: Hello!", "Bob is here", "Bob: Hello!"]
+    assert capsys.readouterr().out.splitlines() == heard
+
+
 def test_save_and_load(capsys):
     assert run("06_save_and_load.py") == {"same": True, "wolves": 1_000, "armour": 0.25}
     out = capsys.readouterr().out

@@ -52,7 +52,7 @@ class Line:
                     await self.call(self.waiting.popleft())
             except TimeoutError:
                 self.handler.failed(TimeoutError(f"it took more than {runner.timeout_s:g} s"))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.handler.failed(error)
             finally:
                 self.handler.took(_clock() - self.since.pop(number))

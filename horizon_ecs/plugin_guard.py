@@ -56,7 +56,7 @@ class Guard:
         """Call a function of the plugin's; whether it went well."""
         try:
             work()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("plugin %r failed in %s", self.name, what)
             self.failed(what, error)
             return False

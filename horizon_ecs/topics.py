@@ -102,7 +102,7 @@ class Topic:
             said = None
             try:
                 said = handler.call(data)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a plugin isn't the one to end the server
                 handler.failed(error)
             ended = _clock()
             if said is not SKIPPED:

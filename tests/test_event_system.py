@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 
@@ -131,6 +132,21 @@ def test_what_one_raises_is_counted_and_shown_and_the_others_are_called(events, 
     assert "core:own" in shown[0]
     assert "no such player" in shown[0]
     assert caplog.records[0].exc_info is not None
+
+
+def test_nobody_ends_the_server_by_leaving(events, caplog):
+    async def leave(data):
+        raise SystemExit(3)
+
+    events.on_core("own", lambda data: sys.exit(3))
+    events.on_core("own", leave)
+    heard = listen(events)
+    with caplog.at_level(logging.CRITICAL):
+        for n in range(2):
+            events.emit_core("own", n)
+            assert events.drain()
+    assert heard == [0, 1]
+    assert events.stats()["core:own"].errors == 4
 
 
 def test_one_that_was_taken_away_by_another_is_not_called(events):

@@ -17,6 +17,7 @@ import msgpack
 import numpy as np
 import pytest
 
+import horizon_ecs as hz
 from horizon_ecs import demo
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import CLOSES
@@ -145,6 +146,42 @@ def test_node_decodes_a_live_stream_as_the_oracle_says() -> None:
     assert len(frames) > 40
     assert summary["summary"]["enters"] > 100
     assert summary["summary"]["leaves"] > 0
+
+
+@hz.event(namespace="ship")
+class Turn:
+    x: hz.f4
+    y: hz.f4
+
+
+def test_node_and_a_server_s_handlers_talk() -> None:
+    """Objects and records from JavaScript, and what is said to it, over a real socket."""
+    heard: list[Any] = []
+
+    async def work() -> dict[str, Any]:
+        world = demo.build(50)
+        async with serving(world, events=[Turn]) as server:
+            events = server.events
+            events.on_client("chat", "message", lambda event: heard.append(event.data))
+            events.on_client("ship", Turn, lambda batch: heard.extend(batch.records.tolist()))
+            events.on_client("chat", "message", lambda event: events.broadcast("chat", "message", event.data))
+            events.on_client("chat", "leave", lambda event: events.emit_client(event.player, "chat", "bye", [1, 0.5]))
+            said = [
+                ["chat", "message", {"text": "Grüße", "n": [1, None]}],
+                ["ship", "turn", {"x": 1, "y": -0.5}],
+                ["chat", "leave", None],
+            ]
+            command = [_node(), str(ROOT / "tests/js/talk.mjs"), server.ws_url, json.dumps(said)]
+            node = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            out, _ = await asyncio.wait_for(node.communicate(), TIMEOUT_S)
+        result: dict[str, Any] = json.loads(out)
+        return result
+
+    told = asyncio.run(work())
+    message = {"text": "Grüße", "n": [1, None]}
+    assert told == {"heard": [["chat", "message", message], ["chat", "bye", [1, 0.5]]], "code": 1000, "reason": ""}
+    assert message in heard
+    assert (1.0, -0.5) in heard
 
 
 def test_types() -> None:

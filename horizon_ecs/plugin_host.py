@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, PluginError
 from horizon_ecs.handlers import HandlerStats
 from horizon_ecs.plugin_guard import Guard
+from horizon_ecs.plugin_reload import file_of, read_again, stamp, undone_if_refused
 from horizon_ecs.plugins import Plugin, in_order, required
 
 if TYPE_CHECKING:
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from horizon_ecs.net.server import Server
     from horizon_ecs.world import World
 
+log = logging.getLogger("horizon_ecs.plugins")
+
 ON, OFF, FAILED = "on", "off", "failed"
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class _Hosted:
         self.state = ON
         self.systems: dict[System[..., Any], int] = {}  # and how often each had failed when that was last looked at
         self.is_enabled = True  # its systems
+        self.stamp: tuple[int, int] | None = None  # of its file, when that was last looked at
 
 
 class Plugins:
@@ -75,11 +81,16 @@ class Plugins:
     systems raise later is logged and counted; after `max_failures` in `window_s` seconds it is switched off: none of
     its handlers is called and none of its systems runs, until `switch_on`. The tick goes on in any case.
 
+    In development `watch=True` reads a plugin's code again where its file was edited (`reload`), while clients stay
+    connected.
+
     Parameters
     ----------
     plugins : iterable of Plugin
     max_failures : int
     window_s : float
+    watch : bool
+        Whether to look, twice a second, if files were edited.
     now : callable() -> float
         Seconds of a clock that never falls.
 
@@ -92,7 +103,7 @@ class Plugins:
 
     def __init__(
         self, plugins: Iterable[Plugin] = (), *, max_failures: int = 5, window_s: float = 10.0,
-        now: Callable[[], float] = time.monotonic
+        watch: bool = False, now: Callable[[], float] = time.monotonic
     ) -> None:  # fmt: skip
         if not isinstance(max_failures, int) or isinstance(max_failures, bool) or max_failures < 1:
             raise ArgumentError(f"max_failures must be a whole number from 1, not {max_failures!r}")
@@ -101,6 +112,8 @@ class Plugins:
         self._hosted = {
             p.name: _Hosted(p, Guard(p.name, max_failures, window_s, now, self._silence)) for p in in_order(plugins)
         }
+        self._now, self._watch, self._looked_at_s = now, watch, -LOOK_EVERY_S
+        self._server: Server | None = None
         self._world: World | None = None
         self._events: EventSystem | None = None
 
@@ -134,13 +147,7 @@ class Plugins:
             raise ArgumentError("these plugins are another server's; make others for this one")
         self._world = world
         for one in self._hosted.values():
-            before = set(world.schedule.systems)
-            self._bring_in(one, "register_systems", lambda one=one: one.plugin.register_systems(world))  # type: ignore[misc]
-            one.systems = dict.fromkeys((s for s in world.schedule.systems if s not in before), 0)
-            if one.state == FAILED and one.systems:
-                world.remove_system(*one.systems)
-                one.systems = {}
-            world.schedule.isolate(*one.systems)
+            self._bring_in(one, "register_systems", lambda one=one: self._add_systems(one))  # type: ignore[misc]
 
     def register_handlers(self, events: EventSystem) -> None:
         """For the server: have each register its handlers."""
@@ -150,6 +157,7 @@ class Plugins:
 
     def begin(self, server: Server) -> None:
         """For the server: it is about to tick."""
+        self._server = server
         for one in self._hosted.values():
             self._bring_in(one, "on_init", lambda one=one: one.plugin.on_init(server))  # type: ignore[misc]
 
@@ -172,6 +180,9 @@ class Plugins:
                     one.guard.failed(f"system {system.name}", RuntimeError("it raised, as was logged"))
                 one.systems[system] = failures
             self._enable(one, one.state == ON)
+        if self._watch and self._now() - self._looked_at_s >= LOOK_EVERY_S:
+            self._looked_at_s = self._now()
+            self._look()
 
     # -- by hand -------------------------------------------------------------------------------------------------------
 
@@ -198,6 +209,44 @@ class Plugins:
         one.state = ON
         self._bring_in(one, "register_handlers", lambda: self._register(one))
 
+    def reload(self, name: str) -> None:
+        """Read a plugin's file again, and let an instance of its class as it is now take its place: `on_shutdown` of
+        the old one, then `on_reload`, `register_systems`, `register_handlers` and `on_init` of the new one. On the
+        tick's thread, between ticks; the tick after it is late by what it takes.
+
+        Only that file is run, not what it imports: components, events, resources and kinds, which the world and
+        clients know already, have to be in another module, such as one of the plugin's package.
+
+        Raises
+        ------
+        PluginError
+            It can't be read or made, or requires what isn't there; the old one goes on.
+        ArgumentError
+            There is no such plugin.
+        """
+        one = self._find(name)
+        with undone_if_refused(one.plugin):
+            self._exchange(one, read_again(one.plugin))
+        log.info("plugin %s is as its file has it now", name)
+
+    def _exchange(self, one: _Hosted, new: Plugin) -> None:
+        """Let another instance take a plugin's place, or raise PluginError and leave all as it was."""
+        old = one.plugin
+        in_order([new, *(other.plugin for other in self._hosted.values() if other is not one)])
+        if self._server is not None and one.state == ON:
+            server = self._server
+            one.guard.runs("on_shutdown", lambda: old.on_shutdown(server))
+        self._take_out(one)
+        one.plugin, one.state = new, ON
+        one.guard.forgive()
+        if not self._put_in(one, lambda: new.on_reload(old)):
+            self._take_out(one)
+            one.plugin, one.state = old, ON
+            self._put_in(one, lambda: None)
+            raise PluginError(
+                f"plugin {old.name!r} goes on as it was, since it failed as it is: {one.guard.last_failure}"
+            )
+
     def stats(self) -> dict[str, PluginStats]:
         """How each plugin fares, by name."""
         return {name: self._stats(one) for name, one in self._hosted.items()}
@@ -221,6 +270,55 @@ class Plugins:
     def _register(self, one: _Hosted) -> None:
         assert self._events is not None
         one.plugin.register_handlers(self._events.owned_by(one.guard))
+
+    def _add_systems(self, one: _Hosted) -> None:
+        """All that it adds are its own, and none if it raises."""
+        world = self._world
+        assert world is not None
+        before = set(world.schedule.systems)
+        try:
+            one.plugin.register_systems(world)
+        except BaseException:
+            world.remove_system(*(system for system in world.schedule.systems if system not in before))
+            raise
+        one.systems = dict.fromkeys((system for system in world.schedule.systems if system not in before), 0)
+        one.is_enabled = True
+        world.schedule.isolate(*one.systems)
+
+    def _remove_systems(self, one: _Hosted) -> None:
+        if one.systems and self._world is not None:
+            self._world.remove_system(*one.systems)
+        one.systems = {}
+
+    def _put_in(self, one: _Hosted, take_over: Callable[[], object]) -> bool:
+        """Bring a plugin in while the server runs; whether it went well."""
+        server, steps = self._server, [("on_reload", take_over)]
+        if self._world is not None:
+            steps.append(("register_systems", lambda: self._add_systems(one)))
+        if self._events is not None:
+            steps.append(("register_handlers", lambda: self._register(one)))
+        if server is not None:
+            steps.append(("on_init", lambda: one.plugin.on_init(server)))
+        for what, work in steps:
+            self._bring_in(one, what, work)
+        return one.state == ON
+
+    def _take_out(self, one: _Hosted) -> None:
+        self._unsubscribe(one.plugin.name)
+        self._remove_systems(one)
+
+    def _look(self) -> None:
+        """Read again what was edited; what can't be is logged."""
+        for name, one in self._hosted.items():
+            now = stamp(file_of(one.plugin))
+            if one.stamp in (now, None) or now == (0, 0):
+                one.stamp = now
+                continue
+            one.stamp = now
+            try:
+                self.reload(name)
+            except PluginError as error:
+                log.error("%s", error)
 
     def _silence(self, name: str) -> None:
         """From any thread; its systems are let rest by the next `check`."""

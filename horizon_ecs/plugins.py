@@ -75,6 +75,10 @@ class Plugin:
     def on_init(self, server: Server) -> None:
         """The server is about to tick, and clients can connect."""
 
+    def on_reload(self, before: Plugin) -> None:
+        """Its code was read again (`Plugins.reload`), and this instance stands for `before` from now on: take over from
+        it what is to be kept. `before` has been told `on_shutdown`; registering and `on_init` follow."""
+
     def on_shutdown(self, server: Server) -> None:
         """It ticks no more; clients are still connected. Called for who was not switched off, the last one first."""
 

@@ -165,3 +165,23 @@ def test_a_kind_that_isnt_there_is_named():
     game.tick()
     with pytest.raises(hz.ArgumentError, match="no kind is called 'Shp'.*Ship"):
         calls.frame(game.replica)
+
+
+def test_what_the_application_says_is_told_by_name_or_all_of_it():
+    calls, told = hz.Callbacks(), []
+    calls.on_server_event(lambda *said: told.append(("all", *said)))
+
+    @calls.on_server_event(namespace="chat", event="message")
+    def message(*said):
+        told.append(("one", *said))
+
+    calls.said("chat", "message", 1)
+    calls.said("chat", "left", 2)
+    calls.said("trade", "message", 3)
+    assert [one[0] for one in told] == ["all", "one", "all", "all"]
+    assert told[1] == ("one", "chat", "message", 1)
+    assert repr(calls) == "Callbacks(2 functions, 0 entities)"
+    calls.off(message)
+    told.clear()
+    calls.said("chat", "message", 4)
+    assert told == [("all", "chat", "message", 4)]

@@ -16,7 +16,7 @@ import horizon_ecs as hz
 from horizon_ecs import f4
 from horizon_ecs.core_events import ZoneEnter
 from horizon_ecs.errors import ArgumentError, CapacityError
-from horizon_ecs.event_queue import MAX_DEPTH, MAX_NESTED
+from horizon_ecs.event_hub import MAX_DEPTH, MAX_NESTED
 from horizon_ecs.events import EventBatch
 
 

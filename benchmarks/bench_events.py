@@ -57,7 +57,8 @@ class Events:
     def note(self, event: object) -> None:
         self.heard += 1
 
-    def _ns(self, work: Callable[[], object], n: int = N, each: int = 1) -> float:
+    def _ns(self, work: Callable[[], object], n: int = 0, each: int = 1) -> float:
+        n = n or N
         seconds = best_s(work, REPEATS)
         assert self.heard == (REPEATS + 1) * n * each, "handlers weren't told of everything"
         return seconds / n * 1e9

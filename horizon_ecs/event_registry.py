@@ -10,8 +10,8 @@ from horizon_ecs.async_handlers import AsyncRunner
 from horizon_ecs.components import fields_of
 from horizon_ecs.core_events import CORE_BATCHES, CORE_EVENTS
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.event_names import check_meant, check_name, check_namespace, full_name, own_name
 from horizon_ecs.event_hub import Hub
+from horizon_ecs.event_names import check_meant, check_name, check_namespace, full_name, own_name
 from horizon_ecs.events import EventBatch
 from horizon_ecs.handlers import Handler, Owner, check_options
 from horizon_ecs.topics import Topic

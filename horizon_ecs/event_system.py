@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from horizon_ecs.async_handlers import AsyncRunner
 from horizon_ecs.core_events import ClientEvent
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.event_names import check_name, full_name, own_name
 from horizon_ecs.event_hub import Hub
+from horizon_ecs.event_names import check_name, full_name, own_name
 from horizon_ecs.event_registry import CORE, PLUGIN, Registry
 from horizon_ecs.events import EventBatch, EventQueue, as_records
 from horizon_ecs.handlers import HandlerStats, Stop

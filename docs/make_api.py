@@ -86,6 +86,10 @@ TOPICS = [
         "recordings", "Recordings", "What clients are told, in a file, and out of it again.",
         "recorder recording playing net.playback feeding",
     ),
+    Topic(
+        "monitoring", "Monitoring", "What a running server is doing: metrics, reports, alerts.",
+        "monitor.collector", "monitor.durations.Duration",
+    ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip
 

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.lookup import Lookup as Lookup
+    from horizon_ecs.monitor.collector import MetricsCollector as MetricsCollector
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.clock import ServerClock as ServerClock
@@ -143,6 +144,7 @@ _PLACES = {
     "interpolation": "Interpolator",
     "kinds": "Kind Layer",
     "lookup": "Lookup",
+    "monitor.collector": "MetricsCollector",
     "net.client": "Client connect",
     "net.clock": "ServerClock",
     "net.link": "Backoff follow",

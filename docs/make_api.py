@@ -104,6 +104,7 @@ INTERNAL = {
     "Schedule": "add remove enable follow check run run_now",
     "Subscription": "failed is_over",
     "Timing": "note",
+    "MetricsCollector": "attach",
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
@@ -52,6 +53,15 @@ class ServerConfig:
         512 of them: to look at, since it tells where crowds are that a client doesn't see, and takes time.
     page : bool
         Whether to serve the page that shows the world, on the same port.
+    metrics : bool
+        Whether to answer `/metrics`, `/health` and `/ready`.
+    metrics_port : int, optional
+        A port of their own; 0 lets the system pick one. Without, they are on the same port.
+    metrics_host : str, optional
+        The address of that port; by default `host`.
+    metrics_token : str, optional
+        Who asks for metrics must say it (`Authorization: Bearer …`); 16 characters or more. Without, only who asks from
+        this machine is told, and no proxy.
 
     Raises
     ------
@@ -73,11 +83,16 @@ class ServerConfig:
     adaptive_rates: bool = True
     show_regions: bool = False
     page: bool = True
+    metrics: bool = True
+    metrics_port: int | None = None
+    metrics_host: str | None = None
+    metrics_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str):
             raise ArgumentError(f"host must be text, not {self.host!r}")
-        for name in ("adaptive_rates", "show_regions", "page"):
+        self._check_metrics()
+        for name in ("adaptive_rates", "show_regions", "page", "metrics"):
             if not isinstance(getattr(self, name), bool):
                 raise ArgumentError(f"{name} must be True or False, not {getattr(self, name)!r}")
         _whole("port", self.port, 0, MAX_PORT)
@@ -89,6 +104,16 @@ class ServerConfig:
         _number("hysteresis", self.hysteresis, 0.0, 10.0)
         for name in ("handshake_timeout_s", "window_s", "stall_timeout_s"):
             _number(name, getattr(self, name), 0.01, 3_600.0)
+
+    def _check_metrics(self) -> None:
+        if self.metrics_port is not None:
+            _whole("metrics_port", self.metrics_port, 0, MAX_PORT)
+        if self.metrics_host is not None and not isinstance(self.metrics_host, str):
+            raise ArgumentError(f"metrics_host must be text, not {self.metrics_host!r}")
+        token = self.metrics_token
+        if token is not None and not (isinstance(token, str) and re.fullmatch(r"[!-~]{16,}", token)):
+            # What it is stays out of logs.
+            raise ArgumentError("metrics_token must be 16 or more letters, digits and signs of ASCII, without spaces")
 
     @classmethod
     def of(cls, **settings: Any) -> ServerConfig:

@@ -77,6 +77,7 @@ class MetricsCollector:
         self._metrics: dict[str, _Metric] = {}
         self._described: dict[str, tuple[str, tuple[float, ...] | None]] = {}
         self._making = threading.Lock()
+        self._attached = False
 
     def __repr__(self) -> str:
         return f"MetricsCollector({len(self._metrics)} metrics)"
@@ -168,6 +169,13 @@ class MetricsCollector:
         if any(coding.partition(";")[0].strip().lower() == "gzip" for coding in accept_encoding.split(",")):
             body, headers["Content-Encoding"] = gzip.compress(body, compresslevel=1), "gzip"
         return body, headers
+
+    def attach(self, exporter: Any) -> None:
+        """Export a server's own metrics beside these. Raises ArgumentError where another's are exported already."""
+        if self._attached:
+            raise ArgumentError("this MetricsCollector exports another server's metrics: give each server its own")
+        self.registry.register(exporter)
+        self._attached = True
 
     # -- series --------------------------------------------------------------------------------------------------------
 

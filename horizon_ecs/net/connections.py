@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,7 +83,9 @@ class Connections:
     stage : Backstage
         What joins, leaves and inputs are posted to; set before the first connection.
     counters : Counter
-        `refused:CODE`, `holds`, `resets`.
+        `refused:CODE`, `holds`, `resets`, `opened`.
+    endpoints : callable(connection, request) -> Response or None, optional
+        Answers what is asked for before the page does.
     """
 
     stage: Backstage
@@ -98,6 +100,7 @@ class Connections:
         self._by_observer: list[Seat | None] = [None] * config.max_connections
         self._events = events
         self._pages = Pages(config.page)
+        self.endpoints: Callable[[ServerConnection, Request], Response | None] | None = None
         self._closing: set[asyncio.Future[None]] = set()
         self._swept_at = 0.0
         window_ticks, ack_every = self._flow(tick_rate)
@@ -134,7 +137,10 @@ class Connections:
 
     def request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a plain HTTP request; None for the WebSocket's path."""
-        return None if request.path.partition("?")[0] == wire.PATH else self._pages.respond(request.path)
+        if request.path.partition("?")[0] == wire.PATH:
+            return None
+        answer = self.endpoints(connection, request) if self.endpoints is not None else None
+        return answer or self._pages.respond(request.path)
 
     async def handle(self, connection: ServerConnection) -> None:
         """One connection, from its handshake to its end."""
@@ -144,6 +150,7 @@ class Connections:
             return
         seat = Seat(connection, Session(**self._session_settings), _descriptor(connection))
         self.seats.add(seat)
+        self.counters["opened"] += 1
         try:
             with contextlib.suppress(ConnectionClosed):
                 await self._greet(seat)

@@ -126,17 +126,12 @@ class Listening:
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        if self._listener is None or not self._listener.sockets:
-            raise ArgumentError("the server isn't listening")
-        return int(next(iter(self._listener.sockets)).getsockname()[1])
+        return port_of(self._listener)
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        host = self.config.host
-        if host in ("0.0.0.0", "::", ""):
-            host = "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return url_of(self._listener, self.config.host)
 
     @property
     def ws_url(self) -> str:
@@ -147,3 +142,17 @@ class Listening:
     def _where(self) -> str:
         """Its address, for a repr."""
         return self.url if self._listener is not None and self._listener.sockets else "not listening"
+
+
+def port_of(listener: WebSocketServer | None) -> int:
+    """The port that is listened on."""
+    if listener is None or not listener.sockets:
+        raise ArgumentError("the server isn't listening")
+    return int(next(iter(listener.sockets)).getsockname()[1])
+
+
+def url_of(listener: WebSocketServer | None, host: str) -> str:
+    """How whoever is on this machine reaches what listens."""
+    if host in ("0.0.0.0", "::", ""):
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port_of(listener)}/"

@@ -17,7 +17,7 @@ from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import Connections
-from horizon_ecs.net.listening import Listening
+from horizon_ecs.net.monitored import Monitored
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
@@ -25,6 +25,7 @@ from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import percentile
 
 if TYPE_CHECKING:
+    from horizon_ecs.monitor.collector import MetricsCollector
     from horizon_ecs.world import World
 
 ObserveHook = Callable[["Server", Player], None]
@@ -33,7 +34,7 @@ _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
 
 
-class Server(Listening):
+class Server(Monitored):
     """Serves a world.
 
     Parameters
@@ -61,6 +62,8 @@ class Server(Listening):
         On the tick's thread after every tick.
     about : mapping
         Sent to every client; the page reads `title` and `bounds` ([x0, y0, x1, y1]).
+    metrics : MetricsCollector, optional
+        What it exports its own metrics by, beside those that are set there; by default one is made (`Server.metrics`).
 
     Raises
     ------
@@ -84,6 +87,7 @@ class Server(Listening):
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
+        metrics: MetricsCollector | None = None,
     ) -> None:
         super().__init__(config or ServerConfig())
         self.about = checked_about(about or {})
@@ -98,6 +102,7 @@ class Server(Listening):
             self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
         )
         self._connections.stage = self._stage
+        self._set_up_monitoring(metrics)
 
     def __repr__(self) -> str:
         return f"Server({self._where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
@@ -139,6 +144,7 @@ class Server(Listening):
         if self.world in _served:
             raise ArgumentError("another server serves this world: it would tick twice as fast")
         await self._listen()
+        await self._begin_monitoring()
         _served.add(self.world)
         self._stage.ticker.start()
 
@@ -150,6 +156,7 @@ class Server(Listening):
         ticker = self._stage.ticker
         await asyncio.get_running_loop().run_in_executor(None, ticker.stop)
         failed = ticker.error is not None
+        await self._end_monitoring()
         await self._end(
             Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
         )
@@ -163,6 +170,7 @@ class Server(Listening):
         """Let times and counts of the report begin now."""
         self._stage.ticker.forget()
         self._stage.counters.clear()
+        self._stage.totals.clear()
         self._connections.counters.clear()
 
     def report(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from horizon_ecs.components import nearest
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
+from horizon_ecs.monitor.totals import Totals
 from horizon_ecs.net import wire
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.wire import Close
@@ -62,6 +63,8 @@ class Stage:
     players : dict of int to Player
         By observer.
     counters : Counter
+    totals : Totals
+        Of what the replicator's steps did.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Stage:
         self.players: dict[int, Player] = {}
         world.when_moved(self._follow)
         self.counters: Counter[str] = Counter()
+        self.totals = Totals()
         self._second: Counter[str] = Counter()
         self._stats_at_s = 0.0
         self._audience = audience
@@ -146,6 +150,7 @@ class Stage:
         self.world.tick()
         frames = self.replicator.step()
         stats = self.replicator.stats
+        self.totals.add(stats)
         for tally in (self.counters, self._second):
             tally["frames"] += stats.n_frames
             tally["updates"] += stats.updates
@@ -240,8 +245,12 @@ class Stage:
             log.exception("on_leave failed for %r", player.name)
 
     def _input(self, event: type, sender: int, records: Any) -> None:
-        self.counters["inputs"] += len(records)
-        self.counters["inputs_dropped"] += len(records) - self.world.push_events(event, sender, records)
+        n, kept, name = len(records), self.world.push_events(event, sender, records), event.__hz_event__  # type: ignore[attr-defined]
+        for key in ("inputs", f"inputs:{name}"):
+            self.counters[key] += n
+        if kept < n:
+            for key in ("inputs_dropped", f"inputs_dropped:{name}"):
+                self.counters[key] += n - kept
 
 
 def checked_options(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,142 @@
+"""The metrics of a running server: what each is called, what it means, and where in a sample it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from horizon_ecs.monitor.process import MB, ProcessUse
+from horizon_ecs.monitor.sample import Flow, Sample
+from horizon_ecs.net.wire import Close
+
+Read = Callable[[Sample, ProcessUse], Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric.
+
+    Attributes
+    ----------
+    kind : "gauge" or "counter"
+    name : str
+        As it is exported.
+    text : str
+    read : callable(sample, process) -> number, or dict of label's value to number
+    label : str
+        "" for none; several are told apart by commas.
+    """
+
+    kind: str
+    name: str
+    text: str
+    read: Read
+    label: str = ""
+
+
+def gauge(name: str, text: str, read: Read, label: str = "") -> Family:
+    """What rises and falls."""
+    return Family("gauge", name, text, read, label)
+
+
+def counter(name: str, text: str, read: Read, label: str = "") -> Family:
+    """What only rises, but for restarts."""
+    return Family("counter", name, text, read, label)
+
+
+def _flow(sample: Sample) -> Flow:
+    return sample.flow or Flow()
+
+
+def _total(name: str) -> Read:
+    return lambda sample, process: sample.totals[name]
+
+
+def _seconds(ms: Mapping[str, float]) -> dict[str, float]:
+    return {name: value / 1e3 for name, value in ms.items()}
+
+
+def _refusals(sample: Sample, process: ProcessUse) -> dict[tuple[str, str], int]:
+    """By code and reason."""
+    known = {int(close): close.name.lower() for close in Close}
+    return {(str(code), known.get(code, "other")): n for code, n in _flow(sample).refusals.items()}
+
+
+FAMILIES = (
+    # Horizon's own names, in its units.
+    gauge("server_active_connections", "Connections.", lambda s, p: _flow(s).active),
+    gauge("server_memory_usage_mb", "Resident memory of the process, in 2**20 bytes.", lambda s, p: p.resident_mb),
+    gauge("memory_resident_mb", "Resident memory of the process, in 2**20 bytes.", lambda s, p: p.resident_mb),
+    gauge("memory_virtual_mb", "Virtual memory of the process, in 2**20 bytes.", lambda s, p: p.virtual_mb),
+    counter("events_processed_total", "Events of clients that were taken.", lambda s, p: sum(s.inputs.values())),
+    # The tick.
+    counter("horizon_ticks_total", "Ticks.", lambda s, p: s.n_ticks),
+    counter("horizon_ticks_missed_total", "Ticks that began a period late or were dropped.", lambda s, p: s.n_missed),
+    gauge("horizon_tick_rate_hertz", "Ticks a second, as they should be.", lambda s, p: s.tick_rate),
+    counter("horizon_stage_seconds_total", "Time in parts of the tick.", lambda s, p: _seconds(s.stages), "stage"),
+    counter(
+        "horizon_system_seconds_total", "Time in each system.",
+        lambda s, p: {name: timing.total_ms / 1e3 for name, timing in s.systems.items()}, "system"
+    ),
+    counter(
+        "horizon_system_runs_total", "Runs of each system.",
+        lambda s, p: {name: timing.runs for name, timing in s.systems.items()}, "system"
+    ),
+    counter(
+        "horizon_system_failures_total", "Failures of each system.",
+        lambda s, p: {name: timing.failures for name, timing in s.systems.items()}, "system"
+    ),
+    gauge(
+        "horizon_system_max_seconds", "The longest run of each system.",
+        lambda s, p: {name: timing.max_ms / 1e3 for name, timing in s.systems.items()}, "system"
+    ),
+    # What there is.
+    gauge("horizon_entities", "Entities.", lambda s, p: s.entities),
+    gauge("horizon_kind_entities", "Entities of each kind.", lambda s, p: s.kinds, "kind"),
+    gauge("horizon_observers", "Observers.", lambda s, p: s.observers),
+    gauge("horizon_followed_pairs", "Pairs of an observer and whom it follows.", lambda s, p: s.followed_pairs),
+    gauge(
+        "horizon_channel_entities", "Entities that have a layer on each channel.",
+        lambda s, p: s.channel_entities, "channel"
+    ),
+    gauge(
+        "horizon_channel_interval_seconds", "The longest time between two updates on each channel, as it is now.",
+        lambda s, p: s.channel_s, "channel"
+    ),
+    # What is sent.
+    counter("horizon_frames_total", "State frames.", _total("n_frames")),
+    counter("horizon_frames_shared_total", "State frames whose bytes another observer is sent too.", _total("shared")),
+    counter("horizon_frame_bytes_total", "Bytes of state frames.", _total("bytes")),
+    counter("horizon_updates_total", "Updates of entities in frames.", _total("updates")),
+    counter("horizon_absolutes_total", "Updates sent whole, not as a difference.", _total("absolutes")),
+    counter("horizon_enters_total", "Entities that an observer began to follow.", _total("enters")),
+    counter("horizon_leaves_total", "Entities that an observer ceased to follow.", _total("leaves")),
+    counter("horizon_not_followed_total", "Entities in reach beyond max_followed.", _total("refused")),
+    counter("horizon_values_non_finite_total", "Values that were no numbers.", _total("non_finite")),
+    counter("horizon_values_clamped_total", "Values outside what can be sent.", _total("clamped")),
+    counter("horizon_messages_total", "Events and texts of entities, by who was told.", _total("messages")),
+    counter("horizon_messages_dropped_total", "Those that found no room or nobody.", _total("messages_dropped")),
+    counter("horizon_messages_missed_total", "Those missed by who was held.", _total("messages_missed")),
+    # What waits.
+    counter("horizon_deferred_total", "Updates that had to wait for an observer's budget.", _total("deferred")),
+    counter("horizon_not_entered_total", "Entities that had to wait to be entered.", _total("not_entered")),
+    counter("horizon_budget_refused_bytes_total", "Bytes that budgets held back.", _total("bytes_refused")),
+    gauge("horizon_longest_wait_ticks", "The longest wait for a budget.", lambda s, p: s.longest_wait_ticks),
+    gauge("horizon_backlog_bytes", "Bytes that wait to be sent.", lambda s, p: _flow(s).backlog_bytes),
+    gauge("horizon_backlog_ticks", "The furthest that any client is behind.", lambda s, p: _flow(s).furthest_behind),
+    gauge("horizon_observers_slowed", "Observers whose channels are due more seldom.", lambda s, p: s.slowed),
+    # Who is connected.
+    gauge("horizon_connections_limit", "Connections that there may be.", lambda s, p: _flow(s).limit),
+    gauge("horizon_connections_held", "Connections that have to catch up first.", lambda s, p: _flow(s).held),
+    counter("horizon_connections_opened_total", "Connections so far.", lambda s, p: _flow(s).opened),
+    counter("horizon_holds_total", "How often a client was held.", lambda s, p: _flow(s).holds),
+    counter("horizon_resyncs_total", "Reset frames to who had been held.", lambda s, p: _flow(s).resyncs),
+    counter("horizon_rate_changes_total", "Changes of rate for a link's sake.", lambda s, p: _flow(s).rate_changes),
+    counter("horizon_refusals_total", "Connections closed by the server.", _refusals, "code,reason"),
+    counter("horizon_inputs_total", "Events of clients, by event.", lambda s, p: s.inputs, "event"),
+    counter("horizon_inputs_dropped_total", "Those that found no room.", lambda s, p: s.inputs_dropped, "event"),
+    # The process.
+    counter("horizon_cpu_seconds_total", "Processor time of the process.", lambda s, p: p.cpu_s),
+    gauge("horizon_memory_limit_mb", "Memory that it may use, in 2**20 bytes.", lambda s, p: s.memory_limit / MB),
+)  # fmt: skip

@@ -1,0 +1,138 @@
+"""Samples: what a server, or a replicator without one, has counted so far, as plain data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from horizon_ecs import serving
+from horizon_ecs.monitor.process import memory_limit
+from horizon_ecs.stats import Timing, by_name
+
+if TYPE_CHECKING:
+    from horizon_ecs.replication import Replicator
+    from horizon_ecs.world import World
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Who is connected to a server, and how they keep up.
+
+    Attributes
+    ----------
+    active, limit : int
+        Connections, and how many there may be.
+    opened : int
+        Connections so far.
+    held : int
+        Who gets nothing until it has caught up.
+    behind_ticks : list of int
+        For each: between the oldest frame that it hasn't acknowledged and the newest.
+    backlog_bytes : int
+        What waits in this process to be sent.
+    holds, resyncs, rate_changes : int
+        How often somebody was held, made whole by a reset frame, and slowed down or quickened for its link's sake.
+    refusals : dict of int to int
+        By close code.
+    """
+
+    active: int = 0
+    limit: int = 0
+    opened: int = 0
+    held: int = 0
+    behind_ticks: list[int] = field(default_factory=list)
+    backlog_bytes: int = 0
+    holds: int = 0
+    resyncs: int = 0
+    rate_changes: int = 0
+    refusals: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def furthest_behind(self) -> int:
+        """Ticks, of whoever is furthest behind."""
+        return max(self.behind_ticks, default=0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What there is, and what was counted since the run began.
+
+    Attributes
+    ----------
+    tick, tick_rate : int, float
+    n_ticks, n_missed : int
+    entities : int
+    kinds : dict of str to int
+        Entities of each very kind.
+    observers, slowed, followed_pairs, longest_wait_ticks : int
+    totals : dict of str to int
+        As `Totals.counts`.
+    stages : dict of str to float
+        Milliseconds in all: "world", and the stages of replication.
+    systems : dict of str to Timing
+    channel_entities : dict of int to int
+        Entities that have a layer on each channel.
+    channel_s : dict of int to float
+        The longest time between two updates on each channel in use, as slowed down as observers are now.
+    inputs, inputs_dropped : dict of str to int
+        Of each event that clients send.
+    flow : Flow or None
+        None without a server.
+    memory_limit : int
+        Bytes that the process may use; 0 where nobody knows.
+    """
+
+    tick: int
+    tick_rate: float
+    n_ticks: int
+    n_missed: int
+    entities: int
+    kinds: dict[str, int]
+    observers: int
+    slowed: int
+    followed_pairs: int
+    longest_wait_ticks: int
+    totals: dict[str, int]
+    stages: dict[str, float]
+    systems: dict[str, Timing]
+    channel_entities: dict[int, int]
+    channel_s: dict[int, float]
+    inputs: dict[str, int] = field(default_factory=dict)
+    inputs_dropped: dict[str, int] = field(default_factory=dict)
+    flow: Flow | None = None
+    memory_limit: int = 0
+
+
+def sample(
+    replicator: Replicator, totals: dict[str, int], stage_ms: dict[str, float], n_ticks: int, n_missed: int,
+    inputs: dict[str, int] | None = None, inputs_dropped: dict[str, int] | None = None, flow: Flow | None = None
+) -> Sample:  # fmt: skip
+    """A sample of a replicator and its world; from any thread, while they may be in the middle of a tick."""
+    world, stats = replicator.world, replicator.stats
+    kinds = {kind.name: int(world.page_live[world.page_kind == i].sum()) for i, kind in enumerate(world.kinds)}
+    channels: Counter[int] = Counter()
+    for kind in world.kinds:
+        channels.update({layer.channel: kinds[kind.name] for layer in kind.layers})
+    return Sample(
+        tick=world.tick_count, tick_rate=world.tick_rate, n_ticks=n_ticks, n_missed=n_missed, entities=len(world),
+        kinds=kinds, channel_entities=dict(channels), observers=replicator.n_observers,
+        slowed=replicator.n_slowed, followed_pairs=stats.followed_pairs, longest_wait_ticks=stats.longest_wait_ticks,
+        totals=dict(totals), stages={"world": world.schedule.timing.total_ms, **stage_ms}, systems=system_times(world),
+        channel_s=channel_intervals(replicator), inputs=inputs or {}, inputs_dropped=inputs_dropped or {}, flow=flow,
+        memory_limit=memory_limit()
+    )  # fmt: skip
+
+
+def system_times(world: World) -> dict[str, Timing]:
+    """Of each system by its name; none at the moment at which another thread adds or removes one."""
+    try:
+        return {name: timing for name, (_, timing) in by_name(world.schedule.timings()).items()}
+    except KeyError:
+        return {}
+
+
+def channel_intervals(replicator: Replicator) -> dict[int, float]:
+    """Seconds between two updates at most, by channel."""
+    periods = serving.longest_periods(replicator).tolist()
+    return {channel: n / replicator.world.tick_rate for channel, n in enumerate(periods) if n}

@@ -81,6 +81,12 @@ if TYPE_CHECKING:
     from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.lookup import Lookup as Lookup
     from horizon_ecs.monitor.collector import MetricsCollector as MetricsCollector
+    from horizon_ecs.monitor.monitor import HorizonMonitor as HorizonMonitor
+    from horizon_ecs.monitor.process import ProcessUse as ProcessUse
+    from horizon_ecs.monitor.process import process_use as process_use
+    from horizon_ecs.monitor.report import SystemReport as SystemReport
+    from horizon_ecs.monitor.thresholds import Alert as Alert
+    from horizon_ecs.monitor.thresholds import Thresholds as Thresholds
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.clock import ServerClock as ServerClock
@@ -145,6 +151,10 @@ _PLACES = {
     "kinds": "Kind Layer",
     "lookup": "Lookup",
     "monitor.collector": "MetricsCollector",
+    "monitor.monitor": "HorizonMonitor",
+    "monitor.process": "ProcessUse process_use",
+    "monitor.report": "SystemReport",
+    "monitor.thresholds": "Alert Thresholds",
     "net.client": "Client connect",
     "net.clock": "ServerClock",
     "net.link": "Backoff follow",

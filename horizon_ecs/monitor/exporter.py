@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from horizon_ecs import __version__
-from horizon_ecs.monitor.families import FAMILIES, Family
+from horizon_ecs.monitor.families import FAMILIES, Family, Scrape
 from horizon_ecs.monitor.histogram import TICK_BOUNDS_S, Histogram
-from horizon_ecs.monitor.process import ProcessUse, process_use
+from horizon_ecs.monitor.process import process_use
 
 if TYPE_CHECKING:
+    from horizon_ecs.monitor.monitor import HorizonMonitor
     from horizon_ecs.monitor.sample import Sample
     from horizon_ecs.ticker import Ticker
 
@@ -43,21 +44,28 @@ class TickHistograms:
             self.late.add([ms / 1e3 for ms in late_ms])
 
 
+class Watched(Protocol):
+    """A server."""
+
+    monitor: HorizonMonitor
+
+    def sample(self) -> Sample:
+        """What there is, and what was counted so far."""
+
+
 class Exporter:
     """A collector of `prometheus_client` that asks for one sample a scrape.
 
     Parameters
     ----------
-    sample : callable() -> Sample
+    server : Watched
     ticks : TickHistograms
     replaced : callable() -> names
         What the application sets itself; those of the server's own are left out.
     """
 
-    def __init__(
-        self, sample: Callable[[], Sample], ticks: TickHistograms, replaced: Callable[[], Collection[str]]
-    ) -> None:
-        self._sample, self._ticks, self._replaced = sample, ticks, replaced
+    def __init__(self, server: Watched, ticks: TickHistograms, replaced: Callable[[], Collection[str]]) -> None:
+        self._server, self._ticks, self._replaced = server, ticks, replaced
         self._core = importlib.import_module("prometheus_client.core")
 
     def describe(self) -> list[Any]:
@@ -67,7 +75,8 @@ class Exporter:
     def collect(self) -> Iterator[Any]:
         """For `prometheus_client`: every family, with its samples."""
         self._ticks.fold()
-        sample, process, replaced = self._sample(), process_use(), set(self._replaced())
+        sample, replaced = self._server.sample(), set(self._replaced())
+        scrape = Scrape(sample, process_use(), self._server.monitor.generate_report(sample))
         build = self._core.GaugeMetricFamily("horizon_build_info", "What is running.", labels=("version",))
         build.add_metric([__version__], 1)
         yield build
@@ -76,13 +85,13 @@ class Exporter:
         yield self._histogram("horizon_tick_lateness_seconds", "How long after it was due a tick ended.", ticks.late)
         for family in FAMILIES:
             if family.name not in replaced:
-                yield self._family(family, sample, process)
+                yield self._family(family, scrape)
 
-    def _family(self, family: Family, sample: Sample, process: ProcessUse) -> Any:
+    def _family(self, family: Family, scrape: Scrape) -> Any:
         labels = tuple(family.label.split(",")) if family.label else ()
         kind = self._core.CounterMetricFamily if family.kind == "counter" else self._core.GaugeMetricFamily
         made = kind(family.name, family.text, labels=labels)
-        found = family.read(sample, process)
+        found = family.read(scrape)
         for key, value in found.items() if labels else [((), found)]:
             made.add_metric([str(part) for part in key] if isinstance(key, tuple) else [str(key)], value)
         return made

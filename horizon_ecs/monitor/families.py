@@ -6,11 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from horizon_ecs.monitor.process import MB, ProcessUse
+from horizon_ecs.monitor.process import ProcessUse
+from horizon_ecs.monitor.report import SystemReport
 from horizon_ecs.monitor.sample import Flow, Sample
 from horizon_ecs.net.wire import Close
 
-Read = Callable[[Sample, ProcessUse], Any]
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one scrape has to tell."""
+
+    sample: Sample
+    process: ProcessUse
+    report: SystemReport
+
+
+Read = Callable[[Scrape], Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Family:
     name : str
         As it is exported.
     text : str
-    read : callable(sample, process) -> number, or dict of label's value to number
+    read : callable(Scrape) -> number, or dict of label's value to number
     label : str
         "" for none; several are told apart by commas.
     """
@@ -45,64 +56,75 @@ def counter(name: str, text: str, read: Read, label: str = "") -> Family:
     return Family("counter", name, text, read, label)
 
 
-def _flow(sample: Sample) -> Flow:
-    return sample.flow or Flow()
+def _flow(x: Scrape) -> Flow:
+    return x.sample.flow or Flow()
 
 
 def _total(name: str) -> Read:
-    return lambda sample, process: sample.totals[name]
+    return lambda x: x.sample.totals[name]
 
 
 def _seconds(ms: Mapping[str, float]) -> dict[str, float]:
     return {name: value / 1e3 for name, value in ms.items()}
 
 
-def _refusals(sample: Sample, process: ProcessUse) -> dict[tuple[str, str], int]:
+def _of_events(name: str) -> Read:
+    return lambda x: {event: getattr(line, name) for event, line in x.report.events.by_event.items()}
+
+
+def _refusals(x: Scrape) -> dict[tuple[str, str], int]:
     """By code and reason."""
-    known = {int(close): close.name.lower() for close in Close}
-    return {(str(code), known.get(code, "other")): n for code, n in _flow(sample).refusals.items()}
+    known = {str(int(close)): close.name.lower() for close in Close}
+    found = {}
+    for key, n in _flow(x).refusals.items():
+        code, _, reason = key.partition(":")
+        found[code, reason or known.get(code, "other")] = n
+    return found
 
 
 FAMILIES = (
     # Horizon's own names, in its units.
-    gauge("server_active_connections", "Connections.", lambda s, p: _flow(s).active),
-    gauge("server_memory_usage_mb", "Resident memory of the process, in 2**20 bytes.", lambda s, p: p.resident_mb),
-    gauge("memory_resident_mb", "Resident memory of the process, in 2**20 bytes.", lambda s, p: p.resident_mb),
-    gauge("memory_virtual_mb", "Virtual memory of the process, in 2**20 bytes.", lambda s, p: p.virtual_mb),
-    counter("events_processed_total", "Events of clients that were taken.", lambda s, p: sum(s.inputs.values())),
+    gauge("server_active_connections", "Connections.", lambda x: _flow(x).active),
+    gauge("server_memory_usage_mb", "Resident memory of the process, in 2**20 bytes.", lambda x: x.process.resident_mb),
+    gauge("memory_resident_mb", "Resident memory of the process, in 2**20 bytes.", lambda x: x.process.resident_mb),
+    gauge("memory_virtual_mb", "Virtual memory of the process, in 2**20 bytes.", lambda x: x.process.virtual_mb),
+    counter(
+        "events_processed_total", "Events that handlers were called for, or without handlers events of clients.",
+        lambda x: x.report.events.count if x.report.events.by_event else sum(x.sample.inputs.values())
+    ),
     # The tick.
-    counter("horizon_ticks_total", "Ticks.", lambda s, p: s.n_ticks),
-    counter("horizon_ticks_missed_total", "Ticks that began a period late or were dropped.", lambda s, p: s.n_missed),
-    gauge("horizon_tick_rate_hertz", "Ticks a second, as they should be.", lambda s, p: s.tick_rate),
-    counter("horizon_stage_seconds_total", "Time in parts of the tick.", lambda s, p: _seconds(s.stages), "stage"),
+    counter("horizon_ticks_total", "Ticks.", lambda x: x.sample.n_ticks),
+    counter("horizon_ticks_missed_total", "Ticks that began a period late, or never.", lambda x: x.sample.n_missed),
+    gauge("horizon_tick_rate_hertz", "Ticks a second, as they should be.", lambda x: x.sample.tick_rate),
+    counter("horizon_stage_seconds_total", "Time in parts of the tick.", lambda x: _seconds(x.sample.stages), "stage"),
     counter(
         "horizon_system_seconds_total", "Time in each system.",
-        lambda s, p: {name: timing.total_ms / 1e3 for name, timing in s.systems.items()}, "system"
+        lambda x: {name: timing.total_ms / 1e3 for name, timing in x.sample.systems.items()}, "system"
     ),
     counter(
         "horizon_system_runs_total", "Runs of each system.",
-        lambda s, p: {name: timing.runs for name, timing in s.systems.items()}, "system"
+        lambda x: {name: timing.runs for name, timing in x.sample.systems.items()}, "system"
     ),
     counter(
         "horizon_system_failures_total", "Failures of each system.",
-        lambda s, p: {name: timing.failures for name, timing in s.systems.items()}, "system"
+        lambda x: {name: timing.failures for name, timing in x.sample.systems.items()}, "system"
     ),
     gauge(
         "horizon_system_max_seconds", "The longest run of each system.",
-        lambda s, p: {name: timing.max_ms / 1e3 for name, timing in s.systems.items()}, "system"
+        lambda x: {name: timing.max_ms / 1e3 for name, timing in x.sample.systems.items()}, "system"
     ),
     # What there is.
-    gauge("horizon_entities", "Entities.", lambda s, p: s.entities),
-    gauge("horizon_kind_entities", "Entities of each kind.", lambda s, p: s.kinds, "kind"),
-    gauge("horizon_observers", "Observers.", lambda s, p: s.observers),
-    gauge("horizon_followed_pairs", "Pairs of an observer and whom it follows.", lambda s, p: s.followed_pairs),
+    gauge("horizon_entities", "Entities.", lambda x: x.sample.entities),
+    gauge("horizon_kind_entities", "Entities of each kind.", lambda x: x.sample.kinds, "kind"),
+    gauge("horizon_observers", "Observers.", lambda x: x.sample.observers),
+    gauge("horizon_followed_pairs", "Pairs of an observer and whom it follows.", lambda x: x.sample.followed_pairs),
     gauge(
         "horizon_channel_entities", "Entities that have a layer on each channel.",
-        lambda s, p: s.channel_entities, "channel"
+        lambda x: x.sample.channel_entities, "channel"
     ),
     gauge(
         "horizon_channel_interval_seconds", "The longest time between two updates on each channel, as it is now.",
-        lambda s, p: s.channel_s, "channel"
+        lambda x: x.sample.channel_s, "channel"
     ),
     # What is sent.
     counter("horizon_frames_total", "State frames.", _total("n_frames")),
@@ -122,21 +144,40 @@ FAMILIES = (
     counter("horizon_deferred_total", "Updates that had to wait for an observer's budget.", _total("deferred")),
     counter("horizon_not_entered_total", "Entities that had to wait to be entered.", _total("not_entered")),
     counter("horizon_budget_refused_bytes_total", "Bytes that budgets held back.", _total("bytes_refused")),
-    gauge("horizon_longest_wait_ticks", "The longest wait for a budget.", lambda s, p: s.longest_wait_ticks),
-    gauge("horizon_backlog_bytes", "Bytes that wait to be sent.", lambda s, p: _flow(s).backlog_bytes),
-    gauge("horizon_backlog_ticks", "The furthest that any client is behind.", lambda s, p: _flow(s).furthest_behind),
-    gauge("horizon_observers_slowed", "Observers whose channels are due more seldom.", lambda s, p: s.slowed),
+    gauge("horizon_longest_wait_ticks", "The longest wait for a budget.", lambda x: x.sample.longest_wait_ticks),
+    gauge("horizon_backlog_bytes", "Bytes that wait to be sent.", lambda x: _flow(x).backlog_bytes),
+    gauge("horizon_backlog_ticks", "The furthest that any client is behind.", lambda x: _flow(x).furthest_behind),
+    gauge("horizon_observers_slowed", "Observers whose channels are due more seldom.", lambda x: x.sample.slowed),
     # Who is connected.
-    gauge("horizon_connections_limit", "Connections that there may be.", lambda s, p: _flow(s).limit),
-    gauge("horizon_connections_held", "Connections that have to catch up first.", lambda s, p: _flow(s).held),
-    counter("horizon_connections_opened_total", "Connections so far.", lambda s, p: _flow(s).opened),
-    counter("horizon_holds_total", "How often a client was held.", lambda s, p: _flow(s).holds),
-    counter("horizon_resyncs_total", "Reset frames to who had been held.", lambda s, p: _flow(s).resyncs),
-    counter("horizon_rate_changes_total", "Changes of rate for a link's sake.", lambda s, p: _flow(s).rate_changes),
+    gauge("horizon_connections_limit", "Connections that there may be.", lambda x: _flow(x).limit),
+    gauge("horizon_connections_held", "Connections that have to catch up first.", lambda x: _flow(x).held),
+    counter("horizon_connections_opened_total", "Connections so far.", lambda x: _flow(x).opened),
+    counter("horizon_holds_total", "How often a client was held.", lambda x: _flow(x).holds),
+    counter("horizon_resyncs_total", "Reset frames to who had been held.", lambda x: _flow(x).resyncs),
+    counter("horizon_rate_changes_total", "Changes of rate for a link's sake.", lambda x: _flow(x).rate_changes),
     counter("horizon_refusals_total", "Connections closed by the server.", _refusals, "code,reason"),
-    counter("horizon_inputs_total", "Events of clients, by event.", lambda s, p: s.inputs, "event"),
-    counter("horizon_inputs_dropped_total", "Those that found no room.", lambda s, p: s.inputs_dropped, "event"),
+    counter("horizon_inputs_total", "Events of clients, by event.", lambda x: x.sample.inputs, "event"),
+    counter("horizon_inputs_dropped_total", "Those that found no room.", lambda x: x.sample.inputs_dropped, "event"),
+    # What handlers do.
+    counter("horizon_events_total", "Events that handlers were called for.", _of_events("count"), "event"),
+    counter("horizon_events_dropped_total", "Events that found no room.", _of_events("dropped"), "event"),
+    counter("horizon_event_errors_total", "Handlers that raised, by event.", _of_events("errors"), "event"),
+    gauge(
+        "horizon_event_latency_seconds", "What the plain handlers of an event take together, of late.",
+        lambda x: _seconds({name: line.latency_ms for name, line in x.report.events.by_event.items()}), "event"
+    ),
+    counter(
+        "horizon_plugin_seconds_total", "Time in the handlers of each plugin.",
+        lambda x: _seconds({name: line.total_ms for name, line in x.report.plugins.items()}), "plugin"
+    ),
+    counter(
+        "horizon_plugin_errors_total", "Handlers that raised, by plugin.",
+        lambda x: {name: line.errors for name, line in x.report.plugins.items()}, "plugin"
+    ),
+    # What it comes to.
+    gauge("horizon_system_health", "0 to 1: the least of the scores.", lambda x: x.report.system_health),
+    gauge("horizon_health_score", "0 to 1, of what has a threshold.", lambda x: x.report.scores, "of"),
     # The process.
-    counter("horizon_cpu_seconds_total", "Processor time of the process.", lambda s, p: p.cpu_s),
-    gauge("horizon_memory_limit_mb", "Memory that it may use, in 2**20 bytes.", lambda s, p: s.memory_limit / MB),
+    counter("horizon_cpu_seconds_total", "Processor time of the process.", lambda x: x.process.cpu_s),
+    gauge("horizon_memory_limit_mb", "Memory that it may use, in 2**20 bytes.", lambda x: x.process.limit_mb),
 )  # fmt: skip

@@ -22,11 +22,14 @@ class ProcessUse:
     resident_bytes, virtual_bytes : int
     cpu_s : float
         Of all threads, in user and system mode, since the process began.
+    limit_bytes : int
+        What it may use: what its container is given, or what the machine has.
     """
 
     resident_bytes: int = 0
     virtual_bytes: int = 0
     cpu_s: float = 0.0
+    limit_bytes: int = 0
 
     @property
     def resident_mb(self) -> float:
@@ -38,12 +41,17 @@ class ProcessUse:
         """In units of 2**20 bytes."""
         return self.virtual_bytes / MB
 
+    @property
+    def limit_mb(self) -> float:
+        """In units of 2**20 bytes."""
+        return self.limit_bytes / MB
+
 
 def process_use(proc: Path = Path("/proc")) -> ProcessUse:
     """What this process uses now."""
     times = os.times()
     resident, virtual = _from_proc(proc) or _from_psutil() or (0, 0)
-    return ProcessUse(resident, virtual, times.user + times.system)
+    return ProcessUse(resident, virtual, times.user + times.system, memory_limit(proc))
 
 
 def memory_limit(proc: Path = Path("/proc"), cgroups: tuple[str, ...] = _CGROUP) -> int:

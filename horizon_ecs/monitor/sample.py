@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from horizon_ecs import serving
-from horizon_ecs.monitor.process import memory_limit
 from horizon_ecs.stats import Timing, by_name
 
 if TYPE_CHECKING:
+    from horizon_ecs.monitor.totals import Totals
     from horizon_ecs.replication import Replicator
     from horizon_ecs.world import World
 
@@ -33,8 +33,8 @@ class Flow:
         What waits in this process to be sent.
     holds, resyncs, rate_changes : int
         How often somebody was held, made whole by a reset frame, and slowed down or quickened for its link's sake.
-    refusals : dict of int to int
-        By close code.
+    refusals : dict of str to int
+        By what was said: a close code, or what stands before a colon and a reason.
     """
 
     active: int = 0
@@ -46,7 +46,7 @@ class Flow:
     holds: int = 0
     resyncs: int = 0
     rate_changes: int = 0
-    refusals: dict[int, int] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
 
     @property
     def furthest_behind(self) -> int:
@@ -62,6 +62,8 @@ class Sample:
     ----------
     tick, tick_rate : int, float
     n_ticks, n_missed : int
+    tick_ms, late_ms : list of float
+        Of the last seconds: how long each tick took, and how long after it was due it ended.
     entities : int
     kinds : dict of str to int
         Entities of each very kind.
@@ -79,48 +81,55 @@ class Sample:
         Of each event that clients send.
     flow : Flow or None
         None without a server.
-    memory_limit : int
-        Bytes that the process may use; 0 where nobody knows.
+    unwell : str
+        Why the server should be started again; "" where it isn't so.
     """
 
-    tick: int
-    tick_rate: float
-    n_ticks: int
-    n_missed: int
-    entities: int
-    kinds: dict[str, int]
-    observers: int
-    slowed: int
-    followed_pairs: int
-    longest_wait_ticks: int
-    totals: dict[str, int]
-    stages: dict[str, float]
-    systems: dict[str, Timing]
-    channel_entities: dict[int, int]
-    channel_s: dict[int, float]
+    tick: int = 0
+    tick_rate: float = 0.0
+    n_ticks: int = 0
+    n_missed: int = 0
+    tick_ms: list[float] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    entities: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    observers: int = 0
+    slowed: int = 0
+    followed_pairs: int = 0
+    longest_wait_ticks: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    systems: dict[str, Timing] = field(default_factory=dict)
+    channel_entities: dict[int, int] = field(default_factory=dict)
+    channel_s: dict[int, float] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
     inputs_dropped: dict[str, int] = field(default_factory=dict)
     flow: Flow | None = None
-    memory_limit: int = 0
+    unwell: str = ""
 
 
-def sample(
-    replicator: Replicator, totals: dict[str, int], stage_ms: dict[str, float], n_ticks: int, n_missed: int,
-    inputs: dict[str, int] | None = None, inputs_dropped: dict[str, int] | None = None, flow: Flow | None = None
-) -> Sample:  # fmt: skip
-    """A sample of a replicator and its world; from any thread, while they may be in the middle of a tick."""
+def sample(replicator: Replicator, totals: Totals, ticks: tuple[int, int, list[float], list[float]]) -> Sample:
+    """A sample of a replicator and its world; from any thread, while they may be in the middle of a tick.
+
+    Parameters
+    ----------
+    replicator : Replicator
+    totals : Totals
+        Of its steps.
+    ticks : (n_ticks, n_missed, tick_ms, late_ms)
+    """
     world, stats = replicator.world, replicator.stats
     kinds = {kind.name: int(world.page_live[world.page_kind == i].sum()) for i, kind in enumerate(world.kinds)}
     channels: Counter[int] = Counter()
     for kind in world.kinds:
         channels.update({layer.channel: kinds[kind.name] for layer in kind.layers})
     return Sample(
-        tick=world.tick_count, tick_rate=world.tick_rate, n_ticks=n_ticks, n_missed=n_missed, entities=len(world),
+        tick=world.tick_count, tick_rate=world.tick_rate, n_ticks=ticks[0], n_missed=ticks[1], tick_ms=ticks[2],
+        late_ms=ticks[3], entities=len(world),
         kinds=kinds, channel_entities=dict(channels), observers=replicator.n_observers,
         slowed=replicator.n_slowed, followed_pairs=stats.followed_pairs, longest_wait_ticks=stats.longest_wait_ticks,
-        totals=dict(totals), stages={"world": world.schedule.timing.total_ms, **stage_ms}, systems=system_times(world),
-        channel_s=channel_intervals(replicator), inputs=inputs or {}, inputs_dropped=inputs_dropped or {}, flow=flow,
-        memory_limit=memory_limit()
+        totals=dict(totals.counts), stages={"world": world.schedule.timing.total_ms, **totals.ms},
+        systems=system_times(world), channel_s=channel_intervals(replicator)
     )  # fmt: skip
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
+from dataclasses import asdict, replace
 from http import HTTPStatus
 
 from websockets.asyncio.server import Server as WebSocketServer
@@ -16,9 +18,11 @@ from websockets.http11 import Request, Response
 from horizon_ecs.errors import ArgumentError, ListenError
 from horizon_ecs.monitor.collector import MetricsCollector
 from horizon_ecs.monitor.exporter import Exporter, TickHistograms
+from horizon_ecs.monitor.monitor import HorizonMonitor
 from horizon_ecs.monitor.sample import Flow, Sample, sample
+from horizon_ecs.monitor.window import WINDOW_S
 from horizon_ecs.net.connections import CLOSE_TIMEOUT_S
-from horizon_ecs.net.endpoints import Endpoints, answer, queried
+from horizon_ecs.net.endpoints import Endpoints, answer, answer_json, queried
 from horizon_ecs.net.listening import Listening, url_of
 from horizon_ecs.net.players import Seat
 from horizon_ecs.net.stage import Stage
@@ -30,9 +34,16 @@ FOLD_S = 60.0  # at most, between two looks at what the ticker remembers
 
 
 class Monitored(Listening):
-    """A server's metrics, and the addresses where they are to be had."""
+    """A server's metrics, and the addresses where they are to be had.
+
+    Attributes
+    ----------
+    monitor : HorizonMonitor
+        Of this server. Its `event_system` may be set, its `thresholds` be others.
+    """
 
     _stage: Stage
+    monitor: HorizonMonitor
 
     def _set_up_monitoring(self, metrics: MetricsCollector | None) -> None:
         """Once connections and stage are there."""
@@ -45,10 +56,11 @@ class Monitored(Listening):
         if metrics is None and self.config.metrics:
             with contextlib.suppress(ArgumentError):  # without the extra a server does all else
                 self._metrics = MetricsCollector()
+        self.monitor = HorizonMonitor(None, self)
         if self._metrics is not None:
             collector = self._metrics
-            collector.attach(Exporter(self.sample, self._ticks, lambda: collector.names))
-        guarded = {"/metrics": self._answer_metrics}
+            collector.attach(Exporter(self, self._ticks, lambda: collector.names))
+        guarded = {"/metrics": self._answer_metrics, "/status": self._answer_status}
         self._endpoints = Endpoints(self._unwell, self._unready, guarded, self.config.metrics_token)
         if self.config.metrics and self.config.metrics_port is None:
             self._connections.endpoints = self._endpoints.respond
@@ -83,10 +95,12 @@ class Monitored(Listening):
     def sample(self) -> Sample:
         """What there is, and what was counted so far; from any thread, best the event loop's."""
         stage, counted = self._stage, dict(self._stage.counters)
-        flow = self._flow_of(list(self._connections.seats))
-        return sample(
-            stage.replicator, stage.totals.counts, dict(stage.totals.ms), stage.ticker.n_ticks, stage.ticker.n_missed,
-            _counted(counted, "inputs:"), _counted(counted, "inputs_dropped:"), flow
+        recent = math.ceil(WINDOW_S * stage.world.tick_rate)
+        n, tick_ms, late_ms = stage.ticker.since(max(0, stage.ticker.n_ticks - recent))
+        return replace(
+            sample(stage.replicator, stage.totals, (n, stage.ticker.n_missed, tick_ms, late_ms)),
+            inputs=_counted(counted, "inputs:"), inputs_dropped=_counted(counted, "inputs_dropped:"),
+            flow=self._flow_of(list(self._connections.seats)), unwell=self._unwell()
         )  # fmt: skip
 
     def _flow_of(self, seats: list[Seat]) -> Flow:
@@ -95,8 +109,7 @@ class Monitored(Listening):
             active=len(seats), limit=self.config.max_connections, opened=counted["opened"],
             held=sum(seat.session.held for seat in seats), behind_ticks=[seat.session.behind for seat in seats],
             backlog_bytes=sum(map(_waiting, seats)), holds=counted["holds"], resyncs=counted["resets"],
-            rate_changes=counted["rate_changes"],
-            refusals={int(code): n for code, n in _counted(counted, "refused:").items()}
+            rate_changes=counted["rate_changes"], refusals=_counted(counted, "refused:")
         )  # fmt: skip
 
     # -- endpoints ---------------------------------------------------------------------------------------------
@@ -135,6 +148,11 @@ class Monitored(Listening):
         accept, encoding = (",".join(request.headers.get_all(name)) for name in ("Accept", "Accept-Encoding"))
         body, headers = self.metrics.export(accept, encoding, queried(request, "name[]"))
         return answer(HTTPStatus.OK, body, headers.pop("Content-Type"), **headers)
+
+    def _answer_status(self, request: Request) -> Response:
+        report = self.monitor.generate_report()
+        alerts = [asdict(alert) for alert in self.monitor.should_alert(report)]
+        return answer_json(HTTPStatus.OK, {**report.to_dict(), "alerts": alerts})
 
     def _unwell(self) -> str:
         """Why it should be started again."""

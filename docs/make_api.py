@@ -90,9 +90,9 @@ TOPICS = [
         "monitoring", "Monitoring", "What a running server is doing: metrics, reports, alerts.",
         "monitor.collector monitor.monitor monitor.thresholds monitor.report monitor.process",
         "monitor.durations.Duration monitor.report.EventReport monitor.report.EventLine "
-        "monitor.report.ReplicationReport monitor.report.MemoryReport monitor.report.NetworkReport monitor.report.ConnectionReport "
-        "monitor.report.PluginLine monitor.counted.CountsEvents monitor.counted.EventCounts "
-        "monitor.counted.HandlerCounts",
+        "monitor.report.ReplicationReport monitor.report.MemoryReport monitor.report.NetworkReport "
+        "monitor.report.ConnectionReport monitor.report.PluginLine monitor.counted.CountsEvents "
+        "monitor.counted.EventCounts monitor.counted.HandlerCounts",
     ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip

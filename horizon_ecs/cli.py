@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_plan(commands)
     _add_bytes(commands)
+    _add_top(commands)
     _command(commands, "doctor", _doctor, "Tell what this machine offers, and what to do about what it lacks.")
     return parser
 
@@ -208,6 +209,17 @@ def _add_bytes(commands: Any) -> None:
     parser.add_argument(
         "--ticks", type=_number(int, 1, 1_000_000), default=120, metavar="T", help="ticks that are counted"
     )
+
+
+def _add_top(commands: Any) -> None:
+    text = "Watch a running server: health, ticks, connections, traffic, systems, events. It only reads."
+    parser = _command(commands, "top", _top, text)
+    add = parser.add_argument
+    add("url", metavar="URL", help="such as http://127.0.0.1:8080, or that of its metrics_port")
+    # Not as a default, which --help would show.
+    add("--token", metavar="T", help="its metrics_token; better in the environment, as HORIZON_METRICS_TOKEN")
+    add("--interval", type=_number(float, 0.1, 3_600), default=1.0, metavar="S", help="seconds between two looks")
+    add("--count", type=_number(int, 1, 10**9), metavar="N", help="look so often; without, until Ctrl+C")
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -433,6 +445,17 @@ def _bytes(options: argparse.Namespace) -> int:
             run.tick()
     table = meter.bytes_by(*(name for name in options.by.split(",") if name))
     print(json.dumps(table.to_dict()) if options.json else table)
+    return 0
+
+
+def _top(options: argparse.Namespace) -> int:
+    from horizon_ecs.monitor.top import watch
+
+    with suppress(KeyboardInterrupt):  # how one leaves it
+        watch(
+            options.url, token=options.token or os.environ.get("HORIZON_METRICS_TOKEN"), interval_s=options.interval,
+            count=options.count, as_json=options.json, out=sys.stdout
+        )  # fmt: skip
     return 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from horizon_ecs.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,22 @@ class SystemReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as JSON takes it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> SystemReport:
+        """What `to_dict` made a plain thing of, such as `/status`. Raises ArgumentError for anything else."""
+        try:
+            events = dict(found["events"])
+            events["by_event"] = {name: EventLine(**line) for name, line in events["by_event"].items()}
+            return cls(
+                tick=found["tick"], window_s=found["window_s"], events=EventReport(**events),
+                replication=ReplicationReport(**found["replication"]), memory=MemoryReport(**found["memory"]),
+                network=NetworkReport(**found["network"]), connections=ConnectionReport(**found["connections"]),
+                cpu_cores=found["cpu_cores"], scores=dict(found["scores"]), system_health=found["system_health"],
+                plugins={name: PluginLine(**line) for name, line in found["plugins"].items()}
+            )  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArgumentError(f"this is no report of this version: {error!r}") from None
 
     def __str__(self) -> str:
         told, net, there, memory = self.replication, self.network, self.connections, self.memory

@@ -54,14 +54,15 @@ class ServerConfig:
     page : bool
         Whether to serve the page that shows the world, on the same port.
     metrics : bool
-        Whether to answer `/metrics`, `/health` and `/ready`.
+        Whether to answer `/metrics`, `/status`, `/health` and `/ready`, and to let sessions be seen and ended:
+        `/sessions`, `/kick`, and with `page` at `/admin`.
     metrics_port : int, optional
         A port of their own; 0 lets the system pick one. Without, they are on the same port.
     metrics_host : str, optional
         The address of that port; by default `host`.
     metrics_token : str, optional
-        Who asks for metrics must say it (`Authorization: Bearer …`); 16 characters or more. Without, only who asks from
-        this machine is told, and no proxy.
+        Who asks for more than health must say it (`Authorization: Bearer …`); 16 characters or more. Without, only who
+        asks from this machine is told, and no proxy.
 
     Raises
     ------

@@ -131,6 +131,7 @@ CLOSES: dict[int, tuple[str, bool]] = {
     4005: ("an event was sent that the server doesn't take", False),
     4006: ("frames weren't acknowledged for too long", True),
     4007: ("messages were sent faster than the server takes", True),
+    4013: ("the server's operator ended the session", False),
 }
 
 

@@ -18,10 +18,12 @@ class Answer:
         return json.loads(self.body)
 
 
-async def ask(port: int, target: str, headers: dict[str, str] | None = None, *, host: str = "") -> Answer:
-    """GET a target from this machine; `host` is what the request says."""
+async def ask(
+    port: int, target: str, headers: dict[str, str] | None = None, *, host: str = "", method: str = "GET"
+) -> Answer:
+    """Ask for a target from this machine; `host` is what the request says."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    lines = [f"GET {target} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}"]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")

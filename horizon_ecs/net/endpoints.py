@@ -21,31 +21,28 @@ TEXT = "text/plain; charset=utf-8"
 _FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
 
 
+Answers = Mapping[str, Callable[[Request], Response]]
+
+
 class Endpoints:
-    """Answers GET requests for `/health` and `/ready`, and for what only who may know is told.
+    """Answers requests by their path.
 
     Parameters
     ----------
-    unwell, unready : callable() -> str
-        Why the server is unwell, and why it takes nobody; "" where it isn't so.
-    guarded : mapping of str to callable(Request) -> Response
-        By path.
+    open_, guarded : mapping of str to callable(Request) -> Response
+        What everybody is told, and what only who may know.
     token : str, optional
-        What `Authorization: Bearer …` must say for these; without, only this machine is told.
+        What `Authorization: Bearer …` must say for the latter; without, only this machine is told.
     """
 
-    def __init__(
-        self, unwell: Callable[[], str], unready: Callable[[], str],
-        guarded: Mapping[str, Callable[[Request], Response]], token: str | None
-    ) -> None:  # fmt: skip
-        self._states = {"/health": unwell, "/ready": unready}
-        self._guarded, self._token = guarded, token
+    def __init__(self, open_: Answers, guarded: Answers, token: str | None) -> None:
+        self._open, self._guarded, self._token = open_, guarded, token
 
     def respond(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer, or None where none of these is asked for."""
         path = request.path.partition("?")[0]
-        if path in self._states:
-            return _state(self._states[path]())
+        if path in self._open:
+            return self._open[path](request)
         if path not in self._guarded:
             return None
         peer = connection.remote_address
@@ -114,9 +111,3 @@ def answer(status: HTTPStatus, body: bytes, kind: str, **more: str) -> Response:
 def answer_json(status: HTTPStatus, found: Mapping[str, Any]) -> Response:
     """The same, of plain data."""
     return answer(status, json.dumps(found).encode() + b"\n", JSON)
-
-
-def _state(wrong: str) -> Response:
-    if wrong:
-        return answer_json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", "reason": wrong})
-    return answer_json(HTTPStatus.OK, {"status": "ok"})

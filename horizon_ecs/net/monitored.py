@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from http import HTTPStatus
 
@@ -60,8 +61,7 @@ class Monitored(Listening):
         if self._metrics is not None:
             collector = self._metrics
             collector.attach(Exporter(self, self._ticks, lambda: collector.names))
-        guarded = {"/metrics": self._answer_metrics, "/status": self._answer_status}
-        self._endpoints = Endpoints(self._unwell, self._unready, guarded, self.config.metrics_token)
+        self._endpoints = Endpoints(self._open(), self._guarded(), self.config.metrics_token)
         if self.config.metrics and self.config.metrics_port is None:
             self._connections.endpoints = self._endpoints.respond
 
@@ -108,7 +108,7 @@ class Monitored(Listening):
         return Flow(
             active=len(seats), limit=self.config.max_connections, opened=counted["opened"],
             held=sum(seat.session.held for seat in seats), behind_ticks=[seat.session.behind for seat in seats],
-            backlog_bytes=sum(map(_waiting, seats)), holds=counted["holds"], resyncs=counted["resets"],
+            backlog_bytes=sum(map(waiting_bytes, seats)), holds=counted["holds"], resyncs=counted["resets"],
             rate_changes=counted["rate_changes"], refusals=_counted(counted, "refused:")
         )  # fmt: skip
 
@@ -144,6 +144,17 @@ class Monitored(Listening):
         wait_s = min(FOLD_S, REMEMBERED / 4 / self._stage.world.tick_rate)
         self._folding = asyncio.get_running_loop().call_later(wait_s, self._fold)
 
+    def _open(self) -> Mapping[str, Callable[[Request], Response]]:
+        """What everybody is told, by path."""
+        return {
+            "/health": lambda request: _answer_state(self._unwell()),
+            "/ready": lambda request: _answer_state(self._unready()),
+        }
+
+    def _guarded(self) -> Mapping[str, Callable[[Request], Response]]:
+        """What only who may know is told, by path."""
+        return {"/metrics": self._answer_metrics, "/status": self._answer_status}
+
     def _answer_metrics(self, request: Request) -> Response:
         accept, encoding = (",".join(request.headers.get_all(name)) for name in ("Accept", "Accept-Encoding"))
         body, headers = self.metrics.export(accept, encoding, queried(request, "name[]"))
@@ -176,6 +187,12 @@ class Monitored(Listening):
         return "it is at capacity" if self.n_clients >= self.config.max_connections else ""
 
 
+def _answer_state(wrong: str) -> Response:
+    if wrong:
+        return answer_json(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unavailable", "reason": wrong})
+    return answer_json(HTTPStatus.OK, {"status": "ok"})
+
+
 async def _never(connection: ServerConnection) -> None:
     """No request for a WebSocket gets so far."""
 
@@ -184,7 +201,7 @@ def _counted(counters: dict[str, int], prefix: str) -> dict[str, int]:
     return {key[len(prefix) :]: n for key, n in sorted(counters.items()) if key.startswith(prefix)}
 
 
-def _waiting(seat: Seat) -> int:
+def waiting_bytes(seat: Seat) -> int:
     """Bytes that a connection has yet to send."""
     try:
         return int(seat.connection.transport.get_write_buffer_size())

@@ -16,8 +16,8 @@ from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
+from horizon_ecs.net.administered import Administered
 from horizon_ecs.net.connections import Connections
-from horizon_ecs.net.monitored import Monitored
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
@@ -34,7 +34,7 @@ _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
 
 
-class Server(Monitored):
+class Server(Administered):
     """Serves a world.
 
     Parameters

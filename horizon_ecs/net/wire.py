@@ -43,6 +43,7 @@ class Close(IntEnum):
     NO_SUCH_EVENT = 4005
     STALLED = 4006
     TOO_MANY = 4007
+    KICKED = 4013
 
 
 def pack(message: Mapping[str, Any]) -> bytes:

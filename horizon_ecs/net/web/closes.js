@@ -22,6 +22,7 @@ export const CLOSES = {
   4005: ["an event was sent that the server doesn't take", false],
   4006: ["frames weren't acknowledged for too long", true],
   4007: ["messages were sent faster than the server takes", true],
+  4013: ["the server's operator ended the session", false],
 };
 
 /**

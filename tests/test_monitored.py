@@ -93,8 +93,9 @@ async def until(server, happened) -> None:
 
 def test_a_running_server_tells_what_it_does():
     async def work():
+        patient = ServerConfig(adaptive_rates=False, window_s=30.0, stall_timeout_s=30.0)
         async with (
-            serving(make_world(), events=[Push], messages={}) as server,
+            serving(make_world(), patient, events=[Push]) as server,
             hz.connect(server.ws_url) as client,
             hz.connect(server.ws_url),
         ):
@@ -129,7 +130,7 @@ def test_a_running_server_tells_what_it_does():
                 "horizon_stage_seconds_total{stage=world}", "horizon_stage_seconds_total{stage=frames}",
                 "horizon_tick_duration_seconds_sum", "horizon_tick_lateness_seconds_sum", "horizon_cpu_seconds_total",
             ):  # fmt: skip
-                assert then[name] > first[name] > 0, name
+                assert then[name] > first[name] >= 0, name
 
     run(work())
 

@@ -70,9 +70,11 @@ def test_totals_add_up():
     totals = Totals()
     assert set(COUNTED) <= set(ReplicationStats.__dataclass_fields__)
     totals.add(ReplicationStats(updates=3, bytes=10, ms={"grid": 1.0}))
-    totals.add(ReplicationStats(updates=4, ms={"grid": 0.5, "frames": 2.0}))
+    last = ReplicationStats(updates=4, followed_pairs=9, ms={"grid": 0.5, "frames": 2.0})
+    totals.add(last)
     assert (totals.counts["updates"], totals.counts["bytes"], totals.counts["leaves"]) == (7, 10, 0)
     assert totals.ms == {"grid": 1.5, "frames": 2.0}
     totals.clear()
     assert not any(totals.counts.values())
     assert totals.ms == {}
+    assert totals.last is last

@@ -118,7 +118,7 @@ def sample(replicator: Replicator, totals: Totals, ticks: tuple[int, int, list[f
         Of its steps.
     ticks : (n_ticks, n_missed, tick_ms, late_ms)
     """
-    world, stats = replicator.world, replicator.stats
+    world, last = replicator.world, totals.last
     kinds = {kind.name: int(world.page_live[world.page_kind == i].sum()) for i, kind in enumerate(world.kinds)}
     channels: Counter[int] = Counter()
     for kind in world.kinds:
@@ -127,7 +127,8 @@ def sample(replicator: Replicator, totals: Totals, ticks: tuple[int, int, list[f
         tick=world.tick_count, tick_rate=world.tick_rate, n_ticks=ticks[0], n_missed=ticks[1], tick_ms=ticks[2],
         late_ms=ticks[3], entities=len(world),
         kinds=kinds, channel_entities=dict(channels), observers=replicator.n_observers,
-        slowed=replicator.n_slowed, followed_pairs=stats.followed_pairs, longest_wait_ticks=stats.longest_wait_ticks,
+        slowed=replicator.n_slowed, followed_pairs=last.followed_pairs if last else 0,
+        longest_wait_ticks=last.longest_wait_ticks if last else 0,
         totals=dict(totals.counts), stages={"world": world.schedule.timing.total_ms, **totals.ms},
         systems=system_times(world), channel_s=channel_intervals(replicator)
     )  # fmt: skip

@@ -22,14 +22,18 @@ class Totals:
         By the names of its fields.
     ms : dict of str to float
         Milliseconds of the step's stages.
+    last : ReplicationStats or None
+        Of the last step that is over; the replicator's own may be of one that has only begun.
     """
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(COUNTED, 0)
         self.ms: dict[str, float] = {}
+        self.last: ReplicationStats | None = None
 
     def add(self, stats: ReplicationStats) -> None:
         """One more step."""
+        self.last = stats
         counts, ms = self.counts, self.ms
         for name in COUNTED:
             counts[name] += getattr(stats, name)
@@ -37,6 +41,6 @@ class Totals:
             ms[stage] = ms.get(stage, 0.0) + took
 
     def clear(self) -> None:
-        """Begin again."""
+        """Begin again; what the last step found stays."""
         self.counts = dict.fromkeys(COUNTED, 0)
         self.ms = {}

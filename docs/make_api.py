@@ -92,7 +92,8 @@ TOPICS = [
         "monitor.durations.Duration monitor.report.EventReport monitor.report.EventLine "
         "monitor.report.ReplicationReport monitor.report.MemoryReport monitor.report.NetworkReport "
         "monitor.report.ConnectionReport monitor.report.PluginLine monitor.counted.CountsEvents "
-        "monitor.counted.EventCounts monitor.counted.HandlerCounts net.administered.SessionInfo",
+        "monitor.counted.EventCounts monitor.counted.HandlerCounts monitor.counted.CountsPlugins "
+        "monitor.counted.PluginCounts net.administered.SessionInfo",
     ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip

@@ -110,12 +110,60 @@ def test_events_and_plugins():
     assert (chat.latency_ms, chat.errors, chat.dropped) == (0.0, 3, 2)  # waiting is no work
     assert (report.events.per_s, report.events.slowest) == (62.0, "core:tick")
     assert report.plugins["physics"].ms_per_s == pytest.approx(90.0)
-    assert (report.plugins["chat"].errors, report.plugins["chat"].calls) == (3, 60)
+    assert (report.plugins["chat"].failures, report.plugins["chat"].calls) == (3, 60)
     assert "" not in report.plugins
     assert [alert.name for alert in monitor.should_alert(report)] == ["event_latency"]
     assert str(monitor.should_alert(report)[0]) == "event core:tick takes 2.000 ms, not less than 1"
     calm = hz.HorizonMonitor(events, clock=clock, thresholds=hz.Thresholds(critical=("client:*",)))
     assert calm.should_alert() == []
+
+
+def test_plugins_that_tell_of_themselves():
+    @dataclass(frozen=True)
+    class Plugin:
+        state: str
+        failures: int = 0
+        last_failure: str = ""
+        ms_a_tick: float = 0.0
+
+    class Plugins:
+        def stats(self):
+            return {"chat": Plugin("off", 9, "say: KeyError: 'x'", 0.5), "calm": Plugin("on"), "shy": Plugin("failed")}
+
+    events = Events(
+        {"a": Event(1)}, [Handler("a", "say", 4, 8.0, 3.0, "chat", errors=2), Handler("a", "f", 1, 1.0, 1.0, "other")]
+    )
+    monitor = hz.HorizonMonitor(events, plugins=Plugins())
+    report = monitor.generate_report()
+    assert list(report.plugins) == ["calm", "chat", "other", "shy"]
+    chat = report.plugins["chat"]
+    assert (chat.state, chat.failures, chat.calls, chat.total_ms, chat.max_ms, chat.ms_a_tick) == (
+        "off",
+        9,
+        4,
+        8.0,
+        3.0,
+        0.5,
+    )
+    assert report.plugins["other"].state == "on"
+    said = [str(alert) for alert in monitor.should_alert(report) if alert.name == "plugin"]
+    assert said == ["plugin chat is off: say: KeyError: 'x'", "plugin shy is failed"]
+    assert "plugin       chat is off: 0.00 ms/s, max 3.00; 9 failures, the last in say: KeyError" in str(report)
+    with pytest.raises(ArgumentError, match="plugins must be Plugins, not 3"):
+        hz.HorizonMonitor(plugins=3)
+
+
+def test_what_another_thread_adds_meanwhile_is_read_again():
+    class Restless(Events):
+        n = 0
+
+        def stats(self):
+            self.n += 1
+            if self.n in (1, 2):
+                raise RuntimeError("dictionary changed size during iteration")
+            return {"a": Event(5)}
+
+    assert hz.HorizonMonitor(Restless()).generate_report().events.count == 5
 
 
 def test_what_a_server_counted():

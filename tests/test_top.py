@@ -171,7 +171,7 @@ def test_other_answers_are_explained():
 
 def test_a_report_is_read_back():
     report = replace(
-        hz.HorizonMonitor().generate_report(), plugins={"chat": PluginLine(1, 2, 3.0, 4.0, 5.0)},
+        hz.HorizonMonitor().generate_report(), plugins={"chat": PluginLine("off", 2, "it", 3, 4.0, 5.0, 6.0, 7.0)},
         events=EventReport(1, 2.0, 3.0, "a", {"a": EventLine(1, 2.0, 3.0, 4.0, 5, 6)})
     )  # fmt: skip
     assert hz.SystemReport.from_dict({**json.loads(json.dumps(report.to_dict())), "alerts": []}) == report
@@ -195,7 +195,7 @@ def test_what_is_drawn():
             frame_ms=20.0, systems_ms={"[bold]move": 5.0, "rest": 0.001}, stages_ms={"grid": 1.0}
         ),
         events=EventReport(1, 2.0, 3.0, "chat", {"chat": EventLine(10, 2_000.0, 0.25, 4.0, 5, 6)}),
-        plugins={"talk": PluginLine(1, 7, 3.0, 4.5, 5.0)},
+        plugins={"talk": PluginLine(ms_per_s=4.5, max_ms=5.0)},
     )
     alert = asdict(hz.Alert("memory", 1.0, 0.8, "memory: [red] all of it"))
     shown = drawn({**report.to_dict(), "alerts": [alert]})

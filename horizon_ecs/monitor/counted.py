@@ -1,4 +1,4 @@
-"""What an event system counts, as a monitor reads it: any object with these attributes will do."""
+"""What an event system and plugins count, as a monitor reads it: any objects with these attributes will do."""
 
 from __future__ import annotations
 
@@ -66,3 +66,30 @@ class CountsEvents(Protocol):
 
     def handler_stats(self) -> Sequence[HandlerCounts]:
         """Of every handler."""
+
+
+class PluginCounts(Protocol):
+    """Of one plugin, since it was brought in."""
+
+    @property
+    def state(self) -> str:
+        """ "on" where it is at work."""
+
+    @property
+    def failures(self) -> int:
+        """How often it failed, in whatever it does."""
+
+    @property
+    def last_failure(self) -> str:
+        """What the last of them was; "" for none."""
+
+    @property
+    def ms_a_tick(self) -> float:
+        """What its handlers and systems take a tick, on average."""
+
+
+class CountsPlugins(Protocol):
+    """Plugins."""
+
+    def stats(self) -> Mapping[str, PluginCounts]:
+        """By name."""

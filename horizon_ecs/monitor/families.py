@@ -171,8 +171,12 @@ FAMILIES = (
         lambda x: _seconds({name: line.total_ms for name, line in x.report.plugins.items()}), "plugin"
     ),
     counter(
-        "horizon_plugin_errors_total", "Handlers that raised, by plugin.",
-        lambda x: {name: line.errors for name, line in x.report.plugins.items()}, "plugin"
+        "horizon_plugin_failures_total", "Failures of each plugin.",
+        lambda x: {name: line.failures for name, line in x.report.plugins.items()}, "plugin"
+    ),
+    gauge(
+        "horizon_plugin_on", "1 where a plugin is at work, 0 where it was switched off or failed to come in.",
+        lambda x: {name: float(line.state == "on") for name, line in x.report.plugins.items()}, "plugin"
     ),
     # What it comes to.
     gauge("horizon_system_health", "0 to 1: the least of the scores.", lambda x: x.report.system_health),

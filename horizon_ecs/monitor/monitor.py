@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from horizon_ecs.errors import ArgumentError
-from horizon_ecs.monitor.counted import CountsEvents, EventCounts, HandlerCounts
+from horizon_ecs.monitor.counted import CountsEvents, CountsPlugins, EventCounts, HandlerCounts, PluginCounts
 from horizon_ecs.monitor.process import ProcessUse, process_use
 from horizon_ecs.monitor.report import (
     ConnectionReport,
@@ -25,6 +25,10 @@ from horizon_ecs.monitor.report import (
 from horizon_ecs.monitor.sample import Flow, Sample
 from horizon_ecs.monitor.thresholds import Alert, Thresholds, measures
 from horizon_ecs.monitor.window import Window
+
+T = TypeVar("T")
+
+_TRIES = 3
 
 
 class Sampled(Protocol):
@@ -44,6 +48,9 @@ class HorizonMonitor:
     event_system : EventSystem, optional
         Or anything else that counts likewise (`monitor.counted.CountsEvents`).
     gorc_system : GorcSystem or Server, optional
+    plugins : Plugins, optional
+        Or anything else that counts likewise (`monitor.counted.CountsPlugins`). Without, plugins are known by their
+        handlers.
     thresholds : Thresholds, optional
     clock : callable() -> float
         Seconds that never fall.
@@ -56,15 +63,18 @@ class HorizonMonitor:
 
     def __init__(
         self, event_system: CountsEvents | None = None, gorc_system: Sampled | None = None, *,
-        thresholds: Thresholds | None = None, clock: Callable[[], float] = time.monotonic
+        plugins: CountsPlugins | None = None, thresholds: Thresholds | None = None,
+        clock: Callable[[], float] = time.monotonic
     ) -> None:  # fmt: skip
         if event_system is not None and not hasattr(event_system, "handler_stats"):
             raise ArgumentError(f"event_system must be an EventSystem, not {event_system!r}")
         if gorc_system is not None and not hasattr(gorc_system, "sample"):
             raise ArgumentError(f"gorc_system must be a GorcSystem or a Server, not {gorc_system!r}")
+        if plugins is not None and not hasattr(plugins, "stats"):
+            raise ArgumentError(f"plugins must be Plugins, not {plugins!r}")
         if thresholds is not None and not isinstance(thresholds, Thresholds):
             raise ArgumentError(f"thresholds must be Thresholds, not {thresholds!r}")
-        self.event_system, self._source, self._clock = event_system, gorc_system, clock
+        self.event_system, self.plugins, self._source, self._clock = event_system, plugins, gorc_system, clock
         self.thresholds = thresholds or Thresholds()
         self._window = Window()
         self.generate_report()  # what rates are taken from
@@ -77,8 +87,7 @@ class HorizonMonitor:
     def generate_report(self, sample: Sample | None = None) -> SystemReport:
         """How it is doing now; of a sample of its source that was taken already, if one is given."""
         sample = sample or (self._source.sample() if self._source is not None else Sample())
-        events = dict(self.event_system.stats()) if self.event_system is not None else {}
-        handlers = list(self.event_system.handler_stats()) if self.event_system is not None else []
+        events, handlers, plugins = _steady(self._counted)
         process = process_use()
         seconds, risen = self._window.note(self._clock(), _counts(sample, events, handlers, process))
         rates = _Rates(seconds, risen)
@@ -86,15 +95,34 @@ class HorizonMonitor:
             tick=sample.tick, window_s=seconds, events=_events(events, handlers, rates, self.thresholds),
             replication=_replication(sample, rates), memory=_memory(process), network=_network(sample, rates),
             connections=_connections(sample.flow or Flow()), cpu_cores=rates.per_s("cpu"),
-            plugins=_plugins(handlers, rates), scores={}, system_health=0.0
+            plugins=_plugins(plugins, handlers, rates), scores={}, system_health=0.0
         )  # fmt: skip
         scores = {one.name: one.score for one in measures(report, self.thresholds)}
         return replace(report, scores=scores, system_health=0.0 if sample.unwell else min(scores.values()))
 
+    def _counted(self) -> tuple[dict[str, EventCounts], list[HandlerCounts], dict[str, PluginCounts]]:
+        """What others count."""
+        system, plugins = self.event_system, self.plugins
+        return (
+            dict(system.stats()) if system is not None else {},
+            list(system.handler_stats()) if system is not None else [],
+            dict(plugins.stats()) if plugins is not None else {},
+        )
+
     def should_alert(self, report: SystemReport | None = None) -> list[Alert]:
-        """What has reached its threshold, in a report or, without one, now."""
-        found = measures(report or self.generate_report(), self.thresholds)
-        return [Alert(one.name, one.value, one.limit, one.text) for one in found if one.value >= one.limit]
+        """What has reached its threshold, and plugins that aren't at work, in a report or, without one, now."""
+        report = report or self.generate_report()
+        passed = [one for one in measures(report, self.thresholds) if one.value >= one.limit]
+        off = [(name, one) for name, one in report.plugins.items() if one.state != "on"]
+        return [Alert(one.name, one.value, one.limit, one.text) for one in passed] + [
+            Alert(
+                "plugin",
+                one.failures,
+                0,
+                f"plugin {name} is {one.state}" + (f": {one.last_failure}" if one.last_failure else ""),
+            )
+            for name, one in off
+        ]
 
 
 class _Rates:
@@ -190,15 +218,33 @@ def _connections(flow: Flow) -> ConnectionReport:
     )  # fmt: skip
 
 
-def _plugins(handlers: list[HandlerCounts], rates: _Rates) -> dict[str, PluginLine]:
+def _plugins(
+    plugins: dict[str, PluginCounts], handlers: list[HandlerCounts], rates: _Rates
+) -> dict[str, PluginLine]:  # fmt: skip
     found: dict[str, PluginLine] = {}
-    for name in sorted({one.plugin for one in handlers if one.plugin}):
+    for name in sorted({*plugins, *(one.plugin for one in handlers if one.plugin)}):
         own = [one for one in handlers if one.plugin == name]
-        found[name] = PluginLine(
-            sum(one.calls for one in own), sum(one.errors for one in own), sum(one.total_ms for one in own),
-            rates.per_s(f"plugin:{name}"), max(one.max_ms for one in own)
+        line = PluginLine(
+            failures=sum(one.errors for one in own), calls=sum(one.calls for one in own),
+            total_ms=sum(one.total_ms for one in own), ms_per_s=rates.per_s(f"plugin:{name}"),
+            max_ms=max((one.max_ms for one in own), default=0.0)
         )  # fmt: skip
+        if (told := plugins.get(name)) is not None:
+            line = replace(
+                line, state=told.state, failures=told.failures, last_failure=told.last_failure, ms_a_tick=told.ms_a_tick
+            )
+        found[name] = line
     return found
+
+
+def _steady(read: Callable[[], T]) -> T:
+    """What is read while another thread may add to it: anew where that came between."""
+    for _ in range(_TRIES):
+        try:
+            return read()
+        except RuntimeError:  # a dictionary changed its size
+            continue
+    return read()
 
 
 def _percentile(values: list[float], q: float) -> float:

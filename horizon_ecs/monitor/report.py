@@ -103,13 +103,28 @@ class ConnectionReport:
 
 @dataclass(frozen=True)
 class PluginLine:
-    """What a plugin's handlers took: calls, failures, milliseconds in all and a second, and the longest call."""
+    """A plugin.
 
-    calls: int
-    errors: int
-    total_ms: float
-    ms_per_s: float
-    max_ms: float
+    Attributes
+    ----------
+    state : str
+        "on" where it is at work.
+    failures : int
+    last_failure : str
+    calls, total_ms, ms_per_s, max_ms : int, float, float, float
+        Of its handlers: calls and what they took in all and a second, and the longest.
+    ms_a_tick : float
+        What its handlers and systems take a tick, on average; 0 where only its handlers are known.
+    """
+
+    state: str = "on"
+    failures: int = 0
+    last_failure: str = ""
+    calls: int = 0
+    total_ms: float = 0.0
+    ms_per_s: float = 0.0
+    max_ms: float = 0.0
+    ms_a_tick: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -177,5 +192,9 @@ class SystemReport:
             f"process      {memory.resident_mb:,.0f} MB of {memory.limit_mb:,.0f}, {self.cpu_cores:.2f} cores",
         ]
         for name, one in self.plugins.items():
-            lines.append(f"plugin       {name}: {one.ms_per_s:.2f} ms/s, max {one.max_ms:.2f}")
+            last = f", the last in {one.last_failure}" if one.last_failure else ""
+            lines.append(
+                f"plugin       {name} is {one.state}: {one.ms_per_s:.2f} ms/s, max {one.max_ms:.2f}; "
+                f"{one.failures:,} failures{last}"
+            )
         return "\n".join(lines)

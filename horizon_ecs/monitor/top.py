@@ -164,10 +164,13 @@ def _events(report: SystemReport) -> Any:
 def _plugins(report: SystemReport) -> Any:
     rows = {name: one.ms_per_s for name, one in report.plugins.items()}
     cells = [
-        (name, f"{ms:.2f}", f"{report.plugins[name].max_ms:.1f}", f"{report.plugins[name].errors:,}")
+        (
+            name, report.plugins[name].state, f"{ms:.2f}", f"{report.plugins[name].max_ms:.1f}",
+            f"{report.plugins[name].failures:,}"
+        )
         for name, ms in _dearest(rows)
-    ]
-    return _table("plugin", ("ms a second", "max ms", "errors"), cells)
+    ]  # fmt: skip
+    return _table("plugin", ("", "ms a second", "max ms", "failures"), cells)
 
 
 def _dearest(rows: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -41,7 +41,8 @@ class Sampled(Protocol):
 class HorizonMonitor:
     """Reports how a server, a GorcSystem or an event system is doing. Plain calls; it costs nothing between them.
 
-    Rates and averages are taken over the last ten seconds or somewhat more, from the first report on.
+    Rates and averages are taken over the last ten seconds or somewhat more; over longer, back to the last report, where
+    nobody asked for one meanwhile.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def _events(
         )
         for name, one in events.items()
     }  # fmt: skip
-    critical = [name for name in lines if thresholds.is_critical(name)]
+    critical = [name for name in lines if latency[name] and thresholds.is_critical(name)]
     slowest = max(critical, key=lambda name: latency[name], default="")
     return EventReport(
         sum(line.count for line in lines.values()), sum(line.per_s for line in lines.values()),

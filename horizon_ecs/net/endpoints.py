@@ -31,11 +31,11 @@ class Endpoints:
     ----------
     open_, guarded : mapping of str to callable(Request) -> Response
         What everybody is told, and what only who may know.
-    token : str, optional
-        What `Authorization: Bearer …` must say for the latter; without, only this machine is told.
+    token : callable() -> str or None
+        What `Authorization: Bearer …` must say for the latter; where it is None, only this machine is told.
     """
 
-    def __init__(self, open_: Answers, guarded: Answers, token: str | None) -> None:
+    def __init__(self, open_: Answers, guarded: Answers, token: Callable[[], str | None]) -> None:
         self._open, self._guarded, self._token = open_, guarded, token
 
     def respond(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -60,9 +60,10 @@ class Endpoints:
 
     def _refuse(self, peer: str, headers: Headers) -> Response | None:
         """The refusal of whoever may not know."""
-        if self._token is not None:
+        token = self._token()
+        if token is not None:
             said = headers.get_all("Authorization")
-            if len(said) == 1 and hmac.compare_digest(said[0].encode(), f"Bearer {self._token}".encode()):
+            if len(said) == 1 and hmac.compare_digest(said[0].encode(), f"Bearer {token}".encode()):
                 return None
             refusal = answer(HTTPStatus.UNAUTHORIZED, b"say the token: Authorization: Bearer ...\n", TEXT)
             refusal.headers["WWW-Authenticate"] = 'Bearer realm="Horizon ECS"'

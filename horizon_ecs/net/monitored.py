@@ -61,7 +61,7 @@ class Monitored(Listening):
         if self._metrics is not None:
             collector = self._metrics
             collector.attach(Exporter(self, self._ticks, lambda: collector.names))
-        self._endpoints = Endpoints(self._open(), self._guarded(), self.config.metrics_token)
+        self._endpoints = Endpoints(self._open(), self._guarded(), lambda: self.config.metrics_token)
         if self.config.metrics and self.config.metrics_port is None:
             self._connections.endpoints = self._endpoints.respond
 

@@ -8,7 +8,7 @@ import pytest
 import websockets
 
 import horizon_ecs as hz
-from horizon_ecs import f4
+from horizon_ecs import Write, f4
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.testing import serving
@@ -25,11 +25,17 @@ class Position:
     y: f4
 
 
+@hz.system
+def move(pos: Write[Position]):
+    pos.x += 1
+
+
 Ship = hz.Kind("Ship", Position, layers=[hz.Layer(0, 1e6, 60.0, [Position], 1 / 64)])
 
 
 def make_world() -> hz.World:
     world = hz.World(capacity=100, kinds=[Ship])
+    world.add_system(move)  # or there would be a frame a second
     world.spawn(Ship, 10, Position=(1, 2))
     return world
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import horizon_ecs as hz
-from horizon_ecs import f4
+from horizon_ecs import Write, f4
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError
 from horizon_ecs.monitor.process import MB
@@ -279,6 +279,11 @@ class Push:
     x: f4
 
 
+@hz.system
+def move(pos: Write[Position]):
+    pos.x += 1
+
+
 Ship = hz.Kind("Ship", Position, layers=[hz.Layer(0, 1e6, 60.0, [Position], 1 / 64)])
 
 
@@ -303,6 +308,7 @@ def test_a_gorc_system():
 def test_a_server_and_its_status():
     async def work():
         world = hz.World(capacity=100, kinds=[Ship])
+        world.add_system(move)
         world.spawn(Ship, 10, Position=(1, 2))
         async with (
             serving(world, ServerConfig(max_connections=1), events=[Push]) as server,

@@ -281,7 +281,7 @@ class Push:
 
 @hz.system
 def move(pos: Write[Position]):
-    pos.x += 1
+    pos.x = -pos.x  # what no straight line predicts
 
 
 Ship = hz.Kind("Ship", Position, layers=[hz.Layer(0, 1e6, 60.0, [Position], 1 / 64)])

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 import horizon_ecs as hz
-from horizon_ecs import Read, Res, Write, f4
+from horizon_ecs import Read, Write, f4
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, ListenError
 from horizon_ecs.monitor.families import FAMILIES
@@ -56,8 +56,8 @@ Rock = hz.Kind("Rock", Position, layers=[hz.Layer(0, 1e6, 60.0, [Position], 1 / 
 
 
 @hz.system
-def move(pos: Write[Position], vel: Read[Velocity], time: Res[hz.Time]):
-    pos.x += vel.x * time.dt
+def move(pos: Write[Position], vel: Read[Velocity]):
+    pos.x = -pos.x - vel.x  # what no straight line predicts
 
 
 def make_world(tick_rate: float = 120.0) -> hz.World:

@@ -57,7 +57,7 @@ Rock = hz.Kind("Rock", Position, layers=[hz.Layer(0, 1e6, 60.0, [Position], 1 / 
 
 @hz.system
 def move(pos: Write[Position], vel: Read[Velocity]):
-    pos.x = -pos.x - vel.x  # what no straight line predicts
+    pos.x = (1.7 * pos.x + vel.x) % 50.0  # what no straight line predicts
 
 
 def make_world(tick_rate: float = 120.0) -> hz.World:

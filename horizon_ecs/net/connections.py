@@ -125,6 +125,14 @@ class Connections:
             "stall_timeout_s": config.stall_timeout_s,
         }
 
+    def configure(self, config: ServerConfig) -> None:
+        """Take over what can change while clients are connected."""
+        self.config = config
+        self._session_settings |= {
+            "max_messages_per_s": config.max_messages_per_s,
+            "stall_timeout_s": config.stall_timeout_s,
+        }
+
     def _flow(self, tick_rate: float) -> tuple[int, int]:
         """Ticks that a client may lag behind, and after which it is to acknowledge."""
         window_ticks = max(1, round(self.config.window_s * tick_rate))

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Callable
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
 
 from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import serve as listen
 
 from horizon_ecs.config import ServerConfig
+from horizon_ecs.configfile import KEYS, differences
 from horizon_ecs.errors import ArgumentError, ListenError
+from horizon_ecs.logs import Logs
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
 from horizon_ecs.net.metered import metered
 from horizon_ecs.net.wire import Close
+
+log = logging.getLogger("horizon_ecs.server")
+
+
+class Reloaded(NamedTuple):
+    """What reading a configuration again has changed, and what differs but needs the server to start anew: keys."""
+
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
 
 
 class Listening:
@@ -34,6 +47,8 @@ class Listening:
         self._listener: WebSocketServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._logs = Logs()
+        self._owns_process = False
 
     def run(self, *, started: Callable[[Self], None] | None = None, seconds: float | None = None) -> None:
         """Serve until SIGINT or SIGTERM, or for so many seconds; clients are then closed with code 1001.
@@ -64,12 +79,54 @@ class Listening:
             await self.stop()
 
     def handle_signals(self) -> None:
-        """Let SIGINT and SIGTERM end `wait`."""
+        """For who owns the process: let SIGINT and SIGTERM end `wait`, SIGHUP `reload`, and logs be as configured."""
+        self._logs.set_up(self.config.logging)
+        self._owns_process = True
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        handlers = {"SIGINT": self._stop.set, "SIGTERM": self._stop.set, "SIGHUP": self._reload}
+        for name, handler in handlers.items():
             # Windows, and threads other than the main one, have no such handlers.
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._stop.set)
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
+                loop.add_signal_handler(getattr(signal, name), handler)
+
+    def reload(self) -> Reloaded:
+        """Read the configuration's file and environment again, and take over what can change while the server runs.
+
+        On the event loop's thread. Where anything is wrong, nothing changes.
+
+        Raises
+        ------
+        ArgumentError
+            Lists all that is wrong; or the configuration wasn't made by `ServerConfig.load`.
+        OSError
+            The file can't be read.
+        """
+        source = self.config.source
+        if source is None:
+            raise ArgumentError("the configuration comes from no file: make it with ServerConfig.load")
+        loaded = source.load()
+        live, rest = differences(self.config, loaded)
+        names = {KEYS[key].part or KEYS[key].name for key in live}
+        self.configure(replace(self.config, **{name: getattr(loaded, name) for name in names}))
+        return Reloaded(tuple(live), tuple(rest))
+
+    def _reload(self) -> None:
+        """For the signal: tell the log."""
+        try:
+            done = self.reload()
+        except (ArgumentError, OSError) as error:
+            log.error("the configuration stays as it is: %s", error)
+            return
+        log.info("the configuration was read again; changed: %s", ", ".join(done.changed) or "nothing")
+        if done.needs_restart:
+            log.warning("these hold from the next start on: %s", ", ".join(done.needs_restart))
+
+    def configure(self, config: ServerConfig) -> None:
+        """Take over another configuration, of which only what can change while it runs differs (`reload`)."""
+        if self._owns_process and config.logging != self.config.logging:
+            self._logs.set_up(config.logging)
+        self.config = config
+        self._connections.configure(config)
 
     async def start(self) -> None:
         """Listen, and begin; once in a server's life. Raises ArgumentError, ListenError."""
@@ -101,6 +158,7 @@ class Listening:
             self._listener.close(close_connections=False)  # it would close them with 1001 in any case
             await self._connections.close_all(code, reason)
             await self._listener.wait_closed()
+        self._logs.close()
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is to stop, at most so long; whether it is."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.config import ServerConfig
@@ -19,6 +20,7 @@ from horizon_ecs.net import wire
 from horizon_ecs.net.connections import Connections
 from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.region import check_rate
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
@@ -86,7 +88,9 @@ class Server(Listening):
         about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(config or ServerConfig())
-        self.about = checked_about(about or {})
+        check_rate(world, self.config)
+        region = self.config.region
+        self.about = checked_about({**({"bounds": region.bounds} if region else {}), **(about or {})})
         numbered = number_events(events)
         self._stage = Stage(
             world, self.config, self, messages=messages, position=position, replication=replication or {},
@@ -157,6 +161,11 @@ class Server(Listening):
         if ticker.error is not None:
             raise ticker.error
 
+    def configure(self, config: ServerConfig) -> None:
+        """Take over another configuration, of which only what can change while it runs differs (`reload`)."""
+        self._stage.configure(self.config, config)
+        super().configure(config)
+
     # -- what it costs -----------------------------------------------------------------------------------------
 
     def forget_times(self) -> None:
@@ -192,6 +201,7 @@ class Server(Listening):
             "resets": connected["resets"],
             "rate_changes": connected["rate_changes"],
             "slowed": self.replicator.n_slowed,
+            **({"outside_region": self._stage.n_outside} if self.config.region else {}),
             "refusals": {key[8:]: n for key, n in sorted(connected.items()) if key.startswith("refused:")},
         }
 
@@ -249,22 +259,33 @@ def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
 
 
 def serve(
-    world: World, *, events: Sequence[type] = (), messages: Mapping[type, int] | None = None,
+    world: World, config: ServerConfig | str | PathLike[str] | None = None, *, events: Sequence[type] = (),
+    messages: Mapping[type, int] | None = None,
     position: type | None = None, replication: Mapping[str, Any] | None = None, on_join: JoinHook | None = None,
     on_observe: ObserveHook | None = None, on_leave: LeaveHook | None = None,
     about: Mapping[str, Any] | None = None, **settings: Any
 ) -> None:  # fmt: skip
-    """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
+    """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`, `serve(world, "config.toml")`.
 
     Parameters
     ----------
+    config : ServerConfig or path, optional
+        A file is read by `ServerConfig.load`.
     world, events, messages, position, replication, on_join, on_observe, on_leave, about
         As for `Server`.
     **settings
-        As for `ServerConfig`.
+        As for `ServerConfig`; they count more than the file.
     """
     server = Server(
-        world, ServerConfig.of(**settings), events=events, messages=messages, position=position,
+        world, _configured(config, settings), events=events, messages=messages, position=position,
         replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))
+
+
+def _configured(config: ServerConfig | str | PathLike[str] | None, settings: Mapping[str, Any]) -> ServerConfig:
+    """A configuration with some settings of a call above it."""
+    ServerConfig.of(**settings)  # refuses what there isn't
+    if config is None or isinstance(config, ServerConfig):
+        return (config or ServerConfig()).moved(**settings)
+    return ServerConfig.load(config).moved(**settings)

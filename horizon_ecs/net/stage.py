@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import threading
@@ -19,6 +20,7 @@ from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
 from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.region import count_outside
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import Ticker, percentile
@@ -62,6 +64,8 @@ class Stage:
     players : dict of int to Player
         By observer.
     counters : Counter
+    n_outside : int
+        Entities outside the configuration's region, as of the last second.
     """
 
     def __init__(
@@ -82,8 +86,13 @@ class Stage:
         self.world = world
         self.replicator = Replicator(
             world, messages=messages, position=position, hysteresis=config.hysteresis,
-            max_observers=config.max_connections, max_followed=config.max_followed, **checked_options(replication)
+            max_observers=config.max_connections, max_followed=config.max_followed,
+            **{"spatial": config.spatial, **checked_options(replication)}
         )  # fmt: skip
+        if config.network is not None:
+            self.replicator.configure_network(config.network)
+        self._region = config.region
+        self.n_outside = 0
         self._shows_regions = config.show_regions
         self._adaptation = Adaptation(self.replicator) if config.adaptive_rates else None
         self.players: dict[int, Player] = {}
@@ -134,6 +143,13 @@ class Stage:
         """Frames have been handed on: their buffer may be written again."""
         self._free_buffers.release()
 
+    def configure(self, old: ServerConfig, new: ServerConfig) -> None:
+        """Take over what can change while the world ticks."""
+        if new.spatial is not None and new.spatial != old.spatial:
+            self._inbox.append(functools.partial(self.replicator.configure_spatial_partitioning, new.spatial))
+        if new.network is not None and new.network != old.network:
+            self._inbox.append(functools.partial(self.replicator.configure_network, new.network))
+
     # -- on the tick's thread ----------------------------------------------------------------------------------
 
     def _tick(self, due_s: float) -> None:
@@ -155,6 +171,8 @@ class Stage:
             self._adaptation.note_tick(time.perf_counter() - started)
         if due_s - self._stats_at_s >= STATS_INTERVAL_S:
             self._stats_at_s = due_s
+            if self._region is not None:
+                self.n_outside = count_outside(self.replicator, self._region)
             self._audience.broadcast(wire.message(wire.pack(self._stats())))
             self._second.clear()
 

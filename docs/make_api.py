@@ -73,10 +73,10 @@ TOPICS = [
     Topic(
         "replication", "Replication", "Who is told what, the server, and its clients.",
         "replication adaptive visibility replica dissection capacity gorc gorc_objects config net.server "
-        "net.players net.client",
+        "net.players net.rules tokens net.client",
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
         "meter.BytesBy capacity.CapacityPlan capacity.CapacityCheck capacity.Costs capacity.Scene load.Load "
-        "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
+        "gorc.GorcStats dissection.Part dissection.Dissector testing.serving net.listening.Reloaded",
     ),
     Topic(
         "clients", "Clients", "What a game needs at the other end: time, smooth motion, prediction.",

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from horizon_ecs.components import make_component as make_component
     from horizon_ecs.components import object_component as object_component
     from horizon_ecs.components import resource as resource
+    from horizon_ecs.config import LoggingConfig as LoggingConfig
     from horizon_ecs.config import NetworkConfig as NetworkConfig
+    from horizon_ecs.config import PluginConfig as PluginConfig
+    from horizon_ecs.config import RegionConfig as RegionConfig
     from horizon_ecs.config import ServerConfig as ServerConfig
     from horizon_ecs.config import SpatialConfig as SpatialConfig
     from horizon_ecs.declare import System as System
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import SnapshotError as SnapshotError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
+    from horizon_ecs.errors import TokenError as TokenError
     from horizon_ecs.errors import WireError as WireError
     from horizon_ecs.events import Emit as Emit
     from horizon_ecs.events import Events as Events
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
     from horizon_ecs.net.link import follow as follow
     from horizon_ecs.net.playback import Playback as Playback
     from horizon_ecs.net.players import Player as Player
+    from horizon_ecs.net.rules import EventRule as EventRule
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.playing import Playhead as Playhead
@@ -103,6 +108,11 @@ if TYPE_CHECKING:
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
     from horizon_ecs.snapshot import Snapshot as Snapshot
+    from horizon_ecs.tokens import AuthStatus as AuthStatus
+    from horizon_ecs.tokens import Credentials as Credentials
+    from horizon_ecs.tokens import HmacTokens as HmacTokens
+    from horizon_ecs.tokens import Identity as Identity
+    from horizon_ecs.tokens import JwtTokens as JwtTokens
     from horizon_ecs.transform import Transform as Transform
     from horizon_ecs.transform import Transform2D as Transform2D
     from horizon_ecs.transform import WorldTransform as WorldTransform
@@ -125,13 +135,13 @@ _PLACES = {
     "commands": "Commands",
     "compaction": "SlotMap",
     "components": "Name Tag Time component event make_component object_component resource",
-    "config": "NetworkConfig ServerConfig SpatialConfig",
+    "config": "LoggingConfig NetworkConfig PluginConfig RegionConfig ServerConfig SpatialConfig",
     "diff": "Diff",
     "dissection": "dissect",
     "checking": "SystemCheck check_system",
     "errors": (
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
-        "ListenError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
+        "ListenError RecordingError SnapshotError StaleHandleError SystemFailure TokenError WireError"
     ),
     "events": "Emit Events",
     "feeding": "decode_load feed",
@@ -148,6 +158,7 @@ _PLACES = {
     "net.link": "Backoff follow",
     "net.playback": "Playback",
     "net.players": "Player",
+    "net.rules": "EventRule",
     "net.server": "Server serve",
     "playing": "Playhead",
     "prediction": "Predictor",
@@ -160,6 +171,7 @@ _PLACES = {
     "replication": "Replicator",
     "declare": "System system",
     "snapshot": "Snapshot",
+    "tokens": "AuthStatus Credentials HmacTokens Identity JwtTokens",
     "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
     "visibility": "EVERYWHERE",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from horizon_ecs.configfile import Source
 
 MAX_PORT = 65_535
+MIN_SECRET = 32
+"""Characters: a secret that can be guessed protects nothing (RFC 7518, 3.2 asks for 256 bits)."""
 LEVELS = ("trace", "debug", "info", "warn", "error")
 
 
@@ -382,7 +384,3 @@ class ServerConfig:
     def tick_rate(self) -> float | None:
         """Ticks a second that `tick_interval_ms` asks for, what a world is made with; None where it asks for none."""
         return None if self.tick_interval_ms is None else 1_000.0 / self.tick_interval_ms
-
-
-MIN_SECRET = 32
-"""Characters: a secret that can be guessed protects nothing (RFC 7518, 3.2 asks for 256 bits)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ from horizon_ecs.settings import HIDDEN, Rule, listed, settings_of
 
 ADDRESS = "server.bind_address"
 PREFIX = "HORIZON_"
+# What Kubernetes says of a service called "horizon-server" to whoever runs beside it.
+_OF_SERVICES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP)\w*)?)$")
 EXAMPLE = Path(__file__).parent / "config.toml"
 """Every key with its default, documented."""
 
@@ -203,7 +206,7 @@ class Source:
         for name, text in sorted(self.environ.items()):
             if name in variables:
                 yield variables[name].path, from_text(variables[name], text), name
-            elif name.startswith(tuple(f"{PREFIX}{top.upper()}_" for top in TOPS)):
+            elif name.startswith(tuple(f"{PREFIX}{top.upper()}_" for top in TOPS)) and not _OF_SERVICES.search(name):
                 yield name, text, "the environment"
         for path, value in self.overrides.items():
             yield path, from_text(KEYS[path], value) if path in KEYS and isinstance(value, str) else value, "--set"
@@ -248,6 +251,8 @@ def unknown(path: str) -> str:
         return f"{path} isn't a setting here: {ELSEWHERE[path]}"
     if path.startswith(PREFIX):
         return f"there is no variable {path}{nearest(path, [key.variable for key in KEYS.values()])}"
+    if any(section == path or section.startswith(f"{path}.") for section in SECTIONS):
+        return f"{path} is a section: write [{path}] above its keys"
     section, _, name = path.rpartition(".")
     if section not in SECTIONS and not any(known.startswith(f"{section}.") for known in ELSEWHERE):
         return f"there is no section [{path}]{nearest(path, SECTIONS)}"

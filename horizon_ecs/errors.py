@@ -10,6 +10,7 @@ HorizonError
 ├── RecordingError       a recording is cut off, corrupted, newer or of another schema (also a ValueError)
 ├── SystemFailure        a system raised while the world ticked
 ├── CheckFailure         a system doesn't keep its promises (also an AssertionError)
+├── TokenError           a token doesn't say who somebody is (also a ValueError)
 ├── WireError            bytes from the network are malformed
 ├── ListenError          a server can't listen where it should (also an OSError)
 └── ConnectionClosed     a server ended or refused a connection
@@ -30,6 +31,7 @@ __all__ = [
     "SnapshotError",
     "StaleHandleError",
     "SystemFailure",
+    "TokenError",
     "WireError",
 ]
 
@@ -103,6 +105,10 @@ class CheckFailure(HorizonError, AssertionError):
         self.problems = problems
 
 
+class TokenError(HorizonError, ValueError):
+    """A token is missing, malformed, expired, or not made with the key; the message is told to who came with it."""
+
+
 class WireError(HorizonError):
     """Bytes from the network are not what docs/wire.md says."""
 
@@ -113,6 +119,8 @@ class ListenError(HorizonError, OSError):
 
 # What close codes mean (docs/wire.md, "Close codes"), and whether connecting again makes sense.
 CLOSES: dict[int, tuple[str, bool]] = {
+    403: ("the server lets nobody in from this address or page", False),
+    429: ("the server lets no more in from this address", True),
     1000: ("closed as agreed", False),
     1001: ("the server has stopped", True),
     1002: ("a frame broke RFC 6455, or was compressed", False),
@@ -131,6 +139,11 @@ CLOSES: dict[int, tuple[str, bool]] = {
     4005: ("an event was sent that the server doesn't take", False),
     4006: ("frames weren't acknowledged for too long", True),
     4007: ("messages were sent faster than the server takes", True),
+    4008: ("nothing was sent for too long", True),
+    4009: ("the server doesn't accept the token", False),
+    4010: ("an event was sent that only other roles may send", False),
+    4011: ("banned", False),
+    4012: ("the same session was taken up by another connection", False),
 }
 
 
@@ -140,7 +153,7 @@ class ConnectionClosed(HorizonError):
     Attributes
     ----------
     code : int
-        The WebSocket close code (docs/wire.md, "Close codes").
+        The WebSocket close code, or the HTTP status where none was made (docs/wire.md, "Close codes").
     reason : str
         What the server said.
     explanation : str

@@ -7,7 +7,6 @@ from collections import deque
 
 import pytest
 
-from horizon_ecs.net.limits import TokenBucket
 from horizon_ecs.ticker import Pacer, Ticker, percentile
 
 PERIOD = 0.25  # exact in binary
@@ -82,12 +81,3 @@ def test_what_a_step_raises_ends_the_ticker_and_is_kept():
 def test_percentiles():
     assert percentile(deque(), 50) == 0.0
     assert percentile(deque([1.0, 2.0, 3.0]), 50) == 2.0
-
-
-def test_a_bucket_refills_to_its_burst_and_no_further():
-    bucket = TokenBucket(rate=2.0, burst=4.0)
-    assert [bucket.take(10.0) for _ in range(5)] == [True] * 4 + [False]
-    assert not bucket.take(10.4)
-    assert bucket.take(10.5)
-    assert [bucket.take(1000.0) for _ in range(5)] == [True] * 4 + [False]
-    assert not bucket.take(999.0)  # a clock that falls gives nothing

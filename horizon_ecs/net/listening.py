@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
+import ssl
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -14,13 +17,15 @@ from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import serve as listen
 
 from horizon_ecs.config import ServerConfig
-from horizon_ecs.configfile import KEYS, differences
+from horizon_ecs.configfile import KEYS, differences, joined_address
 from horizon_ecs.errors import ArgumentError, ListenError
 from horizon_ecs.logs import Logs
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
 from horizon_ecs.net.metered import metered
+from horizon_ecs.net.tls import load_certificate, server_context, warn_of_plain_text
 from horizon_ecs.net.wire import Close
+from horizon_ecs.settings import is_network
 
 log = logging.getLogger("horizon_ecs.server")
 
@@ -49,6 +54,7 @@ class Listening:
         self._stop = asyncio.Event()
         self._logs = Logs()
         self._owns_process = False
+        self._tls: ssl.SSLContext | None = None
 
     def run(self, *, started: Callable[[Self], None] | None = None, seconds: float | None = None) -> None:
         """Serve until SIGINT or SIGTERM, or for so many seconds; clients are then closed with code 1001.
@@ -106,6 +112,8 @@ class Listening:
             raise ArgumentError("the configuration comes from no file: make it with ServerConfig.load")
         loaded = source.load()
         live, rest = differences(self.config, loaded)
+        if self._tls is not None:
+            load_certificate(self._tls, self.config)  # which may have been renewed under the same name
         names = {KEYS[key].part or KEYS[key].name for key in live}
         self.configure(replace(self.config, **{name: getattr(loaded, name) for name in names}))
         return Reloaded(tuple(live), tuple(rest))
@@ -128,6 +136,46 @@ class Listening:
         self.config = config
         self._connections.configure(config)
 
+    def ban(self, network: str, seconds: float | None = None) -> None:
+        """Turn an address or network away, such as "203.0.113.7" or "2001:db8::/32", and close what is connected from
+        there with code 4011; from any thread.
+
+        Parameters
+        ----------
+        network : str
+        seconds : float, optional
+            For how long; by default until it is stopped.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        if not is_network(network):
+            raise ArgumentError(f"a ban is of an IP address, or a network such as '10.0.0.0/8', not {network!r}")
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+            raise ArgumentError(f"seconds must be a positive number or None, not {seconds!r}")
+        self._call(self._connections.ban, network, None if seconds is None else time.perf_counter() + seconds)
+
+    def unban(self, network: str) -> None:
+        """Take a ban back; from any thread. Raises ArgumentError for what is no address or network."""
+        if not is_network(network):
+            raise ArgumentError(f"a ban is of an IP address, or a network such as '10.0.0.0/8', not {network!r}")
+        self._call(self._connections.gate.unban, network)
+
+    @property
+    def bans(self) -> dict[str, float | None]:
+        """For how many seconds more each address or network is banned, None for ever: those by `ban`."""
+        now = time.perf_counter()
+        listed = tuple(self._connections.gate.bans)
+        return {str(one.network): None if one.until is None else max(0.0, one.until - now) for one in listed}
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have the event loop call a function, or call it now where none runs yet."""
+        if self._loop is None:
+            function(*args)
+        else:
+            self._post(function, *args)
+
     async def start(self) -> None:
         """Listen, and begin; once in a server's life. Raises ArgumentError, ListenError."""
         raise NotImplementedError
@@ -137,13 +185,17 @@ class Listening:
         raise NotImplementedError
 
     async def _listen(self) -> None:
-        """Let clients connect. Raises ListenError."""
+        """Let clients connect. Raises ListenError, and ArgumentError for a certificate that is none."""
         config = self.config
+        self._tls = server_context(config)
+        if self._tls is None:
+            warn_of_plain_text(config.host)
         listening = listen(
             self._connections.handle, config.host, config.port, process_request=self._connections.request,
             compression=None, open_timeout=config.handshake_timeout_s, ping_interval=None,
             close_timeout=CLOSE_TIMEOUT_S, max_size=config.max_message_bytes, server_header="Horizon ECS",
-            create_connection=metered(config.max_messages_per_s, self._connections.flooded)
+            create_connection=metered(self._connections.limits.frames, self._connections.flooded),
+            ssl=self._tls, reuse_port=config.use_reuse_port or None
         )  # fmt: skip
         try:
             self._listener = await listening
@@ -171,7 +223,7 @@ class Listening:
         """Let `wait` and `run` end; from any thread, once the server was started."""
         self._post(self._stop.set)
 
-    def _post(self, function: Callable[..., None], *args: Any) -> None:
+    def _post(self, function: Callable[..., Any], *args: Any) -> None:
         """Have the event loop call a function; from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *args)
@@ -194,7 +246,8 @@ class Listening:
         host = self.config.host
         if host in ("0.0.0.0", "::", ""):
             host = "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        scheme = "https" if self.config.tls_certificate else "http"
+        return f"{scheme}://{joined_address(host, self.port)}/"
 
     @property
     def ws_url(self) -> str:

@@ -17,10 +17,13 @@ from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
+from horizon_ecs.net.admission import Authenticate
 from horizon_ecs.net.connections import Connections
+from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.region import check_rate
+from horizon_ecs.net.rules import EventRule
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
@@ -63,6 +66,11 @@ class Server(Listening):
         On the tick's thread after every tick.
     about : mapping
         Sent to every client; the page reads `title` and `bounds` ([x0, y0, x1, y1]).
+    authenticate : callable(Credentials) -> Identity or None, optional
+        Says who a client is, on the event loop's thread, such as `HmacTokens(secret)`; may be a coroutine function.
+        None and a TokenError refuse it with code 4009. Without one `ServerConfig.auth_secret` decides.
+    rules : {event class: EventRule}, optional
+        Who may send which event, and how often.
 
     Raises
     ------
@@ -86,21 +94,26 @@ class Server(Listening):
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
+        authenticate: Authenticate | None = None,
+        rules: Mapping[type, EventRule] | None = None,
     ) -> None:
         super().__init__(config or ServerConfig())
         check_rate(world, self.config)
         region = self.config.region
         self.about = checked_about({**({"bounds": region.bounds} if region else {}), **(about or {})})
         numbered = number_events(events)
+        intake = Intake(numbered)
         self._stage = Stage(
             world, self.config, self, messages=messages, position=position, replication=replication or {},
             on_join=on_join, on_observe=(lambda player: on_observe(self, player)) if on_observe else None,
-            on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop
+            on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop,
+            intake=intake
         )  # fmt: skip
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
-            self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
-        )
+            self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks,
+            intake=intake, authenticate=authenticate, rules=rules
+        )  # fmt: skip
         self._connections.stage = self._stage
 
     def __repr__(self) -> str:
@@ -197,6 +210,7 @@ class Server(Listening):
             "bytes_per_update": counted["bytes"] / updates if updates else 0.0,
             "inputs": counted["inputs"],
             "inputs_dropped": counted["inputs_dropped"],
+            "absent": len(self._stage.absent),
             "holds": connected["holds"],
             "resets": connected["resets"],
             "rate_changes": connected["rate_changes"],
@@ -263,7 +277,8 @@ def serve(
     messages: Mapping[type, int] | None = None,
     position: type | None = None, replication: Mapping[str, Any] | None = None, on_join: JoinHook | None = None,
     on_observe: ObserveHook | None = None, on_leave: LeaveHook | None = None,
-    about: Mapping[str, Any] | None = None, **settings: Any
+    about: Mapping[str, Any] | None = None, authenticate: Authenticate | None = None,
+    rules: Mapping[type, EventRule] | None = None, **settings: Any
 ) -> None:  # fmt: skip
     """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`, `serve(world, "config.toml")`.
 
@@ -271,14 +286,15 @@ def serve(
     ----------
     config : ServerConfig or path, optional
         A file is read by `ServerConfig.load`.
-    world, events, messages, position, replication, on_join, on_observe, on_leave, about
+    world, events, messages, position, replication, on_join, on_observe, on_leave, about, authenticate, rules
         As for `Server`.
     **settings
         As for `ServerConfig`; they count more than the file.
     """
     server = Server(
         world, _configured(config, settings), events=events, messages=messages, position=position,
-        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about
+        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about,
+        authenticate=authenticate, rules=rules
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))
 

@@ -19,6 +19,8 @@ from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, CapacityError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
+from horizon_ecs.net.absent import Absent
+from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.region import count_outside
 from horizon_ecs.net.wire import Close
@@ -64,6 +66,8 @@ class Stage:
     players : dict of int to Player
         By observer.
     counters : Counter
+    absent : Absent
+        Players who are away, and may come back.
     n_outside : int
         Entities outside the configuration's region, as of the last second.
     """
@@ -82,8 +86,13 @@ class Stage:
         on_leave: LeaveHook | None,
         after_tick: Callable[[], None] | None,
         on_end: Callable[[], None],
+        intake: Intake,
     ) -> None:
         self.world = world
+        self._intake = intake
+        self._grace_s = config.reconnect_grace_s
+        self.absent = Absent(config.max_connections)
+        self._seats: dict[str, Seat] = {}
         self.replicator = Replicator(
             world, messages=messages, position=position, hysteresis=config.hysteresis,
             max_observers=config.max_connections, max_followed=config.max_followed,
@@ -135,16 +144,13 @@ class Stage:
         """Let a client's channels be due more seldom, or more often again, for its link's sake."""
         self._inbox.append(lambda: self._set_link(seat.observer, rate))
 
-    def input(self, event: type, player: Player, records: Any) -> None:
-        """Queue records of an event for the next tick; they come from the entity that the player has by then."""
-        self._inbox.append(lambda: self._input(event, player.entity, records))
-
     def delivered(self) -> None:
         """Frames have been handed on: their buffer may be written again."""
         self._free_buffers.release()
 
     def configure(self, old: ServerConfig, new: ServerConfig) -> None:
         """Take over what can change while the world ticks."""
+        self._grace_s = new.reconnect_grace_s
         if new.spatial is not None and new.spatial != old.spatial:
             self._inbox.append(functools.partial(self.replicator.configure_spatial_partitioning, new.spatial))
         if new.network is not None and new.network != old.network:
@@ -159,6 +165,8 @@ class Stage:
                 return
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
+        self._let_go()
+        self._take_in()
         self.world.tick()
         frames = self.replicator.step()
         stats = self.replicator.stats
@@ -203,19 +211,51 @@ class Stage:
         if seat.gone or player is None:
             return
         try:
-            seat.observer = self._admit(player)
+            returned = self._returned(player)
+            if returned is None:
+                seat.observer = self._admit(player)
+            else:
+                seat.player = returned
+                seat.observer = self._set_up_view(returned)
         except CapacityError as error:
             self._audience.refuse(seat, Close.FULL, f"the server is at capacity: {error}")
         except Exception:
             log.exception("joining failed for %r", player.name)
             self._audience.refuse(seat, Close.INTERNAL, "joining failed")
         else:
-            self.players[seat.observer] = player
+            assert seat.player is not None
+            self.players[seat.observer] = seat.player
+            if seat.player.session:
+                self._seats[seat.player.session] = seat
             self._audience.welcome(seat, self.replicator.phase(seat.observer), self.world.tick_count)
 
     def _admit(self, player: Player) -> int:
         """Give a player its entity and an observer, or neither."""
         player.entity = _one_handle(self._on_join(self.world, player) if self._on_join else None)
+        return self._set_up_view(player)
+
+    def _returned(self, player: Player) -> Player | None:
+        """The player that this client was before, if it says so rightly and is still there; what it was meanwhile by
+        another connection ends."""
+        if not player.returns_as:
+            return None
+        before = self._seats.get(player.returns_as)
+        if before is not None and before.player is not None and before.player.user == player.user:
+            self._detach(before)
+            self._audience.refuse(before, Close.REPLACED, "taken up by another connection")
+            found: Player | None = before.player
+        else:
+            found = self.absent.take(player.returns_as, player.user)
+        if found is None:
+            return None
+        if found.entity and not self.world.alive(np.uint64(found.entity))[0]:
+            self._say_goodbye(found)
+            return None
+        found.come_back(player)
+        return found
+
+    def _set_up_view(self, player: Player) -> int:
+        """Give a player an observer, or let it go."""
         try:
             player.observer = self._observe(player)
             if self._on_observe is not None:
@@ -234,16 +274,32 @@ class Stage:
 
     def _follow(self, moved: SlotMap) -> None:
         """Players keep their entities where those were given other handles."""
-        for player in self.players.values():
+        for player in (*self.players.values(), *self.absent):
             player.entity = int(moved.translate(player.entity))
 
     def _leave(self, seat: Seat) -> None:
         if seat.observer < 0:
             return
+        player = self._detach(seat)
+        if seat.may_return and player.session and self._grace_s > 0:
+            self.absent.keep(player, time.perf_counter() + self._grace_s)
+        else:
+            self._say_goodbye(player)
+
+    def _detach(self, seat: Seat) -> Player:
+        """Tell a client nothing any more, and who it was."""
         self._set_link(seat.observer, 0)
         self.replicator.remove_observer(seat.observer)
-        self._say_goodbye(self.players.pop(seat.observer))
-        seat.observer = -1
+        player = self.players.pop(seat.observer)
+        self._seats.pop(player.session, None)
+        seat.observer = player.observer = -1
+        return player
+
+    def _let_go(self) -> None:
+        """Players who have been away for too long won't come back."""
+        if len(self.absent):
+            for player in self.absent.gone(time.perf_counter()):
+                self._say_goodbye(player)
 
     def _set_link(self, observer: int, rate: int) -> None:
         if self._adaptation is not None and observer >= 0:
@@ -257,7 +313,16 @@ class Stage:
         except Exception:
             log.exception("on_leave failed for %r", player.name)
 
-    def _input(self, event: type, sender: int, records: Any) -> None:
+    def _take_in(self) -> None:
+        """Queue what clients have sent for the tick; it comes from the entities that they have now."""
+        for batch in self._intake.take():
+            for seat, reason in batch.refused:
+                self._audience.refuse(seat, Close.NO_SUCH_EVENT, reason)
+            senders = np.array([seat.player.entity if seat.player else 0 for seat in batch.seats], np.uint64)
+            if len(senders):
+                self._input(batch.event, np.repeat(senders, batch.counts), batch.records)
+
+    def _input(self, event: type, sender: Any, records: Any) -> None:
         self.counters["inputs"] += len(records)
         self.counters["inputs_dropped"] += len(records) - self.world.push_events(event, sender, records)
 

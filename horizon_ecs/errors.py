@@ -119,8 +119,6 @@ class ListenError(HorizonError, OSError):
 
 # What close codes mean (docs/wire.md, "Close codes"), and whether connecting again makes sense.
 CLOSES: dict[int, tuple[str, bool]] = {
-    403: ("the server lets nobody in from this address or page", False),
-    429: ("the server lets no more in from this address", True),
     1000: ("closed as agreed", False),
     1001: ("the server has stopped", True),
     1002: ("a frame broke RFC 6455, or was compressed", False),
@@ -146,6 +144,12 @@ CLOSES: dict[int, tuple[str, bool]] = {
     4012: ("the same session was taken up by another connection", False),
 }
 
+# The same of HTTP statuses (docs/wire.md, "What HTTP answers").
+STATUSES: dict[int, tuple[str, bool]] = {
+    403: ("the server lets nobody in from this address or page", False),
+    429: ("the server lets no more in from this address", True),
+}
+
 
 class ConnectionClosed(HorizonError):
     """A server closed or refused the connection.
@@ -153,7 +157,7 @@ class ConnectionClosed(HorizonError):
     Attributes
     ----------
     code : int
-        The WebSocket close code, or the HTTP status where none was made (docs/wire.md, "Close codes").
+        The WebSocket close code, or the HTTP status where there was no WebSocket yet (docs/wire.md).
     reason : str
         What the server said.
     explanation : str
@@ -163,7 +167,7 @@ class ConnectionClosed(HorizonError):
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        self.explanation, self.may_retry = CLOSES.get(code, ("for a reason of the application's", True))
+        self.explanation, self.may_retry = {**CLOSES, **STATUSES}.get(code, ("for a reason of the application's", True))
         super().__init__(f"connection closed with code {code} ({self.explanation})" + (f": {reason}" if reason else ""))
         self.code = code
         self.reason = reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from horizon_ecs.configfile import (
     KEYS,
     PARTS,
     SECTIONS,
+    as_toml,
     described,
     differences,
     joined_address,
@@ -25,6 +27,7 @@ from horizon_ecs.configfile import (
     split_address,
 )
 from horizon_ecs.elsewhere import ELSEWHERE
+from horizon_ecs.net.wire import Close
 from horizon_ecs.settings import settings_of
 
 SECRET = "correct horse battery staple, and more"
@@ -370,3 +373,39 @@ def test_what_a_program_decided_is_kept_when_the_file_is_read_again(load):
     again = config.source.load()
     assert (again.port, again.page, again.max_connections) == (0, False, 5)
     assert ServerConfig().moved(port=1).source is None
+
+
+# -- the guide's page --------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "guide" / "23-settings.md").read_text()
+
+
+def test_the_page_lists_every_key_with_its_default_and_whether_it_is_live():
+    rows = {cells[0].strip("`"): cells for cells in _rows("## Every key")}
+    region = rows.pop("server.region.min_x` … `max_z")
+    assert region[2] == ""
+    rest = {path: key for path, key in KEYS.items() if key.section != "server.region"}
+    assert rows.keys() == rest.keys()
+    usual = replace(ServerConfig(), spatial=SpatialConfig(), network=NetworkConfig())
+    for path, key in rest.items():
+        value = key.of(usual)
+        assert rows[path][1] == ("" if value is None else as_toml(value)), path
+        assert (rows[path][2] == "yes") == key.live, path
+
+
+def test_the_page_names_a_test_for_every_refusal():
+    there = (Path(__file__).parent / "test_refusals.py").read_text() + (
+        Path(__file__).parent / "test_reload.py"
+    ).read_text()
+    rows = _rows("## Limits, and what who passes one is told")
+    assert len(rows) > 15
+    for *_, test in rows:
+        assert f"def {test.strip('`')}(" in there or test == "`test_server.py`", test
+    counted = {int(code) for row in rows for code in re.findall(r"`(4\d\d\d)`", row[2])}
+    assert counted == {close for close in Close if close > 4_003} | {Close.MALFORMED}
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    table = PAGE[PAGE.index(heading) :].split("| --- |", 1)[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]

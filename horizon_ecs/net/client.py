@@ -27,7 +27,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from horizon_ecs import kernel
 from horizon_ecs.callbacks import Callbacks
 from horizon_ecs.components import nearest
-from horizon_ecs.errors import CLOSES, ArgumentError, ConnectionClosed, WireError
+from horizon_ecs.errors import STATUSES, ArgumentError, ConnectionClosed, WireError
 from horizon_ecs.net import wire
 from horizon_ecs.net.clock import ServerClock
 from horizon_ecs.net.wire import Close
@@ -359,7 +359,7 @@ class connect:
                     **encryption
                 )  # fmt: skip
             except InvalidStatus as error:
-                if error.response.status_code not in CLOSES:
+                if error.response.status_code not in STATUSES:
                     raise WireError(f"{self._url} is no such server: {error}") from None
                 said = (error.response.body or b"").decode(errors="replace").strip()
                 raise ConnectionClosed(error.response.status_code, said) from None

@@ -240,6 +240,9 @@ class ServerConfig:
         Clients at a time from one address, 0 for any number; others are answered with HTTP status 429.
     banned_ips : sequence of str
         Addresses and networks that are answered with HTTP status 403, whatever they ask for.
+    trusted_proxies : sequence of str
+        Addresses and networks of proxies: of who comes through one counts the address that it names last in
+        `X-Forwarded-For`.
     allowed_origins : sequence of str
         Origins of pages whose scripts may connect, such as "https://example.com", and "self" for the server's own
         page; others are answered with 403. None given: all may. Programs that name no origin may always.
@@ -302,6 +305,7 @@ class ServerConfig:
     )
     max_connections_per_ip: int = setting(0, whole(0, 2**20), "server.security.max_connections_per_ip", live=True)
     banned_ips: tuple[str, ...] = setting((), networks(), "server.security.banned_ips", live=True)
+    trusted_proxies: tuple[str, ...] = setting((), networks(), "server.security.trusted_proxies", live=True)
     allowed_origins: tuple[str, ...] = setting((), texts(), "server.security.allowed_origins", live=True)
     max_json_depth: int = setting(10, whole(1, 100), "server.security.max_json_depth", live=True)
     max_string_length: int = setting(1_024, whole(16, 2**20), "server.security.max_string_length", live=True)

@@ -14,6 +14,7 @@ import horizon_ecs as hz
 from horizon_ecs import b1, f4, i2
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.net.absent import Absent
+from horizon_ecs.net.admission import Admission
 from horizon_ecs.net.gate import Gate, counted
 from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.limits import Buckets, Limits
@@ -148,6 +149,25 @@ def test_addresses_are_counted_and_an_ipv6_site_is_one():
     assert counted("") == ""
 
 
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", [], "192.0.2.1"),
+        ("192.0.2.1", ["10.9.9.9"], "192.0.2.1"),  # who isn't trusted says what it likes
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["203.0.113.5, 192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["203.0.113.5", "192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+        ("::ffff:10.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("10.0.0.1", ["nonsense"], "nonsense"),
+    ],
+)
+def test_proxies_say_who_comes_through_them(peer, forwarded, address):
+    gate = Gate(ServerConfig(trusted_proxies=["10.0.0.0/8"]))
+    assert gate.address(peer, forwarded) == address
+    assert Gate(ServerConfig()).address(peer, forwarded) == peer
+
+
 # -- events as they come -----------------------------------------------------------------------------------------------
 
 
@@ -274,9 +294,10 @@ def test_a_rule_may_ask_who_somebody_is():
     rule = EventRule(authenticated=True)
     player = Player("", {}, "")
     assert not rule.allows(player)
-    player.identify(hz.Identity("ada", frozenset({"x"})))
+    admission = Admission(ServerConfig())
+    admission.identify(player, hz.Identity("ada", frozenset({"x"})))
     assert rule.allows(player)
-    player.identify(hz.Identity(""))
+    admission.identify(player, hz.Identity(""))
     assert not rule.allows(player)
 
 

@@ -172,6 +172,23 @@ def test_a_ban_closes_what_is_there_and_ends():
     run(work())
 
 
+def test_who_comes_through_a_proxy_is_known_by_its_own_address():
+    async def work():
+        config = ServerConfig(trusted_proxies=["127.0.0.1"], banned_ips=["203.0.113.0/24"], max_connections_per_ip=1)
+        async with beside(config=config) as (server, expected):
+            headers = [{"X-Forwarded-For": address} for address in ("192.0.2.1", "203.0.113.9", "192.0.2.2")]
+            async with open_socket(server.ws_url, compression=None, additional_headers=headers[0]) as link:
+                await joined(link, name="Ada")
+                assert {player.address for player in server.players.values()} == {"127.0.0.1", "192.0.2.1"}
+                assert await status_of(server, additional_headers=headers[0]) == 429
+                assert await status_of(server, additional_headers=headers[1]) == 403
+                async with open_socket(server.ws_url, compression=None, additional_headers=headers[2]) as other:
+                    assert (await joined(other))["type"] == "welcome"
+            expected |= {"429:address": 1, "403:banned": 1}
+
+    run(work())
+
+
 def test_bans_are_of_addresses_for_a_time():
     server = hz.Server(make_world())
     server.ban("192.0.2.0/24")
@@ -415,6 +432,45 @@ def test_who_says_who_somebody_is_may_take_time_fail_and_refuse(caplog):
             await ada.next_frame()
             assert [player.claims for player in server.players.values()] == [{"from": "127.0.0.1"}]
             assert refusals(server) == {"1011": 2, "4009": 1}
+
+    caplog.set_level(logging.CRITICAL, "horizon_ecs.server")
+    run(work())
+
+
+def test_changes_of_who_is_known_are_told(caplog):
+    async def work():
+        told = []
+        status = hz.AuthStatus
+
+        def broken(player, before, now):
+            raise KeyError("x")
+
+        def known(credentials):
+            return (
+                hz.Identity("ada")
+                if credentials.name == "Ada"
+                else None
+                if credentials.name == "Eve"
+                else hz.Identity("")
+            )
+
+        async with beside(authenticate=known) as (server, expected):
+            server.when_auth_changes(broken)
+            server.when_auth_changes(lambda player, before, now: told.append((player.name, before, now)))
+            async with hz.connect(server.ws_url, name="Ada"), hz.connect(server.ws_url, name="Bob"):
+                with pytest.raises(hz.ConnectionClosed, match="not accepted"):
+                    await hz.connect(server.ws_url, name="Eve")
+                (bob,) = (player for player in server.players.values() if player.name == "Bob")
+                server.identify(bob, hz.Identity("bob", ["admin"]))
+                assert (bob.user, bob.roles) == ("bob", {"admin"})
+            asked = [(name, status.UNAUTHENTICATED, status.AUTHENTICATING) for name in ("Ada", "Bob", "Eve")]
+            assert told == [
+                asked[0], ("Ada", status.AUTHENTICATING, status.AUTHENTICATED),
+                asked[1], ("Bob", status.AUTHENTICATING, status.UNAUTHENTICATED),
+                asked[2], ("Eve", status.AUTHENTICATING, status.FAILED),
+                ("Bob", status.UNAUTHENTICATED, status.AUTHENTICATED),
+            ]  # fmt: skip
+            expected["4009"] = 1
 
     caplog.set_level(logging.CRITICAL, "horizon_ecs.server")
     run(work())

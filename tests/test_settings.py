@@ -78,6 +78,7 @@ max_messages_per_s = 50
 max_message_size = 65536
 max_connections_per_ip = 10
 banned_ips = ["10.0.0.0/8", "2001:db8::1"]
+trusted_proxies = ["10.0.0.0/8"]
 allowed_origins = ["self", "https://example.com"]
 max_json_depth = 5
 max_string_length = 100

@@ -19,8 +19,12 @@ log = logging.getLogger("horizon_ecs.server")
 Authenticate = Callable[[Credentials], Identity | Awaitable[Identity | None] | None]
 
 
+AuthChange = Callable[[Player, AuthStatus, AuthStatus], None]
+"""Told of a player with the status before and the one now."""
+
+
 class Admission:
-    """Makes players of those who introduce themselves.
+    """Makes players of those who introduce themselves, and tells who has become known.
 
     Parameters
     ----------
@@ -33,6 +37,7 @@ class Admission:
     def __init__(self, config: ServerConfig, authenticate: Authenticate | None = None) -> None:
         self.grace_s = config.reconnect_grace_s
         self._authenticate = authenticate or (HmacTokens(config.auth_secret) if config.auth_secret else None)
+        self.listeners: list[AuthChange] = []
 
     async def admit(self, hello: Hello, address: str) -> Player | Refused:
         """The player that a client becomes, or why it doesn't."""
@@ -41,18 +46,37 @@ class Admission:
             player.session = secrets.token_urlsafe(24)
         if self._authenticate is None:
             return player
-        player.auth = AuthStatus.AUTHENTICATING
+        self._change(player, AuthStatus.AUTHENTICATING)
+        who = await self._answer(Credentials(hello.token, hello.name, hello.about, address))
+        if isinstance(who, Refused):
+            self._change(player, AuthStatus.FAILED)
+            return who
+        self.identify(player, who)
+        return player
+
+    def identify(self, player: Player, who: Identity) -> None:
+        """Let a player be somebody from now on."""
+        player.user, player.roles, player.claims, player.expires_at = who.user, who.roles, who.claims, who.expires_at
+        self._change(player, AuthStatus.AUTHENTICATED if who.user else AuthStatus.UNAUTHENTICATED)
+
+    def _change(self, player: Player, now: AuthStatus) -> None:
+        before, player.auth = player.auth, now
+        if before is not now:
+            for listener in self.listeners:
+                try:
+                    listener(player, before, now)
+                except Exception:
+                    log.exception("what listens to who is known failed for %r", player.name)
+
+    async def _answer(self, credentials: Credentials) -> Identity | Refused:
         try:
-            who = await self._ask(Credentials(hello.token, hello.name, hello.about, address))
+            who = await self._ask(credentials)
         except TokenError as error:
             return Refused(Close.UNAUTHORISED, str(error))
         except Exception:
-            log.exception("authenticate failed for %r", hello.name)
+            log.exception("authenticate failed for %r", credentials.name)
             return Refused(Close.INTERNAL, "nobody can say who this is")
-        if who is None:
-            return Refused(Close.UNAUTHORISED, "not accepted")
-        player.identify(who)
-        return player
+        return Refused(Close.UNAUTHORISED, "not accepted") if who is None else who
 
     async def _ask(self, credentials: Credentials) -> Identity | None:
         assert self._authenticate is not None

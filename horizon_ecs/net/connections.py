@@ -90,6 +90,7 @@ class Connections:
         What joins, leaves and inputs are posted to; set before the first connection.
     counters : Counter
         `refused:CODE`, `refused:STATUS:REASON`, `holds`, `resets`.
+    admission : Admission
     gate : Gate
     limits : Limits
     """
@@ -109,7 +110,7 @@ class Connections:
         self._intake = intake
         self.gate = Gate(config)
         self.limits = Limits(config)
-        self._admission = Admission(config, authenticate)
+        self.admission = Admission(config, authenticate)
         self._rules = Rules(events, rules or {})
         self._pages = Pages(config.page)
         self._closing: set[asyncio.Future[None]] = set()
@@ -144,7 +145,7 @@ class Connections:
         self.config = config
         self.gate.configure(config)
         self.limits.configure(config)
-        self._admission.grace_s = config.reconnect_grace_s
+        self.admission.grace_s = config.reconnect_grace_s
         self._session_settings |= {
             "stall_timeout_s": config.stall_timeout_s,
             "bounds": wire.Bounds(config.max_json_depth, config.max_string_length, config.max_collection_size),
@@ -163,17 +164,23 @@ class Connections:
         denied = self._denied(connection, request, joins)
         if denied is not None:
             self.counters[f"refused:{denied.status.value}:{denied.reason}"] += 1
-            log.info("%s was answered with %d: %s", _address(connection), denied.status, denied.text)
+            log.info("%s was answered with %d: %s", self._address(connection), denied.status, denied.text)
             return plain(denied.status, denied.text)
         return None if joins else self._pages.respond(request.path)
 
     def _denied(self, connection: ServerConnection, request: Request, joins: bool) -> Denied | None:
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
         return self.gate.check(
-            _address(connection), joins=joins, origin=", ".join(origins) if origins else None,
+            self._address(connection), joins=joins, origin=", ".join(origins) if origins else None,
             own_origins=[f"{scheme}://{host.lower()}" for scheme in ("http", "https") for host in hosts],
             now=time.perf_counter()
         )  # fmt: skip
+
+    def _address(self, connection: ServerConnection) -> str:
+        """Where a connection comes from, without the port; "" for sockets that have none."""
+        peer = connection.remote_address
+        said = connection.request.headers.get_all("X-Forwarded-For") if connection.request else []
+        return self.gate.address(str(peer[0]) if isinstance(peer, tuple) and peer else "", said)
 
     async def handle(self, connection: ServerConnection) -> None:
         """One connection, from its handshake to its end."""
@@ -183,8 +190,8 @@ class Connections:
             return
         now = time.perf_counter()
         session = Session(**self._session_settings, now=now)
-        seat = Seat(connection, session, _descriptor(connection), rows=self._rules.enter(now))
-        address = _address(connection)
+        address = self._address(connection)
+        seat = Seat(connection, session, _descriptor(connection), address=address, rows=self._rules.enter(now))
         self.seats.add(seat)
         self.gate.enter(address)
         try:
@@ -229,7 +236,7 @@ class Connections:
 
     async def _enter(self, seat: Seat, hello: Hello) -> None:
         """Let somebody who has introduced itself join, if it is who it says."""
-        player = await self._admission.admit(hello, _address(seat.connection))
+        player = await self.admission.admit(hello, seat.address)
         if isinstance(player, Refused):
             self.refuse(seat, player.code, player.reason)
         else:
@@ -335,7 +342,7 @@ class Connections:
         self.gate.ban(network, until)
         now = time.perf_counter()
         for seat in self.seats:
-            if self.gate.is_banned(_address(seat.connection), now):
+            if self.gate.is_banned(seat.address, now):
                 self.refuse(seat, Close.BANNED, "banned")
 
     def broadcast(self, message: bytes) -> None:
@@ -392,12 +399,6 @@ def _merely_broke(connection: ServerConnection) -> bool:
     if protocol.close_rcvd is not None and protocol.close_rcvd_then_sent:
         return protocol.close_rcvd.code != CloseCode.NORMAL_CLOSURE
     return protocol.close_sent is None or protocol.close_sent.code in (Close.STALLED, Close.IDLE)
-
-
-def _address(connection: ServerConnection) -> str:
-    """Where a connection comes from, without the port; "" for sockets that have none."""
-    peer = connection.remote_address
-    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 def _descriptor(connection: ServerConnection) -> int:

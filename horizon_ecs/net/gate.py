@@ -72,6 +72,7 @@ class Gate:
         """Hold whoever comes from now on to another configuration."""
         self._config = config
         self._listed = [Ban(_network(text), None) for text in config.banned_ips]
+        self._proxies = [_network(text) for text in config.trusted_proxies]
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -102,6 +103,18 @@ class Gate:
         if limit and self._inside[counted(address)] >= limit:
             return Denied(HTTPStatus.TOO_MANY_REQUESTS, "address", f"at most {limit} connections from one address")
         return None
+
+    def address(self, peer: str, forwarded: Sequence[str]) -> str:
+        """Where somebody comes from: its own address, or behind trusted proxies the last one that they name and that
+        isn't theirs. What others say in `X-Forwarded-For` is their own invention."""
+        named = [one.strip() for header in forwarded for one in header.split(",")]
+        while named and self._is_proxy(peer):
+            peer = named.pop()
+        return peer
+
+    def _is_proxy(self, address: str) -> bool:
+        plain = _plain(address) if self._proxies else None
+        return plain is not None and any(plain in network for network in self._proxies)
 
     def _allows(self, origin: str, own_origins: Sequence[str]) -> bool:
         said = origin.lower().rstrip("/")

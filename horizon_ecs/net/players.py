@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from horizon_ecs.net.session import Session
-from horizon_ecs.tokens import AuthStatus, Identity
+from horizon_ecs.tokens import AuthStatus
 
 
 @dataclass(eq=False)
@@ -37,6 +37,7 @@ class Player:
     roles : frozenset of str
         What it may do (`EventRule`); hooks and systems may set it at any time.
     auth : AuthStatus
+        Whether that is known; `Server.identify` says so later.
     claims : mapping
         What else `authenticate` said of it.
     expires_at : float or None
@@ -65,11 +66,6 @@ class Player:
     returns_as: str = field(default="", repr=False)
     n_returns: int = 0
 
-    def identify(self, who: Identity) -> None:
-        """Take over who it is."""
-        self.user, self.roles, self.claims, self.expires_at = who.user, who.roles, who.claims, who.expires_at
-        self.auth = AuthStatus.AUTHENTICATED if who.user else AuthStatus.UNAUTHENTICATED
-
     def come_back(self, anew: Player) -> None:
         """Be connected again, as this client says."""
         self.name, self.about, self.address = anew.name, anew.about, anew.address
@@ -92,5 +88,6 @@ class Seat:
     player: Player | None = None
     observer: int = -1
     gone: bool = False
+    address: str = ""
     may_return: bool = False
     rows: Mapping[int, int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
-from horizon_ecs.net.admission import Authenticate
+from horizon_ecs.net.admission import AuthChange, Authenticate
 from horizon_ecs.net.connections import Connections
 from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.listening import Listening
@@ -28,6 +28,7 @@ from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import percentile
+from horizon_ecs.tokens import Identity
 
 if TYPE_CHECKING:
     from horizon_ecs.world import World
@@ -138,6 +139,15 @@ class Server(Listening):
     def players(self) -> Mapping[int, Player]:
         """Who has joined, by observer; for `after_tick`, hooks and systems."""
         return self._stage.players
+
+    def identify(self, player: Player, who: Identity) -> None:
+        """Say who a player is, where that is found out after it has joined; from hooks, systems and handlers."""
+        self._connections.admission.identify(player, who)
+
+    def when_auth_changes(self, callback: AuthChange) -> None:
+        """Call this with a player and its AuthStatus before and now, whenever that changes: on the event loop's thread,
+        or where `identify` was called. One that raises is logged."""
+        self._connections.admission.listeners.append(callback)
 
     # -- life --------------------------------------------------------------------------------------------------
 

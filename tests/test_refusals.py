@@ -365,6 +365,38 @@ def test_values_are_held_to_their_fields(value, what):
     run(work())
 
 
+def test_who_is_refused_twice_at_once_is_counted_once():
+    async def work():
+        async with beside(events=[Steer, Kick]) as (server, expected):
+            async with raw(server) as link:
+                await joined(link)
+                for _ in range(5):
+                    await link.send(steer(2.0))
+                    await link.send(b"\x02" + np.array([np.nan], "<f4").tobytes())
+                assert (await close_of(link))[0] == Close.NO_SUCH_EVENT
+            expected["4005"] = 1
+
+    run(work())
+
+
+def test_refusals_are_logged_with_what_json_needs(caplog):
+    async def work():
+        async with beside(events=[Steer], config=ServerConfig(allowed_origins=["self"])) as (server, expected):
+            async with raw(server) as link:
+                await joined(link)
+                await link.send(steer(2.0))
+                await close_of(link)
+            await status_of(server, origin="https://evil.example")
+            expected |= {"4005": 1, "403:origin": 1}
+
+    caplog.set_level(logging.INFO, "horizon_ecs.server")
+    run(work())
+    closed, answered = (record for record in caplog.records if hasattr(record, "address"))
+    assert (closed.address, closed.code) == ("127.0.0.1", 4005)
+    assert closed.reason == "steer.turn must lie between -1.0 and 1.0, not 2.0"
+    assert answered.status == 403
+
+
 def test_roles():
     async def work():
         rules = {Kick: hz.EventRule(roles=["admin"])}

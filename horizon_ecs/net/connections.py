@@ -164,7 +164,8 @@ class Connections:
         denied = self._denied(connection, request, joins)
         if denied is not None:
             self.counters[f"refused:{denied.status.value}:{denied.reason}"] += 1
-            log.info("%s was answered with %d: %s", self._address(connection), denied.status, denied.text)
+            said = {"address": self._address(connection), "status": denied.status.value, "reason": denied.text}
+            log.info("%s was answered with %d: %s", *said.values(), extra=said)
             return plain(denied.status, denied.text)
         return None if joins else self._pages.respond(request.path)
 
@@ -271,12 +272,14 @@ class Connections:
     # -- what goes out -----------------------------------------------------------------------------------------
 
     def refuse(self, seat: Seat, code: Close, reason: str) -> None:
-        """Close a connection, without waiting for it."""
+        """Close a connection, without waiting for it; once."""
         seat.session.ended()
-        if seat.gone:
+        if seat.gone or seat.refused:
             return
+        seat.refused = True
         self.counters[f"refused:{int(code)}"] += 1
-        log.info("client %s closed with %d: %s", seat.connection.remote_address, code, reason)
+        said = {"address": seat.address, "code": int(code), "reason": reason}
+        log.info("client %s closed with %d: %s", *said.values(), extra=said)
         closing = asyncio.ensure_future(_close(seat.connection, code, reason))
         self._closing.add(closing)  # the event loop itself keeps no hold of it
         closing.add_done_callback(self._closing.discard)

@@ -88,6 +88,7 @@ class Seat:
     player: Player | None = None
     observer: int = -1
     gone: bool = False
+    refused: bool = False
     address: str = ""
     may_return: bool = False
     rows: Mapping[int, int] = field(default_factory=dict)

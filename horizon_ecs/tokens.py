@@ -24,8 +24,8 @@ from horizon_ecs.errors import ArgumentError, TokenError
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 
 
-class AuthStatus(enum.Enum):
-    """How far it is known who a player is."""
+class AuthStatus(enum.StrEnum):
+    """How far it is known who a player is; each is a text as well, which can be sent."""
 
     UNAUTHENTICATED = "unauthenticated"
     AUTHENTICATING = "authenticating"

@@ -294,6 +294,7 @@ def test_a_rule_may_ask_who_somebody_is():
     rule = EventRule(authenticated=True)
     player = Player("", {}, "")
     assert not rule.allows(player)
+    assert player.auth == "unauthenticated"
     admission = Admission(ServerConfig())
     admission.identify(player, hz.Identity("ada", frozenset({"x"})))
     assert rule.allows(player)

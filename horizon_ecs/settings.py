@@ -132,7 +132,7 @@ def setting(default: Any, rule: Rule, key: str = "", *, live: bool = False, secr
     secret : bool
         Whether it is never shown.
     """
-    return field(default=default, metadata={"rule": rule, "key": key, "live": live, "secret": secret})
+    return field(default=default, repr=not secret, metadata={"rule": rule, "key": key, "live": live, "secret": secret})
 
 
 def settings_of(config: type) -> list[dataclasses.Field[Any]]:

@@ -353,7 +353,7 @@ def test_what_is_shown_is_a_file_that_says_the_same(load):
     config = load(ALL_OF_IT, environ={})
     text = described(config).replace('auth_secret = "…"', f'auth_secret = "{SECRET}"')
     assert SECRET not in described(config)
-    assert SECRET not in str(shown(config))
+    assert SECRET not in f"{shown(config)} {config!r}"
     assert load(text) == config
 
 

@@ -21,6 +21,7 @@ from horizon_ecs import f4
 from horizon_ecs.columns import PAGE
 from horizon_ecs.core_events import ClientEvent
 from horizon_ecs.net import wire
+from horizon_ecs.net.limits import Limits
 from horizon_ecs.net.players import Player
 from horizon_ecs.net.session import Said, Session
 
@@ -121,7 +122,8 @@ class Events:
 
     def track_object_of_a_client(self) -> float:
         """From its bytes to its handler, without sockets: decoded, bounded, looked through."""
-        session = Session(schema_hash="", record_bytes={}, max_messages_per_s=1e12, window_ticks=60, ack_every=6,
+        limits = Limits(hz.ServerConfig(max_messages_per_s=1e6, max_requests_per_minute=60_000_000))
+        session = Session(schema_hash="", record_bytes={}, limits=limits, window_ticks=60, ack_every=6,
                           stall_timeout_s=5.0)  # fmt: skip
         session.receive(wire.pack({"type": "hello", "protocol": wire.PROTOCOL}), 0, 0.0)
         session.joined()

@@ -73,10 +73,10 @@ TOPICS = [
     Topic(
         "replication", "Replication", "Who is told what, the server, and its clients.",
         "replication adaptive visibility replica dissection capacity gorc gorc_objects config net.server "
-        "net.players net.client",
+        "net.players net.rules tokens net.client",
         "explain.Explanation explain.ChannelExplanation explain.GroupExplanation explain.Reason meter.ByteMeter "
         "meter.BytesBy capacity.CapacityPlan capacity.CapacityCheck capacity.Costs capacity.Scene load.Load "
-        "gorc.GorcStats dissection.Part dissection.Dissector testing.serving",
+        "gorc.GorcStats dissection.Part dissection.Dissector testing.serving net.listening.Reloaded",
     ),
     Topic(
         "events", "Events and plugins", "Who is called for what happens in a server, by Horizon's names.",
@@ -92,6 +92,15 @@ TOPICS = [
     Topic(
         "recordings", "Recordings", "What clients are told, in a file, and out of it again.",
         "recorder recording playing net.playback feeding",
+    ),
+    Topic(
+        "monitoring", "Monitoring", "What a running server is doing: metrics, reports, alerts.",
+        "monitor.collector monitor.monitor monitor.thresholds monitor.report monitor.process",
+        "monitor.durations.Duration monitor.report.EventReport monitor.report.EventLine "
+        "monitor.report.ReplicationReport monitor.report.MemoryReport monitor.report.NetworkReport "
+        "monitor.report.ConnectionReport monitor.report.PluginLine monitor.counted.CountsEvents "
+        "monitor.counted.EventCounts monitor.counted.HandlerCounts monitor.counted.CountsPlugins "
+        "monitor.counted.PluginCounts net.administered.SessionInfo",
     ),
     Topic("errors", "Errors", "Everything that is raised on purpose.", "errors"),
 ]  # fmt: skip
@@ -110,6 +119,9 @@ INTERNAL = {
     "Schedule": "add remove enable isolate follow check run run_now",
     "Subscription": "failed is_over",
     "Timing": "note",
+    "MetricsCollector": "attach",
+    "GorcSystem": "sample",
+    "Server": "sample",
 }
 
 

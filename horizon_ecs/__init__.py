@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from horizon_ecs.components import make_component as make_component
     from horizon_ecs.components import object_component as object_component
     from horizon_ecs.components import resource as resource
+    from horizon_ecs.config import LoggingConfig as LoggingConfig
     from horizon_ecs.config import NetworkConfig as NetworkConfig
+    from horizon_ecs.config import PluginConfig as PluginConfig
+    from horizon_ecs.config import RegionConfig as RegionConfig
     from horizon_ecs.config import ServerConfig as ServerConfig
     from horizon_ecs.config import SpatialConfig as SpatialConfig
     from horizon_ecs.declare import System as System
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from horizon_ecs.errors import SnapshotError as SnapshotError
     from horizon_ecs.errors import StaleHandleError as StaleHandleError
     from horizon_ecs.errors import SystemFailure as SystemFailure
+    from horizon_ecs.errors import TokenError as TokenError
     from horizon_ecs.errors import WireError as WireError
     from horizon_ecs.event_system import EventSystem as EventSystem
     from horizon_ecs.events import Emit as Emit
@@ -84,6 +88,13 @@ if TYPE_CHECKING:
     from horizon_ecs.kinds import Kind as Kind
     from horizon_ecs.kinds import Layer as Layer
     from horizon_ecs.lookup import Lookup as Lookup
+    from horizon_ecs.monitor.collector import MetricsCollector as MetricsCollector
+    from horizon_ecs.monitor.monitor import HorizonMonitor as HorizonMonitor
+    from horizon_ecs.monitor.process import ProcessUse as ProcessUse
+    from horizon_ecs.monitor.process import process_use as process_use
+    from horizon_ecs.monitor.report import SystemReport as SystemReport
+    from horizon_ecs.monitor.thresholds import Alert as Alert
+    from horizon_ecs.monitor.thresholds import Thresholds as Thresholds
     from horizon_ecs.net.client import Client as Client
     from horizon_ecs.net.client import connect as connect
     from horizon_ecs.net.clock import ServerClock as ServerClock
@@ -91,6 +102,7 @@ if TYPE_CHECKING:
     from horizon_ecs.net.link import follow as follow
     from horizon_ecs.net.playback import Playback as Playback
     from horizon_ecs.net.players import Player as Player
+    from horizon_ecs.net.rules import EventRule as EventRule
     from horizon_ecs.net.server import Server as Server
     from horizon_ecs.net.server import serve as serve
     from horizon_ecs.playing import Playhead as Playhead
@@ -110,6 +122,11 @@ if TYPE_CHECKING:
     from horizon_ecs.replica import Replica as Replica
     from horizon_ecs.replication import Replicator as Replicator
     from horizon_ecs.snapshot import Snapshot as Snapshot
+    from horizon_ecs.tokens import AuthStatus as AuthStatus
+    from horizon_ecs.tokens import Credentials as Credentials
+    from horizon_ecs.tokens import HmacTokens as HmacTokens
+    from horizon_ecs.tokens import Identity as Identity
+    from horizon_ecs.tokens import JwtTokens as JwtTokens
     from horizon_ecs.transform import Transform as Transform
     from horizon_ecs.transform import Transform2D as Transform2D
     from horizon_ecs.transform import WorldTransform as WorldTransform
@@ -132,13 +149,13 @@ _PLACES = {
     "commands": "Commands",
     "compaction": "SlotMap",
     "components": "Name Tag Time component event make_component object_component resource",
-    "config": "NetworkConfig ServerConfig SpatialConfig",
+    "config": "LoggingConfig NetworkConfig PluginConfig RegionConfig ServerConfig SpatialConfig",
     "diff": "Diff",
     "dissection": "dissect",
     "checking": "SystemCheck check_system",
     "errors": (
         "ArgumentError CapacityError CheckFailure CompileError ConnectionClosed DefinitionError HorizonError "
-        "ListenError PluginError RecordingError SnapshotError StaleHandleError SystemFailure WireError"
+        "ListenError PluginError RecordingError SnapshotError StaleHandleError SystemFailure TokenError WireError"
     ),
     "event_system": "EventSystem",
     "events": "Emit Events",
@@ -152,11 +169,17 @@ _PLACES = {
     "interpolation": "Interpolator",
     "kinds": "Kind Layer",
     "lookup": "Lookup",
+    "monitor.collector": "MetricsCollector",
+    "monitor.monitor": "HorizonMonitor",
+    "monitor.process": "ProcessUse process_use",
+    "monitor.report": "SystemReport",
+    "monitor.thresholds": "Alert Thresholds",
     "net.client": "Client connect",
     "net.clock": "ServerClock",
     "net.link": "Backoff follow",
     "net.playback": "Playback",
     "net.players": "Player",
+    "net.rules": "EventRule",
     "net.server": "Server serve",
     "playing": "Playhead",
     "plugin_host": "Plugins",
@@ -171,6 +194,7 @@ _PLACES = {
     "replication": "Replicator",
     "declare": "System system",
     "snapshot": "Snapshot",
+    "tokens": "AuthStatus Credentials HmacTokens Identity JwtTokens",
     "transform": ("Transform Transform2D WorldTransform WorldTransform2D propagate_transforms propagate_transforms_2d"),
     "vectors": "Vector Vector2 Vector3 Vector4",
     "visibility": "EVERYWHERE",

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_plan(commands)
     _add_bytes(commands)
+    _add_configuration(commands)
+    _add_top(commands)
     _command(commands, "doctor", _doctor, "Tell what this machine offers, and what to do about what it lacks.")
     return parser
 
@@ -102,8 +104,24 @@ def _add_serving(parser: argparse.ArgumentParser, seconds: str) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=_number(int, 0, 65_535), default=8080, metavar="P", help="0 lets the system pick one")
+    add("--host", help="address to listen on; default 127.0.0.1")
+    add("--port", type=_number(int, 0, 65_535), metavar="P", help="0 lets the system pick one; default 8080")
+    _add_config(parser)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="settings (see `horizon-ecs config example`)")
+    add("--set", type=_assignment, action="append", default=[], metavar="KEY=VALUE",
+        help="one setting above file and environment, such as server.max_connections=100; may be repeated")  # fmt: skip
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    """A key and its value, for argparse."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is no KEY=VALUE, such as server.max_connections=100")
+    return key.strip(), value.strip()
 
 
 def _add_demo(commands: Any) -> None:
@@ -183,6 +201,17 @@ def _add_scene(parser: argparse.ArgumentParser, *, clients: int) -> None:
     add("--rate", type=_number(float, 0.01, 10_000), default=60.0, metavar="HZ", help="ticks a second")
 
 
+def _add_configuration(commands: Any) -> None:
+    about = "Look at the settings of servers."
+    config = commands.add_parser("config", help=about, description=about)
+    what = config.add_subparsers(required=True, metavar="WHAT")
+    check = _command(what, "check", _config_check, "Tell all that is wrong with a file of settings.")
+    check.add_argument("file", type=Path, metavar="FILE", help="a file of settings")
+    show = _command(what, "show", _config_show, "Print what holds in the end, and who said so.")
+    _add_config(show)
+    _command(what, "example", _config_example, "Print a file with every setting, its default and what it means.")
+
+
 def _layers(text: str) -> list[tuple[float, float]]:
     """Radius and frequency of each channel, for argparse."""
     try:
@@ -210,15 +239,34 @@ def _add_bytes(commands: Any) -> None:
     )
 
 
+def _configured(options: argparse.Namespace, **base: Any) -> Any:
+    """The configuration that a call asks for, above what the command itself begins with."""
+    from horizon_ecs.config import ServerConfig
+
+    config = ServerConfig.load(options.config, overrides=dict(options.set), base=ServerConfig(**base))
+    given = {name: getattr(options, name, None) for name in ("host", "port")}
+    return config.moved(**{name: value for name, value in given.items() if value is not None})
+
+
+def _add_top(commands: Any) -> None:
+    text = "Watch a running server: health, ticks, connections, traffic, systems, events. It only reads."
+    parser = _command(commands, "top", _top, text)
+    add = parser.add_argument
+    add("url", metavar="URL", help="such as http://127.0.0.1:8080, or that of its metrics_port")
+    # Not as a default, which --help would show.
+    add("--token", metavar="T", help="its metrics_token; better in the environment, as HORIZON_METRICS_TOKEN")
+    add("--interval", type=_number(float, 0.1, 3_600), default=1.0, metavar="S", help="seconds between two looks")
+    add("--count", type=_number(int, 1, 10**9), metavar="N", help="look so often; without, until Ctrl+C")
+
+
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 
 def _demo(options: argparse.Namespace) -> int:
     from horizon_ecs import demo, kernel
-    from horizon_ecs.config import ServerConfig
     from horizon_ecs.progress import reporting
 
-    config = ServerConfig(host=options.host, port=options.port, max_followed=FOLLOWED, max_connections=MAX_CLIENTS + 24)
+    config = _configured(options, max_followed=FOLLOWED, max_connections=MAX_CLIENTS + 24)
     with ExitStack() as compiling:
         kernel.report_progress(compiling.enter_context(reporting("Compiling")))
         world = demo.build(options.entities, options.seed)
@@ -231,7 +279,6 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     from horizon_ecs import kernel
-    from horizon_ecs.config import ServerConfig
     from horizon_ecs.net.server import Server
     from horizon_ecs.progress import reporting
     from horizon_ecs.replay import replay_world
@@ -239,7 +286,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     tracks = load_tracks(options.tracks, options.rate)
     once = options.seconds is None and options.clients > 0
-    config = ServerConfig(host=options.host, port=options.port, max_connections=MAX_CLIENTS + 24)
+    config = _configured(options, max_connections=MAX_CLIENTS + 24)
     with ExitStack() as compiling:
         kernel.report_progress(compiling.enter_context(reporting("Compiling")))
         replay = replay_world(
@@ -337,7 +384,6 @@ def _open(path: Path) -> Any:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from horizon_ecs.config import ServerConfig
     from horizon_ecs.net.playback import Playback
 
     def announce(playback: Playback) -> None:
@@ -345,7 +391,7 @@ def _play(options: argparse.Namespace) -> int:
         print(f"Playing {what} on {playback.url} (stop with Ctrl+C)", flush=True)
 
     with _open(options.file) as recording:
-        config = ServerConfig(host=options.host, port=options.port)
+        config = _configured(options)
         shown = {"observer": options.observer, "speed": options.speed, "loop": options.loop}
         playback = Playback(recording, config, **shown)
         playback.run(started=announce, seconds=options.seconds)
@@ -436,6 +482,17 @@ def _bytes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _top(options: argparse.Namespace) -> int:
+    from horizon_ecs.monitor.top import watch
+
+    with suppress(KeyboardInterrupt):  # how one leaves it
+        watch(
+            options.url, token=options.token or os.environ.get("HORIZON_METRICS_TOKEN"), interval_s=options.interval,
+            count=options.count, as_json=options.json, out=sys.stdout
+        )  # fmt: skip
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from horizon_ecs.doctor import examine
 
@@ -444,4 +501,31 @@ def _doctor(options: argparse.Namespace) -> int:
     _print_report(found, options)
     if not options.json:
         print("\n".join(f"* {line}" for line in advice) if advice else "All is well.")
+    return 0
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from horizon_ecs.config import ServerConfig
+
+    ServerConfig.load(options.file, environ={})
+    if options.json:
+        print(json.dumps({"file": str(options.file), "sound": True}))
+    else:
+        print(f"{options.file} is sound.")
+    return 0
+
+
+def _config_show(options: argparse.Namespace) -> int:
+    from horizon_ecs.configfile import described, shown
+
+    config = _configured(options)
+    print(json.dumps(shown(config)) if options.json else described(config))
+    return 0
+
+
+def _config_example(options: argparse.Namespace) -> int:
+    from horizon_ecs.configfile import EXAMPLE
+
+    text = EXAMPLE.read_text(encoding="utf-8")
+    print(json.dumps({"text": text}) if options.json else text, end="\n" if options.json else "")
     return 0

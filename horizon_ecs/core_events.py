@@ -9,6 +9,7 @@ from horizon_ecs.fields import i4, u1, u8
 
 if TYPE_CHECKING:
     from horizon_ecs.net.players import Player
+    from horizon_ecs.tokens import AuthStatus
 
 
 class RegionStarted(NamedTuple):
@@ -70,17 +71,18 @@ class PlayerDisconnected(NamedTuple):
 
 
 class AuthStatusChanged(NamedTuple):
-    """`auth_status_changed`: who a player is taken for is another than before (`Server.set_auth_status`).
+    """`auth_status_changed`: another thing is known of who a player is (`Server(authenticate=)`, `Server.identify`). It
+    comes before `player_connected`, and also for those who are refused then.
 
     Attributes
     ----------
     player : Player
-    before, status : str
+    before, status : AuthStatus
     """
 
     player: Player
-    before: str
-    status: str
+    before: AuthStatus
+    status: AuthStatus
 
 
 @event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -197,5 +196,5 @@ def make_server(world: World, config: ServerConfig, **more: Any) -> Server:
     """A server of a demo world."""
     side = float(world.resource(Space).side)
     about = {"title": "Horizon ECS: ships on a current", "bounds": [0.0, 0.0, side, side]}
-    config = replace(config, show_regions=True)
+    config = config.moved(show_regions=True)
     return Server(world, config, events=[Steer], on_join=on_join, on_leave=on_leave, about=about, **more)

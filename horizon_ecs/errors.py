@@ -11,6 +11,7 @@ HorizonError
 ├── PluginError          a plugin can't be found or loaded, or requires what isn't there
 ├── SystemFailure        a system raised while the world ticked
 ├── CheckFailure         a system doesn't keep its promises (also an AssertionError)
+├── TokenError           a token doesn't say who somebody is (also a ValueError)
 ├── WireError            bytes from the network are malformed
 ├── ListenError          a server can't listen where it should (also an OSError)
 └── ConnectionClosed     a server ended or refused a connection
@@ -32,6 +33,7 @@ __all__ = [
     "SnapshotError",
     "StaleHandleError",
     "SystemFailure",
+    "TokenError",
     "WireError",
 ]
 
@@ -109,6 +111,10 @@ class CheckFailure(HorizonError, AssertionError):
         self.problems = problems
 
 
+class TokenError(HorizonError, ValueError):
+    """A token is missing, malformed, expired, or not made with the key; the message is told to who came with it."""
+
+
 class WireError(HorizonError):
     """Bytes from the network are not what docs/wire.md says."""
 
@@ -137,6 +143,18 @@ CLOSES: dict[int, tuple[str, bool]] = {
     4005: ("an event was sent that the server doesn't take", False),
     4006: ("frames weren't acknowledged for too long", True),
     4007: ("messages were sent faster than the server takes", True),
+    4008: ("nothing was sent for too long", True),
+    4009: ("the server doesn't accept the token", False),
+    4010: ("an event was sent that only other roles may send", False),
+    4011: ("banned", False),
+    4012: ("the same session was taken up by another connection", False),
+    4013: ("the server's operator ended the session", False),
+}
+
+# The same of HTTP statuses (docs/wire.md, "What HTTP answers").
+STATUSES: dict[int, tuple[str, bool]] = {
+    403: ("the server lets nobody in from this address or page", False),
+    429: ("the server lets no more in from this address", True),
 }
 
 
@@ -146,7 +164,7 @@ class ConnectionClosed(HorizonError):
     Attributes
     ----------
     code : int
-        The WebSocket close code (docs/wire.md, "Close codes").
+        The WebSocket close code, or the HTTP status where there was no WebSocket yet (docs/wire.md).
     reason : str
         What the server said.
     explanation : str
@@ -156,7 +174,7 @@ class ConnectionClosed(HorizonError):
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        self.explanation, self.may_retry = CLOSES.get(code, ("for a reason of the application's", True))
+        self.explanation, self.may_retry = {**CLOSES, **STATUSES}.get(code, ("for a reason of the application's", True))
         super().__init__(f"connection closed with code {code} ({self.explanation})" + (f": {reason}" if reason else ""))
         self.code = code
         self.reason = reason

@@ -5,6 +5,9 @@ Each call has a form for one and a form for arrays; the latter is what is quick.
 
 from __future__ import annotations
 
+import math
+import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,8 +25,12 @@ from horizon_ecs.gorc_objects import GorcObject, kind_of, only, point
 from horizon_ecs.gorc_players import GorcPlayers
 from horizon_ecs.handles import Handles
 from horizon_ecs.kinds import Kind
+from horizon_ecs.monitor.sample import Sample, sample
+from horizon_ecs.monitor.totals import Totals
+from horizon_ecs.monitor.window import WINDOW_S
 from horizon_ecs.neighbours import Near
 from horizon_ecs.replication import Replicator
+from horizon_ecs.ticker import REMEMBERED
 from horizon_ecs.world import World
 
 
@@ -112,7 +119,9 @@ class GorcSystem(GorcPlayers, GorcEvents):
         self._single: dict[tuple[Kind, int], Kind] = {}
         self._observer = np.zeros(0, np.int64)  # by player: its number, or why it has none
         self._waiting: dict[int, tuple[int, ArrayLike | None]] = {}
-        self._sent = dict.fromkeys(("n_frames", "updates", "bytes", "enters", "leaves", "refused", "messages"), 0)
+        self._totals = Totals()
+        self._tick_ms: deque[float] = deque(maxlen=REMEMBERED)
+        self._n_ticks = 0
         self._begin_events()
         for given in kinds:
             kind, channel = given if isinstance(given, tuple) else (given, None)
@@ -249,27 +258,35 @@ class GorcSystem(GorcPlayers, GorcEvents):
         ------
         SystemFailure, DefinitionError, ArgumentError
         """
-        replicator = self.replicator
+        replicator, started = self.replicator, time.perf_counter()
         self.world.tick()
         self._call_handlers()
         frames = replicator.step()
         self._note_players()
-        for name in self._sent:
-            self._sent[name] += getattr(replicator.stats, name)
+        self._totals.add(replicator.stats)
+        self._tick_ms.append(1e3 * (time.perf_counter() - started))
+        self._n_ticks += 1
         return frames
 
     def get_stats(self) -> GorcStats:
         """What there is, and what has been sent."""
         stats = self._replicator.stats if self._replicator else None
-        sent = dict(self._sent)
+        sent = self._totals.counts
         objects = {k.name: n for k in self.world.kinds if k.layers and (n := self._count(k))}
         return GorcStats(
             tick=self.world.tick_count, total_objects=sum(objects.values()), total_players=self._n_players(),
-            total_subscriptions=stats.followed_pairs if stats else 0, frames_sent=sent.pop("n_frames"),
-            updates_sent=sent.pop("updates"), events_sent=sent.pop("messages"), bytes_transmitted=sent.pop("bytes"),
-            objects=objects,
-            tick_ms=dict(stats.ms) if stats else {}, **sent
+            total_subscriptions=stats.followed_pairs if stats else 0, frames_sent=sent["n_frames"],
+            updates_sent=sent["updates"], events_sent=sent["messages"], bytes_transmitted=sent["bytes"],
+            enters=sent["enters"], leaves=sent["leaves"], refused=sent["refused"], objects=objects,
+            tick_ms=dict(stats.ms) if stats else {}
         )  # fmt: skip
+
+    def sample(self) -> Sample:
+        """What there is, and what was counted so far, for a HorizonMonitor; a tick is due when it is asked for."""
+        if self._replicator is None:  # kinds may yet come
+            return Sample(tick=self.world.tick_count, tick_rate=self.world.tick_rate, entities=len(self.world))
+        recent = list(self._tick_ms)[-math.ceil(WINDOW_S * self.world.tick_rate) :]
+        return sample(self.replicator, self._totals, (self._n_ticks, 0, recent, recent))
 
     def _count(self, kind: Kind) -> int:
         """How many objects are of this very kind."""

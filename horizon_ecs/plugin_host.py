@@ -6,14 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from horizon_ecs.config import PluginConfig, ServerConfig
 from horizon_ecs.declare import System
 from horizon_ecs.errors import ArgumentError, PluginError
 from horizon_ecs.handlers import HandlerStats
 from horizon_ecs.plugin_guard import Guard
 from horizon_ecs.plugin_reload import file_of, read_again, stamp, undone_if_refused
-from horizon_ecs.plugins import Plugin, in_order, required
+from horizon_ecs.plugins import Plugin, find_plugins, in_order, required
 
 if TYPE_CHECKING:
     from horizon_ecs.event_system import EventSystem
@@ -354,11 +356,23 @@ class Plugins:
         return self._hosted[name]
 
 
-def as_plugins(given: Plugins | Iterable[Plugin]) -> Plugins:
-    """What `Server(plugins=...)` takes. Raises PluginError."""
+def _configured(config: ServerConfig) -> list[Plugin]:
+    """The plugins that a configuration's `[plugins]` names: none where it isn't said at all and comes from no file, or
+    where there is nothing at the usual place. Raises PluginError."""
+    said = config.plugins
+    from_file = config.source is not None and config.source.path is not None
+    if not said.auto_load or not (from_file or said != PluginConfig()):
+        return []
+    if said == PluginConfig() and not Path(said.directory).is_dir():
+        return []
+    return find_plugins(said.directory, allow=said.whitelist or None)
+
+
+def as_plugins(given: Plugins | Iterable[Plugin], config: ServerConfig) -> Plugins:
+    """What `Server(plugins=...)` takes, and what its configuration names beside a sequence. Raises PluginError."""
     if isinstance(given, Plugins):
         return given
     try:
-        return Plugins(given)
+        return Plugins([*given, *_configured(config)])
     except TypeError:
         raise PluginError(f"plugins is a list of plugins, or Plugins, not {given!r}") from None

@@ -258,6 +258,7 @@ class Replicator(Observing, Spatial, Inspected, Subscriptions, Telling, Budgets,
         if not isinstance(config, NetworkConfig):
             raise ArgumentError(f"configure_network takes a NetworkConfig, not {config!r}")
         self._set_default_budget(config.max_bandwidth_per_player)
+        self._outbox.texts.deflate_from = config.compression_threshold if config.enable_compression else math.inf
         self.network = config
 
     def _follow(self, moved: SlotMap) -> None:

@@ -86,7 +86,7 @@ class WorldStats:
 def gather(world: World) -> WorldStats:
     """The statistics of a world as it stands."""
     used = world.n_pages_used * PAGE
-    named = _by_name(world.schedule.timings())
+    named = by_name(world.schedule.timings())
     columns = {c: world.arrays_of(c).values() for c in world.components}
     return WorldStats(
         tick=world.tick_count,
@@ -102,7 +102,7 @@ def gather(world: World) -> WorldStats:
     )
 
 
-def _by_name(timings: Iterable[tuple[System[..., Any], Timing]]) -> dict[str, tuple[System[..., Any], Timing]]:
+def by_name(timings: Iterable[tuple[System[..., Any], Timing]]) -> dict[str, tuple[System[..., Any], Timing]]:
     """By the systems' names; of two with one name the second is numbered."""
     found: dict[str, tuple[System[..., Any], Timing]] = {}
     for system, timing in timings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from horizon_ecs.config import ServerConfig
@@ -24,7 +23,7 @@ async def serving(world: World, config: ServerConfig | None = None, **options: A
     **options
         As for `Server`.
     """
-    server = Server(world, replace(config or ServerConfig(), host="127.0.0.1", port=0), **options)
+    server = Server(world, (config or ServerConfig()).moved(host="127.0.0.1", port=0), **options)
     await server.start()
     try:
         yield server

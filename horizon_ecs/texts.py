@@ -52,7 +52,7 @@ def encoded(component: Component, field: str, of_type: str, value: Any) -> bytes
 
 def _measured(data: bytes, may_deflate: bool) -> bytes:
     """A text behind its length, deflated where that may be and makes it shorter."""
-    if may_deflate and len(data) >= DEFLATE_FROM:
+    if may_deflate:
         deflater = zlib.compressobj(9, zlib.DEFLATED, RAW_DEFLATE)
         shorter = deflater.compress(data) + deflater.flush()
         if len(shorter) < len(data):
@@ -106,6 +106,7 @@ class Texts:
         self._tracks: dict[Component, list[tuple[int, str, str]]] = {}
         components = {c.__name__: c for kind in kinds for c in kind.components}
         layers = [layer for kind in kinds for _, layers in kind.every_profile for layer in layers]
+        self.deflate_from: float = DEFLATE_FROM
         self._deflated = {c for layer in layers for c in layer.fields if layer.compression_of(c) == "deflate"}
         for track, (name, field, of_type) in enumerate(tables.texts):
             self._tracks.setdefault(components[name], []).append((track, field, of_type))
@@ -149,7 +150,8 @@ class Texts:
         differs = False
         for track, field, of_type in tracks:
             data = self._bytes_of(component, field, of_type, getattr(instance, field))
-            message = varint(1 + track) + handle + _measured(data, component in self._deflated)
+            deflates = component in self._deflated and len(data) >= self.deflate_from
+            message = varint(1 + track) + handle + _measured(data, deflates)
             at = self.start[track, slot]
             if self.pool[at : at + self.length[track, slot]].tobytes() != message:
                 self._keep(track, slot, message)

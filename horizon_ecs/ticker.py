@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class Ticker:
         self.n_ticks = 0
         self.late_ms: deque[float] = deque(maxlen=REMEMBERED)
         self.tick_ms: deque[float] = deque(maxlen=REMEMBERED)
+        self._noting = threading.Lock()
         self._step = step
         self._on_end = on_end
         self._after = after
@@ -101,9 +103,17 @@ class Ticker:
 
     def forget(self) -> None:
         """Let what is remembered begin now."""
-        self.late_ms.clear()
-        self.tick_ms.clear()
-        self.n_ticks = self.pacer.n_missed = 0
+        with self._noting:
+            self.late_ms.clear()
+            self.tick_ms.clear()
+            self.n_ticks = self.pacer.n_missed = 0
+
+    def since(self, n_seen: int) -> tuple[int, list[float], list[float]]:
+        """How many ticks there were, and `tick_ms` and `late_ms` of those after the first `n_seen`, as far as they are
+        remembered; from any thread. Where there were fewer, all has been forgotten in between, and all count."""
+        with self._noting:
+            n = self.n_ticks - n_seen if n_seen <= self.n_ticks else self.n_ticks
+            return self.n_ticks, _last(self.tick_ms, n), _last(self.late_ms, n)
 
     def _run(self) -> None:
         clock, pacer = time.perf_counter, self.pacer
@@ -113,15 +123,21 @@ class Ticker:
                 due = pacer.started(started)
                 self._step(due)
                 ended = clock()
-                self.n_ticks += 1
-                self.tick_ms.append(1e3 * (ended - started))
-                self.late_ms.append(1e3 * (ended - due))
+                with self._noting:
+                    self.n_ticks += 1
+                    self.tick_ms.append(1e3 * (ended - started))
+                    self.late_ms.append(1e3 * (ended - due))
                 if self._after is not None:
                     self._after()
         except Exception as error:
             self.error = error
         finally:
             self._on_end()
+
+
+def _last(values: deque[float], n: int) -> list[float]:
+    """The last n, without a walk over the others."""
+    return list(islice(reversed(values), n))[::-1]
 
 
 def percentile(values: deque[float], q: float) -> float:

@@ -29,13 +29,19 @@ def validate(world: Entities) -> dict[str, NDArray[np.uint64]]:
 
 def is_strange(world: Entities, of: Field, values: NDArray[Any]) -> NDArray[np.bool_]:
     """bool[n]: which values a field may not have."""
+    strange = breaks_rules(of, values)
+    if of.is_entity:
+        strange |= (values != 0) & ~world.alive(values)
+    return strange
+
+
+def breaks_rules(of: Field, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """bool[n]: which values a field may not have in any world: not finite, out of its range, no member of its enum."""
     strange = ~np.isfinite(values) if of.dtype.kind in "fcmM" else np.zeros(len(values), np.bool_)
     if of.low is not None:
         strange |= values < of.low
     if of.high is not None:
         strange |= values > of.high
-    if of.is_entity:
-        strange |= (values != 0) & ~world.alive(values)
     return strange | is_no_member(of.enum, values) if of.enum else strange
 
 

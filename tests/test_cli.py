@@ -42,7 +42,19 @@ def last_json(done) -> dict:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["demo"], ["replay"], ["play"], ["recording"], ["bench"], ["bench", "tick"], ["plan"], ["bytes"], ["doctor"]],
+    [
+        [],
+        ["demo"],
+        ["replay"],
+        ["play"],
+        ["recording"],
+        ["bench"],
+        ["bench", "tick"],
+        ["plan"],
+        ["bytes"],
+        ["top"],
+        ["doctor"],
+    ],
 )
 def test_everything_has_help_and_it_is_quick(command):
     done = run(*command, "--help")

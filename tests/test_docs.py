@@ -73,6 +73,13 @@ def test_the_guide_is_numbered_and_listed():
             assert f"]({_name(page)})" in index, page.name
 
 
+def test_the_tests_that_show_what_horizon_describes_are_there():
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / "horizon.md").read_text())
+    assert len(named) > 40
+    for file, test in named:
+        assert f"def {test}(" in (DOCS.parent / "tests" / file).read_text(), f"{file}::{test}"
+
+
 def test_the_harness_notices_what_is_wrong(tmp_path):
     def fails(text: str, **named: str) -> str:
         page = tmp_path / "page.md"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import websockets
 
 import horizon_ecs as hz
 from horizon_ecs import demo as demo_world
@@ -168,6 +169,21 @@ def test_draws_what_is_in_view(page: Any, demo: Demo, query: str, renderer: str)
     assert _coloured(page) > 2 * in_view
     page.evaluate("document.getElementById('points').style.visibility = 'hidden'")
     assert _coloured(page) == 0
+
+
+@pytest.mark.skipif(int(websockets.__version__.split(".")[0]) < 17, reason="this version of websockets takes GET only")
+def test_the_admin_page_lists_sessions_and_ends_one(page: Any, demo: Demo) -> None:
+    _open(page, demo)
+    admin = page.context.new_page()
+    admin.goto(f"{demo.url}/admin")
+    admin.wait_for_selector("#health[data-state]")
+    own = page.evaluate("horizon.link.client.welcome.observer")
+    row = admin.locator("#sessions tr", has=admin.locator(f"td:nth-child(4):text-is('{own}')"))
+    row.locator("button").click()
+    row.locator("button.sure").click()
+    row.wait_for(state="detached")
+    page.wait_for_function("document.getElementById('status').textContent.includes('operator')")
+    admin.close()
 
 
 def test_points_move(page: Any, demo: Demo) -> None:

@@ -300,9 +300,6 @@ def test_what_is_said_by_one_that_leaves_is_forgotten():
 def test_core_events_occur_where_they_should():
     async def work():
         told = []
-        world = make_world()
-        async with serving(world, on_join=spawn, about={"bounds": [0, 0, 9, 9]}) as server:
-            pass
         server = hz.Server(make_world(), ServerConfig(port=0), on_join=spawn, about={"bounds": [0, 0, 9, 9]})
         for name in ("region_started", "player_connected", "player_disconnected", "auth_status_changed"):
             server.events.on_core(name, lambda event, name=name: told.append((name, event)))
@@ -311,7 +308,7 @@ def test_core_events_occur_where_they_should():
         async with hz.connect(server.ws_url, name="Ada") as client:
             await client.next_frame()
             (player,) = server.players.values()
-            player.auth = "authenticated"
+            server.identify(player, hz.Identity("ada"))
             await until(client, lambda: any(name == "auth_status_changed" for name, _ in told))
             await client.next_frame()
         while server.players:
@@ -330,7 +327,7 @@ def test_core_events_occur_where_they_should():
         assert events["server_tick"].tick == 1
         assert events["player_connected"].player.name == "Ada"
         assert events["player_connected"].player.entity == client.entity
-        assert events["auth_status_changed"][1:] == ("unauthenticated", "authenticated")
+        assert events["auth_status_changed"][1:] == (hz.AuthStatus.UNAUTHENTICATED, hz.AuthStatus.AUTHENTICATED)
         assert events["player_disconnected"].player is player
         assert player.observer == -1
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from horizon_ecs.config import ServerConfig
 from horizon_ecs.net import wire
+from horizon_ecs.net.limits import Limits
 from horizon_ecs.net.session import Hello, Input, Pace, Refused, Reply, Said, Session, State
 from horizon_ecs.net.wire import Close
 
@@ -19,12 +21,12 @@ def hello(**more):
     return wire.pack({"type": "hello", "protocol": wire.PROTOCOL, **more})
 
 
-def greeting(rate=100.0) -> Session:
+def greeting(rate=100.0, **settings) -> Session:
     return Session(
         schema_hash="abc",
         record_bytes={1: 8, 3: 1},
         declared={"game.steer", "push"},
-        max_messages_per_s=rate,
+        limits=Limits(ServerConfig(max_messages_per_s=rate, **settings)),
         window_ticks=WINDOW,
         ack_every=WINDOW // 4,
         stall_timeout_s=STALL_S,
@@ -98,8 +100,8 @@ def test_a_ping_is_answered():
 
 def test_events_come_as_whole_records():
     session = live()
-    assert session.receive(b"\x01" + b"abcdefgh" * 2, 0, 0.0) == Input(1, b"abcdefgh" * 2)
-    assert session.receive(b"\x03x", 0, 0.0) == Input(3, b"x")
+    assert session.receive(b"\x01" + b"abcdefgh" * 2, 0, 0.0) == Input(1, b"abcdefgh" * 2, 2)
+    assert session.receive(b"\x03x", 0, 0.0) == Input(3, b"x", 1)
 
 
 def test_events_come_as_objects_too():

@@ -7,8 +7,7 @@ from collections import deque
 
 import pytest
 
-from horizon_ecs.net.limits import TokenBucket
-from horizon_ecs.ticker import Pacer, Ticker, percentile
+from horizon_ecs.ticker import REMEMBERED, Pacer, Ticker, percentile
 
 PERIOD = 0.25  # exact in binary
 
@@ -84,10 +83,23 @@ def test_percentiles():
     assert percentile(deque([1.0, 2.0, 3.0]), 50) == 2.0
 
 
-def test_a_bucket_refills_to_its_burst_and_no_further():
-    bucket = TokenBucket(rate=2.0, burst=4.0)
-    assert [bucket.take(10.0) for _ in range(5)] == [True] * 4 + [False]
-    assert not bucket.take(10.4)
-    assert bucket.take(10.5)
-    assert [bucket.take(1000.0) for _ in range(5)] == [True] * 4 + [False]
-    assert not bucket.take(999.0)  # a clock that falls gives nothing
+def test_what_came_since_is_told_once():
+    ticker = Ticker(1000.0, lambda due_s: None, max_catch_up=8, on_end=lambda: None)
+
+    def note(*ticks):
+        for ms in ticks:
+            ticker.n_ticks += 1
+            ticker.tick_ms.append(ms)
+            ticker.late_ms.append(ms + 0.5)
+
+    assert ticker.since(0) == (0, [], [])
+    note(1.0, 2.0, 3.0)
+    assert ticker.since(0) == (3, [1.0, 2.0, 3.0], [1.5, 2.5, 3.5])
+    assert ticker.since(2) == (3, [3.0], [3.5])
+    assert ticker.since(3) == (3, [], [])
+    ticker.forget()
+    note(9.0)
+    assert ticker.since(3) == (1, [9.0], [9.5])  # all of it has been forgotten in between
+    note(*[4.0] * REMEMBERED)
+    n, tick_ms, late_ms = ticker.since(0)
+    assert (n, len(tick_ms), len(late_ms)) == (REMEMBERED + 1, REMEMBERED, REMEMBERED)

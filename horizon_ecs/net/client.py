@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
@@ -21,12 +22,12 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_connection
 from websockets.exceptions import ConnectionClosed as SocketClosed
-from websockets.exceptions import InvalidHandshake, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from horizon_ecs import kernel
 from horizon_ecs.callbacks import Callbacks
 from horizon_ecs.components import nearest
-from horizon_ecs.errors import ArgumentError, ConnectionClosed, WireError
+from horizon_ecs.errors import STATUSES, ArgumentError, ConnectionClosed, WireError
 from horizon_ecs.event_names import check_name, check_namespace, full_name
 from horizon_ecs.net import wire
 from horizon_ecs.net.clock import ServerClock
@@ -89,6 +90,11 @@ class Client:
     def observer(self) -> int:
         """This client's number on the server."""
         return int(self.welcome["observer"])
+
+    @property
+    def session(self) -> str:
+        """The secret with which it may come back if its connection breaks (`connect(session=)`); "" where none may."""
+        return str(self.welcome.get("session", ""))
 
     async def next_frame(self) -> Replica:
         """Wait for the next state frame, apply it and acknowledge; everything else that comes is taken care of.
@@ -329,6 +335,12 @@ class connect:
         For the application.
     schema : str, optional
         The hash that this client was built for; a server with another schema refuses it with 4003.
+    token : str
+        Says who this is, for servers that ask (`HmacTokens`).
+    session : str
+        `Client.session` of a connection that broke: the entity is the same as before, if the server still keeps it.
+    tls : ssl.SSLContext, optional
+        For `wss`, where the certificate isn't one that this machine trusts.
     timeout_s : float
         For the whole handshake.
     callbacks : Callbacks, optional
@@ -351,6 +363,9 @@ class connect:
         name: str = "",
         about: Mapping[str, Any] | None = None,
         schema: str | None = None,
+        token: str = "",
+        session: str = "",
+        tls: ssl.SSLContext | None = None,
         timeout_s: float = 10.0,
         callbacks: Callbacks | None = None,
     ) -> None:
@@ -358,7 +373,9 @@ class connect:
         self._callbacks = callbacks or Callbacks()
         self._timeout_s = timeout_s
         hello: dict[str, Any] = {"type": "hello", "protocol": wire.PROTOCOL, "name": name, "about": dict(about or {})}
-        self._hello = wire.pack(hello if schema is None else {**hello, "schema": schema})
+        optional = {"schema": schema, "token": token or None, "session": session or None}
+        self._hello = wire.pack({**hello, **{key: value for key, value in optional.items() if value is not None}})
+        self._tls = tls
         self._client: Client | None = None
 
     async def _connect(self) -> Client:
@@ -366,12 +383,19 @@ class connect:
             raise ArgumentError(f"url must be ws://host:port{wire.PATH} (or wss://), not {self._url!r}")
         # Compiled now: the server wouldn't wait for it later.
         await asyncio.get_running_loop().run_in_executor(None, kernel.warm_up, "decode")
+        encryption: dict[str, Any] = {} if self._tls is None else {"ssl": self._tls}
         async with asyncio.timeout(self._timeout_s):
             try:
                 connection = await open_connection(
                     self._url, compression=None, max_size=MAX_FRAME_BYTES, ping_interval=None, open_timeout=None,
-                    close_timeout=2.0, proxy=None if _is_loopback(self._url) else True
+                    close_timeout=2.0, proxy=None if _is_loopback(self._url) else True,
+                    **encryption
                 )  # fmt: skip
+            except InvalidStatus as error:
+                if error.response.status_code not in STATUSES:
+                    raise WireError(f"{self._url} is no such server: {error}") from None
+                said = (error.response.body or b"").decode(errors="replace").strip()
+                raise ConnectionClosed(error.response.status_code, said) from None
             except (InvalidHandshake, InvalidURI) as error:
                 raise WireError(f"{self._url} is no such server: {error}") from None
             try:

@@ -1,8 +1,8 @@
 """What a served world tells its event system, and when; on the tick's thread.
 
-A tick, in this order: joins and leaves; the systems; handlers of `zone_enter` and `zone_exit` (of the last tick's
-frames), of `auth_status_changed` and `server_tick`, of columnar events, and for what waited; the frames. What handlers
-write is in the frames of the same tick.
+A tick, in this order: joins, leaves, and who has become known; the systems; handlers of `zone_enter` and `zone_exit`
+(of the last tick's frames), of `server_tick`, of columnar events, and for what waited; the frames. What handlers write
+is in the frames of the same tick.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from horizon_ecs.gorc_events import GorcEvents
 from horizon_ecs.handlers import Stop
 from horizon_ecs.net.players import Player
 from horizon_ecs.replication import Replicator
+from horizon_ecs.tokens import AuthStatus
 from horizon_ecs.world import World
 
 
@@ -49,7 +50,6 @@ class Eventing:
         self._has_begun = False
         self._zones: list[tuple[str, EventBatch]] = []
         self._entity = self._entity_before = np.zeros(replicator.max_observers, np.uint64)
-        self._auth: dict[Player, Any] = {}
         events.link(instances=_Instances(self._world, replicator))
         if not replicator.watches_zones:
             for name in CORE_BATCHES:
@@ -70,8 +70,11 @@ class Eventing:
 
     def left(self, player: Player) -> None:
         """A client that had joined is gone."""
-        self._auth.pop(player, None)
         self.events.emit_core("player_disconnected", PlayerDisconnected(player, self._world.tick_count))
+
+    def auth_changed(self, player: Player, before: AuthStatus, now: AuthStatus) -> None:
+        """Another thing is known of who a player is."""
+        self.events.emit_core("auth_status_changed", AuthStatusChanged(player, before, now))
 
     def systems_begin(self) -> None:
         """What they emit waits."""
@@ -84,8 +87,6 @@ class Eventing:
         zones, self._zones = self._zones, []
         for name, batch in zones:
             events.tell_batch(name, batch)
-        if events.has_handlers("auth_status_changed"):
-            self._tell_auth()
         events.emit_core(
             "server_tick", ServerTick(self._world.tick_count, self._world.tick_count / self._world.tick_rate)
         )
@@ -115,13 +116,6 @@ class Eventing:
         records["channel"] = np.repeat(np.arange(len(found)), [len(pair[0]) for pair in found])
         records["entity"] = np.concatenate([pair[1] for pair in found])
         return EventBatch(entity_of[observers], records)
-
-    def _tell_auth(self) -> None:
-        for player in tuple(self._players.values()):
-            before, status = self._auth.get(player, Player.auth), player.auth
-            if status != before:
-                self._auth[player] = status
-                self.events.emit_core("auth_status_changed", AuthStatusChanged(player, before, status))
 
 
 class _Instances(GorcEvents):

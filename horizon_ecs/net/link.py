@@ -54,7 +54,8 @@ class follow:
     """Follow a server through reconnections: `async for replica in follow(url)` yields the replica after each frame.
 
     It ends when the server closes as agreed (1000) or `close` is called. Every connection has a replica of its own,
-    which begins with a reset frame; callbacks tell only who has really come and gone meanwhile.
+    which begins with a reset frame; callbacks tell only who has really come and gone meanwhile. Where the server keeps
+    entities of players whose connections break, it comes back to its own.
 
     Parameters
     ----------
@@ -88,7 +89,10 @@ class follow:
         self.n_connections = 0
         self.callbacks = callbacks or Callbacks()
         self._backoff = backoff or Backoff()
-        self._connect: Callable[[], connect] = lambda: connect(url, callbacks=self.callbacks, **options)
+        self._session = str(options.pop("session", ""))
+        self._connect: Callable[[], connect] = lambda: connect(
+            url, callbacks=self.callbacks, session=self._session, **options
+        )
         self._closed = asyncio.Event()
         self._connect()  # so that a bad argument is refused at once
 
@@ -102,6 +106,7 @@ class follow:
             try:
                 async with self._connect() as self.client:
                     self.n_connections += 1
+                    self._session = self.client.session
                     since = time.monotonic()
                     while not self._closed.is_set():
                         yield await self.client.next_frame()

@@ -8,29 +8,31 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 
-from horizon_ecs.net.limits import TokenBucket
-
-FRAMES_A_MESSAGE = 10  # allowed for each message that is
+from horizon_ecs.net.limits import Buckets
 
 
-def metered(max_messages_per_s: float, flooded: Callable[[ServerConnection], None]) -> type[ServerConnection]:
+def metered(frames: Buckets, flooded: Callable[[ServerConnection], None]) -> type[ServerConnection]:
     """A class of connections that report those who send too many frames.
 
     Parameters
     ----------
-    max_messages_per_s : float
+    frames : Buckets
+        A row for each connection while it lasts.
     flooded : callable(connection)
         Called for a frame too many, with which nothing more is done; it is to end the connection.
     """
-    rate = FRAMES_A_MESSAGE * max_messages_per_s
 
     class Metered(ServerConnection):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._frames = TokenBucket(rate, 2 * rate)
+        def connection_made(self, transport: Any) -> None:
+            self._row = frames.enter(time.perf_counter())
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            frames.leave(self._row)
 
         def process_event(self, event: Any) -> None:
-            if self._frames.take(time.perf_counter()):
+            if frames.take(self._row, 1, time.perf_counter()):
                 super().process_event(event)
             elif not self.transport.is_closing():
                 flooded(self)

@@ -19,6 +19,19 @@ _TYPES = {
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:"
 
 
+def plain(status: HTTPStatus, text: str) -> Response:
+    """A response of one line."""
+    return _response(status, f"{text}\n".encode(), "text/plain; charset=utf-8")
+
+
+def _response(status: HTTPStatus, body: bytes, kind: str) -> Response:
+    headers = {
+        "Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close", "Cache-Control": "no-cache",
+        "X-Content-Type-Options": "nosniff", "Content-Security-Policy": _POLICY,
+    }  # fmt: skip
+    return Response(status.value, status.phrase, Headers(headers), body)
+
+
 class Pages:
     """The files of the page, read once.
 
@@ -39,10 +52,4 @@ class Pages:
     def respond(self, target: str) -> Response:
         """The answer to a GET request's target: a file, or 404."""
         found = self._bodies.get(target.partition("?")[0])
-        status = HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
-        body, kind = found or (b"not found\n", "text/plain; charset=utf-8")
-        headers = {
-            "Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close", "Cache-Control": "no-cache",
-            "X-Content-Type-Options": "nosniff", "Content-Security-Policy": _POLICY,
-        }  # fmt: skip
-        return Response(status.value, status.phrase, Headers(headers), body)
+        return _response(HTTPStatus.OK, *found) if found else plain(HTTPStatus.NOT_FOUND, "not found")

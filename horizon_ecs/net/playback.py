@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
+
 from horizon_ecs.components import event
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError, RecordingError
 from horizon_ecs.fields import f4, u4
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import Connections
+from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.listening import Listening
 from horizon_ecs.net.players import Player, Seat
 from horizon_ecs.net.server import describe_events, number_events
@@ -28,6 +31,7 @@ from horizon_ecs.net.wire import Close
 from horizon_ecs.playing import Playhead
 from horizon_ecs.recording import Recording
 from horizon_ecs.replication import MAX_SILENCE_TICKS
+from horizon_ecs.tokens import AuthStatus
 
 BEAT_S = 1 / 60
 MAX_WAITING_BYTES = 2**20  # in a socket's buffer, before a client is sent more
@@ -95,7 +99,10 @@ class Playback(Listening):
             "observers": [o.name for o in recording.observers],
         }
         about = {**recording.about, "recording": told}
-        self._connections = Connections(self.config, schema, events, about, recording.tick_rate, MAX_SILENCE_TICKS)
+        self._intake = Intake(events)
+        self._connections = Connections(
+            self.config, schema, events, about, recording.tick_rate, MAX_SILENCE_TICKS, intake=self._intake
+        )
         self._connections.stage = self
         self._viewers: dict[Player, _Viewer] = {}
         self._free = set(range(self.config.max_connections))
@@ -137,6 +144,7 @@ class Playback(Listening):
         before = due = time.perf_counter()
         while True:
             now = time.perf_counter()
+            self._take_in()
             for viewer in tuple(self._viewers.values()):
                 self._show(viewer, now - before, now)
             self._connections.sweep(now)
@@ -214,18 +222,28 @@ class Playback(Listening):
         if viewer is not None:
             viewer.held = held
 
-    def input(self, event: type, player: Player, records: Any) -> None:
-        """For the connections: a client sent events."""
+    def _take_in(self) -> None:
+        """Do what clients have sent since it was last looked."""
+        for batch in self._intake.take():
+            for seat, reason in batch.refused:
+                self._connections.refuse(seat, Close.NO_SUCH_EVENT, reason)
+            for seat, end in zip(batch.seats, np.cumsum(batch.counts), strict=True):
+                self._obey(_player(seat), batch.event, batch.records[end - 1])
+
+    def _obey(self, player: Player, event: type, record: Any) -> None:
         viewer = self._viewers.get(player)
         if viewer is None:
             return
         if event is Seek:
-            viewer.head.seek(int(records["tick"][-1]))
+            viewer.head.seek(int(record["tick"]))
         else:
-            viewer.head.set_speed(min(max(0.0, float(records["value"][-1])), viewer.fastest))
+            viewer.head.set_speed(min(max(0.0, float(record["value"])), viewer.fastest))
 
     def said(self, player: Player, said: Said) -> None:
         """For the connections: nobody listens to a viewer's words."""
+
+    def auth_changed(self, player: Player, before: AuthStatus, now: AuthStatus) -> None:
+        """For the connections: viewers are nobody in particular."""
 
     def delivered(self) -> None:
         """For the connections."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from horizon_ecs.config import ServerConfig
@@ -17,9 +18,13 @@ from horizon_ecs.errors import ArgumentError, DefinitionError
 from horizon_ecs.event_system import EventSystem
 from horizon_ecs.frames import Frames
 from horizon_ecs.net import wire
+from horizon_ecs.net.administered import Administered
+from horizon_ecs.net.admission import Authenticate
 from horizon_ecs.net.connections import Connections
-from horizon_ecs.net.listening import Listening
+from horizon_ecs.net.intake import Intake
 from horizon_ecs.net.players import Player, Seat
+from horizon_ecs.net.region import check_rate
+from horizon_ecs.net.rules import EventRule
 from horizon_ecs.net.speaker import Told
 from horizon_ecs.net.stage import JoinHook, LeaveHook, Stage
 from horizon_ecs.net.wire import Close
@@ -27,8 +32,10 @@ from horizon_ecs.plugin_host import Plugins, PluginStats, as_plugins
 from horizon_ecs.plugins import Plugin
 from horizon_ecs.replication import Replicator
 from horizon_ecs.ticker import percentile
+from horizon_ecs.tokens import Identity
 
 if TYPE_CHECKING:
+    from horizon_ecs.monitor.collector import MetricsCollector
     from horizon_ecs.world import World
 
 ObserveHook = Callable[["Server", Player], None]
@@ -37,7 +44,7 @@ _served: weakref.WeakSet[World] = weakref.WeakSet()
 """Worlds that are being served in this process."""
 
 
-class Server(Listening):
+class Server(Administered):
     """Serves a world.
 
     Parameters
@@ -65,7 +72,15 @@ class Server(Listening):
         On the tick's thread after every tick.
     about : mapping
         Sent to every client; the page reads `title` and `bounds` ([x0, y0, x1, y1]).
+    authenticate : callable(Credentials) -> Identity or None, optional
+        Says who a client is, on the event loop's thread, such as `HmacTokens(secret)`; may be a coroutine function.
+        None and a TokenError refuse it with code 4009. Without one `ServerConfig.auth_secret` decides.
+    rules : {event class or full name: EventRule}, optional
+        Who may send which event, and how often; by name, such as "chat.message", those that carry objects.
+    metrics : MetricsCollector, optional
+        What it exports its own metrics by, beside those that are set there; by default one is made (`Server.metrics`).
     plugins : Plugins, or sequence of Plugin
+        A sequence is joined by those that the configuration's `[plugins]` names.
 
     Attributes
     ----------
@@ -95,27 +110,35 @@ class Server(Listening):
         on_leave: LeaveHook | None = None,
         after_tick: Callable[[Server], None] | None = None,
         about: Mapping[str, Any] | None = None,
+        authenticate: Authenticate | None = None,
+        rules: Mapping[Any, EventRule] | None = None,
+        metrics: MetricsCollector | None = None,
         plugins: Plugins | Sequence[Plugin] = (),
     ) -> None:
         super().__init__(config or ServerConfig())
-        self.about = checked_about(about or {})
-        self.plugins = as_plugins(plugins)
+        check_rate(world, self.config)
+        region = self.config.region
+        self.about = checked_about({**({"bounds": region.bounds} if region else {}), **(about or {})})
+        self.plugins = as_plugins(plugins, self.config)
         self.plugins.register_systems(world)
         events = [*events, *self.plugins.client_events]
         numbered = number_events(events)
+        intake = Intake(numbered)
         self._stage = Stage(
             world, self.config, self, messages=messages, position=position, replication=replication or {},
             on_join=on_join, on_observe=(lambda player: on_observe(self, player)) if on_observe else None,
             on_leave=on_leave, after_tick=(lambda: after_tick(self)) if after_tick else None, on_end=self.request_stop,
-            bounds=self.about.get("bounds"), check=self.plugins.check
+            intake=intake, bounds=self.about.get("bounds"), check=self.plugins.check
         )  # fmt: skip
         declare(self.events, events)
         self.plugins.register_handlers(self.events)
         self.schema = {**self.replicator.schema, "events": describe_events(numbered)}
         self._connections = Connections(
-            self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks
-        )
+            self.config, self.schema, numbered, self.about, world.tick_rate, self.replicator.max_silence_ticks,
+            intake=intake, authenticate=authenticate, rules=rules
+        )  # fmt: skip
         self._connections.stage = self._stage
+        self._set_up_monitoring(metrics)
 
     def __repr__(self) -> str:
         return f"Server({self._where}, {self.n_clients} clients, {self._stage.ticker.n_ticks} ticks)"
@@ -145,6 +168,10 @@ class Server(Listening):
         """Who has joined, by observer; for `after_tick`, hooks and systems."""
         return self._stage.players
 
+    def identify(self, player: Player, who: Identity) -> None:
+        """Say who a player is, where that is found out after it has joined; from hooks, systems and handlers."""
+        self._connections.admission.identify(player, who)
+
     # -- life --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -162,6 +189,7 @@ class Server(Listening):
         if self.world in _served:
             raise ArgumentError("another server serves this world: it would tick twice as fast")
         await self._listen()
+        await self._begin_monitoring()
         _served.add(self.world)
         self.plugins.begin(self)
         self.events.pause()  # handlers are the tick's thread's from now on
@@ -178,6 +206,7 @@ class Server(Listening):
             self.plugins.end(self)
         await asyncio.get_running_loop().run_in_executor(None, self.events.close)
         failed = ticker.error is not None
+        await self._end_monitoring()
         await self._end(
             Close.INTERNAL if failed else Close.STOPPING, "the server failed" if failed else "the server stops"
         )
@@ -185,12 +214,18 @@ class Server(Listening):
         if ticker.error is not None:
             raise ticker.error
 
+    def configure(self, config: ServerConfig) -> None:
+        """Take over another configuration, of which only what can change while it runs differs (`reload`)."""
+        self._stage.configure(self.config, config)
+        super().configure(config)
+
     # -- what it costs -----------------------------------------------------------------------------------------
 
     def forget_times(self) -> None:
         """Let times and counts of the report begin now."""
         self._stage.ticker.forget()
         self._stage.counters.clear()
+        self._stage.totals.clear()
         self._connections.counters.clear()
 
     def report(self) -> dict[str, Any]:
@@ -216,12 +251,14 @@ class Server(Listening):
             "bytes_per_update": counted["bytes"] / updates if updates else 0.0,
             "inputs": counted["inputs"],
             "inputs_dropped": counted["inputs_dropped"],
+            "absent": len(self._stage.absent),
             "events_told": connected["events"],
             "events_unheard": self.events.n_unheard,
             "holds": connected["holds"],
             "resets": connected["resets"],
             "rate_changes": connected["rate_changes"],
             "slowed": self.replicator.n_slowed,
+            **({"outside_region": self._stage.n_outside} if self.config.region else {}),
             "plugins": {name: _told_of(one) for name, one in self.plugins.stats().items()},
             "refusals": {key[8:]: n for key, n in sorted(connected.items()) if key.startswith("refused:")},
         }
@@ -297,22 +334,35 @@ def describe_events(events: Mapping[int, Any]) -> list[dict[str, Any]]:
 
 
 def serve(
-    world: World, *, events: Sequence[type] = (), messages: Mapping[type, int] | None = None,
+    world: World, config: ServerConfig | str | PathLike[str] | None = None, *, events: Sequence[type] = (),
+    messages: Mapping[type, int] | None = None,
     position: type | None = None, replication: Mapping[str, Any] | None = None, on_join: JoinHook | None = None,
     on_observe: ObserveHook | None = None, on_leave: LeaveHook | None = None,
-    about: Mapping[str, Any] | None = None, plugins: Plugins | Sequence[Plugin] = (), **settings: Any
+    about: Mapping[str, Any] | None = None, authenticate: Authenticate | None = None,
+    rules: Mapping[Any, EventRule] | None = None, plugins: Plugins | Sequence[Plugin] = (), **settings: Any
 ) -> None:  # fmt: skip
-    """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`.
+    """Serve a world until SIGINT or SIGTERM: `serve(world, port=8080)`, `serve(world, "config.toml")`.
 
     Parameters
     ----------
-    world, events, messages, position, replication, on_join, on_observe, on_leave, about, plugins
+    config : ServerConfig or path, optional
+        A file is read by `ServerConfig.load`.
+    world, events, messages, position, replication, on_join, on_observe, on_leave, about, authenticate, rules, plugins
         As for `Server`.
     **settings
-        As for `ServerConfig`.
+        As for `ServerConfig`; they count more than the file.
     """
     server = Server(
-        world, ServerConfig.of(**settings), events=events, messages=messages, position=position,
-        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about, plugins=plugins
+        world, _configured(config, settings), events=events, messages=messages, position=position,
+        replication=replication, on_join=on_join, on_observe=on_observe, on_leave=on_leave, about=about,
+        authenticate=authenticate, rules=rules, plugins=plugins
     )  # fmt: skip
     server.run(started=lambda s: print(f"Serving on {s.url} (stop with Ctrl+C)", flush=True))
+
+
+def _configured(config: ServerConfig | str | PathLike[str] | None, settings: Mapping[str, Any]) -> ServerConfig:
+    """A configuration with some settings of a call above it."""
+    ServerConfig.of(**settings)  # refuses what there isn't
+    if config is None or isinstance(config, ServerConfig):
+        return (config or ServerConfig()).moved(**settings)
+    return ServerConfig.load(config).moved(**settings)

@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from horizon_ecs.errors import WireError
 from horizon_ecs.net import wire
 from horizon_ecs.net.lag import Link
-from horizon_ecs.net.limits import TokenBucket
+from horizon_ecs.net.limits import Limits
 from horizon_ecs.net.wire import Close
 
 
@@ -53,18 +53,21 @@ class Pace(Enum):
 
 @dataclass(frozen=True)
 class Hello:
-    """A client has introduced itself."""
+    """A client has introduced itself; `token` says who it is, `session` whom it was before its connection broke."""
 
     name: str
     about: Mapping[str, Any] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+    session: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class Input:
-    """Records of a declared event: `payload` is whole records, packed."""
+    """Records of a declared event: `payload` is n whole ones, packed."""
 
     event: int
     payload: bytes
+    n: int
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,22 @@ class Session:
         By event's id, the size of a record.
     declared : container of str
         Names of the events that have records, and are not sent as objects.
-    max_messages_per_s : float
+    limits : Limits
+        It has rows in there until `ended`.
+    bounds : Bounds
     window_ticks : int
         How far acknowledgements may lag behind what was sent.
     ack_every : int
         Ticks after which a client is to acknowledge at the latest.
     stall_timeout_s : float
         How long a client that owes acknowledgements may make no progress.
+    now : float
+        When it begins.
+
+    Attributes
+    ----------
+    heard_at : float
+        When its last message came.
     """
 
     def __init__(
@@ -120,10 +132,12 @@ class Session:
         schema_hash: str,
         record_bytes: Mapping[int, int],
         declared: Container[str] = (),
-        max_messages_per_s: float,
+        limits: Limits,
         window_ticks: int,
         ack_every: int,
         stall_timeout_s: float,
+        bounds: wire.Bounds = wire.USUAL,
+        now: float = 0.0,
     ) -> None:
         self.state = State.GREETING
         self.held = False
@@ -134,7 +148,10 @@ class Session:
         self._schema_hash = schema_hash
         self._record_bytes = record_bytes
         self._declared = declared
-        self._bucket = TokenBucket(max_messages_per_s, 2 * max_messages_per_s)
+        self._limits, self._bounds = limits, bounds
+        self._message_row, self._request_row = limits.messages.enter(now), limits.requests.enter(now)
+        self._has_rows = True
+        self.heard_at = now
         self._window_ticks = window_ticks
         self._stall_timeout_s = stall_timeout_s
         self._progress_at = 0.0
@@ -147,8 +164,12 @@ class Session:
             self._window_ticks = window_ticks or self._window_ticks
 
     def ended(self) -> None:
-        """The connection is gone."""
+        """The connection is gone, or is to go."""
         self.state = State.ENDED
+        if self._has_rows:
+            self._limits.messages.leave(self._message_row)
+            self._limits.requests.leave(self._request_row)
+            self._has_rows = False
 
     # -- what comes in -----------------------------------------------------------------------------------------
 
@@ -170,13 +191,15 @@ class Session:
         except WireError as error:
             said = Refused(Close.MALFORMED, str(error))
         if isinstance(said, Refused):
-            self.state = State.ENDED
+            self.ended()
         return said
 
     def _refuse_flood(self, now: float) -> Refused | None:
-        if self._bucket.take(now):
+        self.heard_at = now
+        messages = self._limits.messages
+        if messages.take(self._message_row, 1, now):
             return None
-        return Refused(Close.TOO_MANY, f"more than {self._bucket.rate:g} messages a second")
+        return Refused(Close.TOO_MANY, f"more than {messages.rate:g} messages a second")
 
     def _read(self, data: bytes | str, tick: int, now: float) -> SessionEvent | None:
         if isinstance(data, str):
@@ -186,18 +209,18 @@ class Session:
         if self.state is State.GREETING:
             return self._greet(data)
         if data[0] >= 0x80:
-            return self._answer(data, tick)
+            return self._answer(data, tick, now)
         if self.state is not State.LIVE:
             raise WireError("only pings may come before the welcome")
         if data[0] == wire.ACKNOWLEDGEMENT:
             self._acknowledge(wire.read_acknowledgement(data), now)
             return None
-        return self._input(data)
+        return self._input(data, now)
 
     def _greet(self, data: bytes) -> SessionEvent:
         if data[0] < 0x80:
             return Refused(Close.NO_HELLO, "the first message must be hello")
-        hello = wire.unpack(data)
+        hello = wire.unpack(data, bounds=replace(self._bounds, text=max(self._bounds.text, wire.MAX_TOKEN)))
         if hello["type"] != "hello":
             return Refused(Close.NO_HELLO, f"the first message must be hello, not {hello['type']!r}")
         if hello.get("protocol") != wire.PROTOCOL:
@@ -209,13 +232,18 @@ class Session:
             raise WireError(f"name must be text of at most {wire.MAX_NAME} characters")
         if not isinstance(about, dict):
             raise WireError("about must be a map")
+        wire.hold(about, self._bounds.depth - 1, self._bounds.text)
+        secrets = {key: hello.get(key, "") for key in ("token", "session")}
+        for key, secret in secrets.items():
+            if not isinstance(secret, str) or len(secret) > wire.MAX_TOKEN:
+                raise WireError(f"{key} must be text of at most {wire.MAX_TOKEN} characters")
         self.state = State.JOINING
-        return Hello(name, about)
+        return Hello(name, about, **secrets)
 
-    def _answer(self, data: bytes, tick: int) -> SessionEvent:
-        message = wire.unpack(data)
+    def _answer(self, data: bytes, tick: int, now: float) -> SessionEvent:
+        message = wire.unpack(data, bounds=self._bounds)
         if message["type"] == "event" and self.state is State.LIVE:
-            return self._say(message)
+            return self._say(message, now)
         if message["type"] != "ping":
             raise WireError(f"no message of type {message['type']!r}")
         stamp = message.get("t")
@@ -223,23 +251,29 @@ class Session:
             raise WireError(f"a ping's t must be a number, text or nil, not a {type(stamp).__name__}")
         return Reply(wire.pack({"type": "pong", "t": stamp, "tick": tick}))
 
-    def _say(self, message: Mapping[str, Any]) -> SessionEvent:
+    def _say(self, message: Mapping[str, Any], now: float) -> SessionEvent:
         namespace, event, data = wire.read_event(message)
         name = f"{namespace}.{event}" if namespace else event
         if name in self._declared:
             return Refused(Close.NO_SUCH_EVENT, f"{name} is sent as records, not as an object")
         if not wire.is_finite(data):
             return Refused(Close.NO_SUCH_EVENT, f"{name} has a float that is not finite")
-        return Said(namespace, event, data)
+        return self._refuse_requests(1, now) or Said(namespace, event, data)
 
-    def _input(self, data: bytes) -> SessionEvent:
+    def _refuse_requests(self, n: int, now: float) -> Refused | None:
+        requests = self._limits.requests
+        if requests.take(self._request_row, n, now):
+            return None
+        return Refused(Close.TOO_MANY, f"more than {60 * requests.rate:g} records of events a minute")
+
+    def _input(self, data: bytes, now: float) -> SessionEvent:
         size = self._record_bytes.get(data[0])
         if size is None:
             return Refused(Close.NO_SUCH_EVENT, f"no event {data[0]}")
         n = len(data) - 1
         if n == 0 or n % size:
             return Refused(Close.NO_SUCH_EVENT, f"{n} bytes of event {data[0]}, whose records have {size}")
-        return Input(data[0], data[1:])
+        return self._refuse_requests(n // size, now) or Input(data[0], data[1:], n // size)
 
     # -- flow --------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -18,10 +19,8 @@ PATH = "/ws"
 ACKNOWLEDGEMENT = 0  # the first byte of one
 MAX_EVENTS = 127  # event ids are 1 to 127
 MAX_NAME = 64
+MAX_TOKEN = 4_096
 MAX_REASON_BYTES = 123  # of a close frame (RFC 6455, 5.5.1)
-
-# A message within its size limit could still ask for a million empty maps.
-_LIMITS = {"max_array_len": 64, "max_map_len": 64, "max_str_len": 1024, "max_bin_len": 1024, "max_ext_len": 0}
 
 MAX_EVENT_BYTES = 65_536  # of an object that a server sends; what a client sends keeps to its max_message_bytes
 
@@ -46,6 +45,34 @@ class Close(IntEnum):
     NO_SUCH_EVENT = 4005
     STALLED = 4006
     TOO_MANY = 4007
+    IDLE = 4008
+    UNAUTHORISED = 4009
+    FORBIDDEN = 4010
+    BANNED = 4011
+    REPLACED = 4012
+    KICKED = 4013
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a client's message may hold: within its size limit it could still ask for a million empty maps.
+
+    Attributes
+    ----------
+    depth : int
+        Of lists and maps in each other.
+    text : int
+        Bytes of a text.
+    entries : int
+        Of a list or map.
+    """
+
+    depth: int = 10
+    text: int = 1_024
+    entries: int = 64
+
+
+USUAL = Bounds()
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
@@ -54,7 +81,7 @@ def pack(message: Mapping[str, Any]) -> bytes:
     return packed
 
 
-def unpack(data: bytes, *, trusted: bool = False) -> dict[str, Any]:
+def unpack(data: bytes, *, trusted: bool = False, bounds: Bounds = USUAL) -> dict[str, Any]:
     """The map that a message holds.
 
     Parameters
@@ -62,20 +89,38 @@ def unpack(data: bytes, *, trusted: bool = False) -> dict[str, Any]:
     data : bytes
     trusted : bool
         Whether it comes from a server, whose schema may be longer than anything a client has to say.
+    bounds : Bounds
+        For what doesn't.
 
     Raises
     ------
     WireError
         It is not a msgpack map with a text `type`, or larger than anything that is ever said.
     """
-    limits: dict[str, int] = {} if trusted else _LIMITS
+    limits: dict[str, int] = {} if trusted else {
+        "max_array_len": bounds.entries, "max_map_len": bounds.entries, "max_str_len": bounds.text,
+        "max_bin_len": bounds.text, "max_ext_len": 0
+    }  # fmt: skip
     try:
         message = msgpack.unpackb(data, **limits)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"not msgpack within its limits: {error or type(error).__name__}") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise WireError("not a map with a type")
+    if not trusted:
+        hold(message, bounds.depth, bounds.text)
     return message
+
+
+def hold(value: Any, depth: int, text: int) -> None:
+    """Raise WireError where lists and maps lie in each other more than so deep, or a text has more characters."""
+    if isinstance(value, str | bytes) and len(value) > text:
+        raise WireError(f"a text of {len(value)} characters, not at most {text}")
+    if isinstance(value, dict | list):
+        if depth == 0:
+            raise WireError("lists and maps are too deep in each other")
+        for one in value.values() if isinstance(value, dict) else value:
+            hold(one, depth - 1, text)
 
 
 def pack_event(namespace: str, event: str, data: Any) -> bytes:

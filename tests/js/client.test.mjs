@@ -74,6 +74,15 @@ test("says hello first, then is live with the welcome", () => {
   assert.equal(client.live, false);
 });
 
+test("says who it is, and whom it was", () => {
+  const { client, socket } = start({ token: "a.b.c", session: "old" });
+  assert.deepEqual(decode(socket.sent[0]), { type: "hello", protocol: 2, token: "a.b.c", session: "old" });
+  assert.equal(client.session, "");
+  socket.receive(encode({ ...WELCOME, session: "new", returned: true }));
+  assert.equal(client.session, "new");
+  client.close();
+});
+
 test("acknowledges a reset frame at once, then every ack_every ticks, and what is left when it gets quiet", (t) => {
   const timeouts = [];
   t.mock.method(globalThis, "setTimeout", (callback, ms) => timeouts.push({ callback, ms }));

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Backoff, ConnectionClosed, encode, explain, follow } from "../../horizon_ecs/net/web/horizon.js";
 import { CLOSES } from "../../horizon_ecs/net/web/closes.js";
+import { decode } from "../../horizon_ecs/net/web/msgpack.js";
 import { BitWriter, frame } from "./bits.mjs";
 
 const SCHEMA = {
@@ -26,8 +27,9 @@ function resetFrame(tick, slots) {
 class FakeSocket {
   static all = [];
   readyState = 1;
+  sent = [];
   constructor() { FakeSocket.all.push(this); }
-  send() {}
+  send(bytes) { this.sent.push(bytes); }
   close(code = 1000, reason = "") { this.end(code, reason); }
   end(code, reason = "") {
     this.readyState = 3;
@@ -42,6 +44,23 @@ function start(t, options = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
   return follow("ws://x/ws", { WebSocket: FakeSocket, ...options });
 }
+
+test("it comes back as who it was, with the last secret that it was told", (t) => {
+  const link = start(t, { session: "first" });
+  const said = (i) => {
+    FakeSocket.all[i].onopen();
+    return decode(FakeSocket.all[i].sent[0]).session;
+  };
+  assert.equal(said(0), "first");
+  FakeSocket.all[0].receive(encode({ ...decode(WELCOME), session: "second" }));
+  FakeSocket.all[0].end(1006);
+  link.hurry();
+  assert.equal(said(1), "second");
+  FakeSocket.all[1].end(1006); // before any welcome
+  link.hurry();
+  assert.equal(said(2), "second");
+  link.close();
+});
 
 test("it comes back after growing pauses, and callbacks go on", (t) => {
   const told = [];

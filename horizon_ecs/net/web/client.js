@@ -23,7 +23,8 @@ const MALFORMED = 4000;
  * @typedef {import("./schema.js").Schema} Schema
  * @typedef {import("./schema.js").Event} Event
  * @typedef {{protocol: number, schema_hash: string, schema: Schema, tick_rate: number, tick: number, phase: number, observer: number,
- *   entity: number | bigint, ack_every: number, limits: Record<string, number>, about: Record<string, any>}} Welcome
+ *   entity: number | bigint, ack_every: number, limits: Record<string, number>, about: Record<string, any>, session?: string,
+ *   returned?: boolean}} Welcome
  * @typedef {Record<string, import("./types.js").Value>} EventRecord
  * @typedef {{code: number, reason: string, wasClean: boolean}} Closed
  *
@@ -31,6 +32,8 @@ const MALFORMED = 4000;
  * @property {string} [name] who this is, at most 64 characters
  * @property {Record<string, any>} [about] a map for the application
  * @property {string} [schema] the hash this client was built for; a server with another schema then refuses
+ * @property {string} [token] says who this is, for servers that ask
+ * @property {string} [session] `Client.session` of a connection that broke: the entity is the same, if the server still keeps it
  * @property {typeof WebSocket} [WebSocket] another implementation
  * @property {(welcome: Welcome) => void} [onWelcome]
  * @property {(replica: Replica) => void} [onFrame] after every applied frame
@@ -103,6 +106,11 @@ export class Client {
     return BigInt(this.welcome?.entity ?? 0);
   }
 
+  /** The secret with which it may come back if its connection breaks (`options.session`); "" where none may. */
+  get session() {
+    return this.welcome?.session ?? "";
+  }
+
   /** Whether the handshake is through and the connection stands. */
   get live() {
     return this.welcome !== null && this.#socket.readyState === 1;
@@ -167,12 +175,14 @@ export class Client {
   }
 
   #hello() {
-    const { name, about, schema } = this.#options;
+    const { name, about, schema, token, session } = this.#options;
     /** @type {Record<string, any>} */
     const hello = { type: "hello", protocol: PROTOCOL };
     if (name !== undefined) hello.name = name;
     if (about !== undefined) hello.about = about;
     if (schema !== undefined) hello.schema = schema;
+    if (token) hello.token = token;
+    if (session) hello.session = session;
     this.#send(encode(hello));
   }
 

@@ -22,6 +22,12 @@ export const CLOSES = {
   4005: ["an event was sent that the server doesn't take", false],
   4006: ["frames weren't acknowledged for too long", true],
   4007: ["messages were sent faster than the server takes", true],
+  4008: ["nothing was sent for too long", true],
+  4009: ["the server doesn't accept the token", false],
+  4010: ["an event was sent that only other roles may send", false],
+  4011: ["banned", false],
+  4012: ["the same session was taken up by another connection", false],
+  4013: ["the server's operator ended the session", false],
 };
 
 /**

@@ -59,6 +59,8 @@ export class Link {
   #options;
   #backoff;
   #liveSince = 0;
+  /** Of the last connection. @type {string | undefined} */
+  #session;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -101,8 +103,10 @@ export class Link {
     this.state = "connecting";
     return connect(this.#url, {
       ...this.#options,
+      session: this.#session ?? this.#options.session,
       onWelcome: (welcome) => {
         this.state = "live";
+        this.#session = welcome.session;
         this.#liveSince = performance.now();
         this.#options.onWelcome?.(welcome);
       },

@@ -1,0 +1,1 @@
+"""What a running server is doing: metrics, reports, alerts."""

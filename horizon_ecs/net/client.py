@@ -31,6 +31,7 @@ from horizon_ecs.errors import STATUSES, ArgumentError, ConnectionClosed, WireEr
 from horizon_ecs.event_names import check_name, check_namespace, full_name
 from horizon_ecs.net import wire
 from horizon_ecs.net.clock import ServerClock
+from horizon_ecs.net.gate import is_loopback
 from horizon_ecs.net.wire import Close
 from horizon_ecs.replica import Replica
 
@@ -271,12 +272,6 @@ class Client:
         await self.close()
 
 
-def _is_loopback(url: str) -> bool:
-    """Whether a server is on this machine, where no proxy leads."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
 def _closed(closed: SocketClosed) -> ConnectionClosed:
     received = closed.rcvd or closed.sent
     return ConnectionClosed(received.code, received.reason) if received else ConnectionClosed(NO_CODE, "no close frame")
@@ -388,7 +383,7 @@ class connect:
             try:
                 connection = await open_connection(
                     self._url, compression=None, max_size=MAX_FRAME_BYTES, ping_interval=None, open_timeout=None,
-                    close_timeout=2.0, proxy=None if _is_loopback(self._url) else True,
+                    close_timeout=2.0, proxy=None if is_loopback(urlsplit(self._url).hostname or "") else True,
                     **encryption
                 )  # fmt: skip
             except InvalidStatus as error:

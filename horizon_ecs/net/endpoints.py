@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.net.gate import is_loopback
 
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
@@ -77,22 +77,11 @@ def is_local(peer: str, headers: Headers) -> bool:
     """Whether somebody on this machine asks, and neither for others nor misled by a name that leads here."""
     hosts = headers.get_all("Host")
     return (
-        _is_loopback(peer)
+        is_loopback(peer)
         and len(hosts) == 1
-        and _is_loopback(urlsplit(f"//{hosts[0]}").hostname or "")
+        and is_loopback(urlsplit(f"//{hosts[0]}").hostname or "")
         and not any(name in headers for name in _FORWARDING)
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def queried(request: Request, name: str) -> list[str]:

@@ -71,8 +71,8 @@ class Gate:
     def configure(self, config: ServerConfig) -> None:
         """Hold whoever comes from now on to another configuration."""
         self._config = config
-        self._listed = [Ban(_network(text), None) for text in config.banned_ips]
-        self._proxies = [_network(text) for text in config.trusted_proxies]
+        self._listed = [Ban(network_of(text), None) for text in config.banned_ips]
+        self._proxies = [network_of(text) for text in config.trusted_proxies]
         self._origins = {origin.lower().rstrip("/") for origin in config.allowed_origins}
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Gate:
         return peer
 
     def _is_proxy(self, address: str) -> bool:
-        plain = _plain(address) if self._proxies else None
+        plain = plain_address(address) if self._proxies else None
         return plain is not None and any(plain in network for network in self._proxies)
 
     def _allows(self, origin: str, own_origins: Sequence[str]) -> bool:
@@ -136,11 +136,11 @@ class Gate:
     def ban(self, network: str, until: float | None) -> None:
         """Turn an address or network away from now on, until then. Raises ArgumentError for what is neither."""
         self.unban(network)
-        self.bans.append(Ban(_network(network), until))
+        self.bans.append(Ban(network_of(network), until))
 
     def unban(self, network: str) -> bool:
         """Take a ban of run time back; whether there was one. Raises ArgumentError."""
-        meant, before = _network(network), len(self.bans)
+        meant, before = network_of(network), len(self.bans)
         self.bans = [ban for ban in self.bans if ban.network != meant]
         return len(self.bans) < before
 
@@ -149,17 +149,18 @@ class Gate:
         if not (self.bans or self._listed):
             return False
         self.bans = [ban for ban in self.bans if ban.until is None or now < ban.until]
-        plain = _plain(address)
+        plain = plain_address(address)
         return plain is not None and any(ban.holds(plain, now) for ban in (*self._listed, *self.bans))
 
 
-def _network(text: str) -> Network:
+def network_of(text: str) -> Network:
+    """The network that a text names, one of a single address too. Raises ArgumentError for what is neither."""
     if not is_network(text):
         raise ArgumentError(f"a ban is of an IP address, or a network such as '10.0.0.0/8', not {text!r}")
     return ipaddress.ip_network(text, strict=False)
 
 
-def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def plain_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address, that of IPv4 where it is one behind IPv6; None for what is none, such as a Unix socket's."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
@@ -168,9 +169,15 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
     return getattr(found, "ipv4_mapped", None) or found
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own, to itself."""
+    found = plain_address(host)
+    return host == "localhost" if found is None else found.is_loopback
+
+
 def counted(address: str) -> str:
     """What of an address is counted as one: of IPv6 the first 64 bits."""
-    found = _plain(address)
+    found = plain_address(address)
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(found) >> _SITE_BITS << _SITE_BITS, _SITE_BITS)))
     return address if found is None else str(found)

@@ -22,10 +22,10 @@ from horizon_ecs.errors import ArgumentError, ListenError
 from horizon_ecs.logs import Logs
 from horizon_ecs.net import wire
 from horizon_ecs.net.connections import CLOSE_TIMEOUT_S, Connections
+from horizon_ecs.net.gate import network_of
 from horizon_ecs.net.metered import metered
 from horizon_ecs.net.tls import load_certificate, server_context, warn_of_plain_text
 from horizon_ecs.net.wire import Close
-from horizon_ecs.settings import is_network
 
 log = logging.getLogger("horizon_ecs.server")
 
@@ -150,16 +150,14 @@ class Listening:
         ------
         ArgumentError
         """
-        if not is_network(network):
-            raise ArgumentError(f"a ban is of an IP address, or a network such as '10.0.0.0/8', not {network!r}")
+        network_of(network)  # refused here, not on the event loop's thread
         if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
             raise ArgumentError(f"seconds must be a positive number or None, not {seconds!r}")
         self._call(self._connections.ban, network, None if seconds is None else time.perf_counter() + seconds)
 
     def unban(self, network: str) -> None:
         """Take a ban back; from any thread. Raises ArgumentError for what is no address or network."""
-        if not is_network(network):
-            raise ArgumentError(f"a ban is of an IP address, or a network such as '10.0.0.0/8', not {network!r}")
+        network_of(network)
         self._call(self._connections.gate.unban, network)
 
     @property

@@ -7,6 +7,7 @@ import ssl
 
 from horizon_ecs.config import ServerConfig
 from horizon_ecs.errors import ArgumentError
+from horizon_ecs.net.gate import is_loopback
 
 log = logging.getLogger("horizon_ecs.server")
 
@@ -32,7 +33,7 @@ def load_certificate(context: ssl.SSLContext, config: ServerConfig) -> None:
 
 def warn_of_plain_text(host: str) -> None:
     """Say so where clients beyond this machine are served without encryption."""
-    if host != "localhost" and not host.startswith("127.") and host != "::1":
+    if not is_loopback(host):
         log.warning(
             "listening on %s without TLS: what clients send and are sent, tokens too, can be read on the way; set "
             "tls_certificate, or let a proxy on this machine do that and listen on 127.0.0.1", host or "all addresses"
